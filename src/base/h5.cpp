@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/h5.h"
+
+#include "base/error.h"
+
+#include <cerrno>
+#include <cstring>
+#include <sys/stat.h>
+#include <vector>
+
+namespace tessera::h5
+{
+namespace
+{
+
+std::recursive_mutex& library_mutex()
+{
+    static std::recursive_mutex mutex;
+    return mutex;
+}
+
+herr_t innermost(unsigned /*depth*/, const H5E_error2_t* error, void* text)
+{
+    auto& message = *static_cast<std::string*>(text);
+    if (message.empty() && error->desc != nullptr)
+    {
+        message = error->desc;
+    }
+    return 0;
+}
+
+std::string library_message()
+{
+    std::string message;
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, innermost, &message);
+    H5Eclear2(H5E_DEFAULT);
+    return message.empty() ? "unknown HDF5 error" : message;
+}
+
+Handle text_type()
+{
+    Handle type(H5Tcopy(H5T_C_S1), H5Tclose, "make a string type");
+    check(H5Tset_size(type.get(), H5T_VARIABLE), "make a string type");
+    check(H5Tset_cset(type.get(), H5T_CSET_UTF8), "make a string type");
+    return type;
+}
+
+Handle scalar()
+{
+    return {H5Screate(H5S_SCALAR), H5Sclose, "make a dataspace"};
+}
+
+} // namespace
+
+Lock::Lock() : guard_(library_mutex())
+{
+    // The library prints its error stack to stderr unless told not to; check() reports instead.
+    H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+}
+
+Handle::Handle(hid_t id, Closer closer, const std::string& what) : id_(id), closer_(closer)
+{
+    if (id < 0)
+    {
+        throw IoError("cannot " + what + ": " + library_message());
+    }
+}
+
+Handle& Handle::operator=(Handle&& other) noexcept
+{
+    if (this != &other)
+    {
+        reset();
+        id_ = std::exchange(other.id_, H5I_INVALID_HID);
+        closer_ = other.closer_;
+    }
+    return *this;
+}
+
+void Handle::reset()
+{
+    if (id_ >= 0)
+    {
+        const Lock lock;
+        closer_(std::exchange(id_, H5I_INVALID_HID));
+    }
+}
+
+void check(herr_t status, const std::string& what)
+{
+    if (status < 0)
+    {
+        throw IoError("cannot " + what + ": " + library_message());
+    }
+}
+
+Handle open_file(const std::string& path)
+{
+    struct stat info = {};
+    if (stat(path.c_str(), &info) != 0)
+    {
+        throw IoError("cannot open " + path + ": " + std::strerror(errno)); // NOLINT(concurrency-mt-unsafe)
+    }
+    const Lock lock;
+    const hid_t id = H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT);
+    if (id < 0)
+    {
+        throw InputError({path, 0, ""},
+                         "not a readable HDF5 file of " + std::to_string(info.st_size) +
+                             " bytes: " + library_message(),
+                         "it may have been cut short; write or copy it again");
+    }
+    return {id, H5Fclose, "open " + path};
+}
+
+Handle create_file(const std::string& path)
+{
+    const Lock lock;
+    const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, "set up " + path);
+    check(H5Pset_libver_bounds(access.get(), H5F_LIBVER_V18, H5F_LIBVER_V18), "set up " + path);
+    return {H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access.get()), H5Fclose,
+            "create " + path};
+}
+
+Handle create_group(hid_t parent, const std::string& name)
+{
+    return {H5Gcreate2(parent, name.c_str(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Gclose,
+            "create group " + name};
+}
+
+Handle open_group(hid_t parent, const std::string& name)
+{
+    return {H5Gopen2(parent, name.c_str(), H5P_DEFAULT), H5Gclose, "open group " + name};
+}
+
+Handle open_dataset(hid_t parent, const std::string& name)
+{
+    return {H5Dopen2(parent, name.c_str(), H5P_DEFAULT), H5Dclose, "open dataset " + name};
+}
+
+bool exists(hid_t parent, const std::string& name)
+{
+    return H5Lexists(parent, name.c_str(), H5P_DEFAULT) > 0;
+}
+
+void write_array(hid_t parent, const std::string& name, hid_t type, std::uint64_t count,
+                 const void* data)
+{
+    const hsize_t size = count;
+    const Handle space(H5Screate_simple(1, &size, nullptr), H5Sclose, "size " + name);
+    const Handle dataset(
+        H5Dcreate2(parent, name.c_str(), type, space.get(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
+        H5Dclose, "create dataset " + name);
+    if (count != 0)
+    {
+        check(H5Dwrite(dataset.get(), type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data), "write " + name);
+    }
+}
+
+std::uint64_t length(hid_t dataset)
+{
+    const Handle space(H5Dget_space(dataset), H5Sclose, "read a dataset's size");
+    const hssize_t points = H5Sget_simple_extent_npoints(space.get());
+    return points < 0 ? 0 : static_cast<std::uint64_t>(points);
+}
+
+void read_range(hid_t dataset, hid_t memory_type, std::uint64_t first, std::uint64_t count,
+                void* into)
+{
+    if (count == 0)
+    {
+        return;
+    }
+    const Handle space(H5Dget_space(dataset), H5Sclose, "read a dataset's size");
+    const hsize_t start = first;
+    const hsize_t size = count;
+    check(H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, &start, nullptr, &size, nullptr),
+          "select records");
+    const Handle memory(H5Screate_simple(1, &size, nullptr), H5Sclose, "select records");
+    check(H5Dread(dataset, memory_type, memory.get(), space.get(), H5P_DEFAULT, into),
+          "read records " + std::to_string(first) + " to " + std::to_string(first + count));
+}
+
+void write_text(hid_t parent, const std::string& name, const std::string& text)
+{
+    const Handle type = text_type();
+    const Handle space = scalar();
+    const Handle dataset(H5Dcreate2(parent, name.c_str(), type.get(), space.get(), H5P_DEFAULT,
+                                    H5P_DEFAULT, H5P_DEFAULT),
+                         H5Dclose, "create dataset " + name);
+    const char* const pointer = text.c_str();
+    check(H5Dwrite(dataset.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, &pointer),
+          "write " + name);
+}
+
+namespace
+{
+
+/// Reads one string, of variable or fixed length, through `read`.
+template <class Read> std::string read_string(const Handle& type, Read read)
+{
+    if (H5Tget_class(type.get()) != H5T_STRING)
+    {
+        throw IoError("cannot read a text: it is stored as something else");
+    }
+    if (H5Tis_variable_str(type.get()) > 0)
+    {
+        char* text = nullptr;
+        const Handle memory = text_type();
+        read(memory.get(), &text);
+        std::string result = text == nullptr ? "" : text;
+        H5free_memory(text);
+        return result;
+    }
+    std::vector<char> text(H5Tget_size(type.get()) + 1, '\0');
+    read(type.get(), text.data());
+    return text.data();
+}
+
+} // namespace
+
+std::string read_text(hid_t parent, const std::string& name)
+{
+    const Handle dataset = open_dataset(parent, name);
+    const Handle type(H5Dget_type(dataset.get()), H5Tclose, "read " + name);
+    return read_string(type,
+                       [&](hid_t memory, void* into)
+                       {
+                           check(H5Dread(dataset.get(), memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, into),
+                                 "read " + name);
+                       });
+}
+
+void set_attribute(hid_t object, const std::string& name, std::uint64_t value)
+{
+    const Handle space = scalar();
+    const Handle attribute(H5Acreate2(object, name.c_str(), H5T_NATIVE_UINT64, space.get(),
+                                      H5P_DEFAULT, H5P_DEFAULT),
+                           H5Aclose, "create attribute " + name);
+    check(H5Awrite(attribute.get(), H5T_NATIVE_UINT64, &value), "write attribute " + name);
+}
+
+void set_attribute(hid_t object, const std::string& name, const std::string& value)
+{
+    const Handle type = text_type();
+    const Handle space = scalar();
+    const Handle attribute(
+        H5Acreate2(object, name.c_str(), type.get(), space.get(), H5P_DEFAULT, H5P_DEFAULT),
+        H5Aclose, "create attribute " + name);
+    const char* const pointer = value.c_str();
+    check(H5Awrite(attribute.get(), type.get(), &pointer), "write attribute " + name);
+}
+
+bool has_attribute(hid_t object, const std::string& name)
+{
+    return H5Aexists(object, name.c_str()) > 0;
+}
+
+std::uint64_t integer_attribute(hid_t object, const std::string& name)
+{
+    const Handle attribute(H5Aopen(object, name.c_str(), H5P_DEFAULT), H5Aclose,
+                           "open attribute " + name);
+    std::uint64_t value = 0;
+    check(H5Aread(attribute.get(), H5T_NATIVE_UINT64, &value), "read attribute " + name);
+    return value;
+}
+
+std::string text_attribute(hid_t object, const std::string& name)
+{
+    const Handle attribute(H5Aopen(object, name.c_str(), H5P_DEFAULT), H5Aclose,
+                           "open attribute " + name);
+    const Handle type(H5Aget_type(attribute.get()), H5Tclose, "read attribute " + name);
+    return read_string(type, [&](hid_t memory, void* into)
+                       { check(H5Aread(attribute.get(), memory, into), "read attribute " + name); });
+}
+
+Compound::Compound(std::size_t size)
+    : type_(H5Tcreate(H5T_COMPOUND, size), H5Tclose, "make a compound type")
+{
+}
+
+Compound& Compound::add(const std::string& name, std::size_t offset, hid_t type)
+{
+    check(H5Tinsert(type_.get(), name.c_str(), offset, type), "add member " + name);
+    return *this;
+}
+
+} // namespace tessera::h5

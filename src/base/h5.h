@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hdf5.h>
+
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <utility>
+
+/// Thin RAII over the HDF5 C API: the trace and the results share it.
+namespace tessera::h5
+{
+
+/// Debian's HDF5 is built without thread safety: whoever calls into it holds this lock.
+class Lock
+{
+public:
+    Lock();
+
+private:
+    std::unique_lock<std::recursive_mutex> guard_;
+};
+
+/// Owns an hid_t and closes it with the function that belongs to it.
+class Handle
+{
+public:
+    using Closer = herr_t (*)(hid_t);
+    Handle() = default;
+    /// Throws IoError("cannot <what>: <HDF5's own words>") when `id` is negative.
+    Handle(hid_t id, Closer closer, const std::string& what);
+    Handle(Handle&& other) noexcept
+        : id_(std::exchange(other.id_, H5I_INVALID_HID)), closer_(other.closer_)
+    {
+    }
+    Handle& operator=(Handle&& other) noexcept;
+    Handle(const Handle&) = delete;
+    Handle& operator=(const Handle&) = delete;
+    ~Handle() { reset(); }
+
+    [[nodiscard]] hid_t get() const { return id_; }
+    [[nodiscard]] bool valid() const { return id_ >= 0; }
+    void reset();
+
+private:
+    hid_t id_ = H5I_INVALID_HID;
+    Closer closer_ = nullptr;
+};
+
+/// Throws IoError("cannot <what>: <HDF5's own words>") when `status` is negative.
+void check(herr_t status, const std::string& what);
+
+/// Opens for reading. Throws InputError for a file that is not HDF5 or is truncated (with its
+/// length), IoError when it cannot be read at all.
+[[nodiscard]] Handle open_file(const std::string& path);
+/// Creates or replaces, with library version bounds (V18, V18): a file that opens with every tool
+/// even after a crash.
+[[nodiscard]] Handle create_file(const std::string& path);
+
+[[nodiscard]] Handle create_group(hid_t parent, const std::string& name);
+[[nodiscard]] Handle open_group(hid_t parent, const std::string& name);
+[[nodiscard]] Handle open_dataset(hid_t parent, const std::string& name);
+[[nodiscard]] bool exists(hid_t parent, const std::string& name);
+
+/// A one-dimensional dataset of fixed size; `memory_type` is also the type on disk.
+void write_array(hid_t parent, const std::string& name, hid_t type, std::uint64_t count,
+                 const void* data);
+[[nodiscard]] std::uint64_t length(hid_t dataset);
+/// Reads `count` records from `first` into `into`.
+void read_range(hid_t dataset, hid_t memory_type, std::uint64_t first, std::uint64_t count,
+                void* into);
+
+void write_text(hid_t parent, const std::string& name, const std::string& text); ///< scalar dataset
+[[nodiscard]] std::string read_text(hid_t parent, const std::string& name);
+void set_attribute(hid_t object, const std::string& name, std::uint64_t value);
+void set_attribute(hid_t object, const std::string& name, const std::string& value);
+[[nodiscard]] std::uint64_t integer_attribute(hid_t object, const std::string& name);
+[[nodiscard]] std::string text_attribute(hid_t object, const std::string& name);
+[[nodiscard]] bool has_attribute(hid_t object, const std::string& name);
+
+/// Builder of compound types: member name, offset, native type.
+class Compound
+{
+public:
+    explicit Compound(std::size_t size);
+    Compound& add(const std::string& name, std::size_t offset, hid_t type);
+    [[nodiscard]] hid_t get() const { return type_.get(); }
+
+private:
+    Handle type_;
+};
+
+} // namespace tessera::h5

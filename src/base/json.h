@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "base/error.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+namespace tessera
+{
+
+/// What parse_json() refuses to exceed.
+struct JsonLimits
+{
+    std::size_t bytes = std::size_t{16} << 20U;
+    std::size_t depth = 64; ///< objects and arrays inside each other
+};
+
+/// A JSON text with the line of every value, so that messages can point at what they are about.
+class JsonDocument
+{
+public:
+    JsonDocument(std::string file, nlohmann::json value,
+                 std::unordered_map<std::string, std::uint64_t> lines)
+        : file_(std::move(file)), value_(std::move(value)), lines_(std::move(lines))
+    {
+    }
+    [[nodiscard]] const std::string& file() const { return file_; }
+    [[nodiscard]] const nlohmann::json& value() const { return value_; }
+    /// File, line and pointer of a JSON pointer ("" is the whole document). For a value that is not
+    /// there, the line of the nearest one around it that is.
+    [[nodiscard]] Place place(const std::string& pointer) const;
+
+private:
+    std::string file_;
+    nlohmann::json value_;
+    std::unordered_map<std::string, std::uint64_t> lines_; ///< by JSON pointer
+};
+
+/// Reads one JSON value. `file` is used in messages. Throws InputError naming file and line for a
+/// syntax error, a key that appears twice in its object, a number beyond double's range, and a text
+/// beyond the limits.
+[[nodiscard]] JsonDocument parse_json(std::string_view text, const std::string& file,
+                                      const JsonLimits& limits = {});
+/// The same from a file. Throws IoError when it cannot be read.
+[[nodiscard]] JsonDocument load_json(const std::string& path, const JsonLimits& limits = {});
+
+/// `pointer` extended by one object key, escaped as RFC 6901 wants.
+[[nodiscard]] std::string pointer_to(const std::string& pointer, std::string_view key);
+/// "an object", "a number", "text", ...: for messages.
+[[nodiscard]] const char* type_name(const nlohmann::json& value);
+
+} // namespace tessera

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "chip/chip.h"
+
+#include "base/error.h"
+#include "chip/deadlock.h"
+#include "noc/fabric.h"
+
+#include <algorithm>
+#include <numeric>
+#include <string>
+#include <unordered_set>
+
+namespace tessera::chip
+{
+namespace
+{
+
+constexpr std::uint64_t kEventsPerLook = std::uint64_t{1} << 18U;
+
+} // namespace
+
+Chip::Layout::Layout(const config::ChipConfig& config)
+    : units_per_tile(config.tiles.macros + 2),
+      units(config.tile_count() * units_per_tile + config.memory.ports), space(units),
+      ports(space + 1), sequencer(ports + config.tile_count()), fabric(sequencer + 1),
+      sleepers(fabric + noc::fabric_wake_count(config))
+{
+}
+
+Chip::Chip(const config::ChipConfig& config, trace::OperationSource& source, ActivitySink& sink,
+           std::uint64_t shuffle)
+    : config_(config), source_(source), sink_(sink), layout_(config), wheel_(layout_.sleepers)
+{
+    build(shuffle);
+    assign_streams();
+    if (shuffle != 0)
+    {
+        wheel_.shuffle_wakes(shuffle);
+    }
+}
+
+UnitId Chip::macro(TileId tile, std::uint32_t position) const
+{
+    return UnitId(tile.value() * layout_.units_per_tile + position);
+}
+
+UnitId Chip::vector_unit(TileId tile) const
+{
+    return macro(tile, config_.tiles.macros);
+}
+
+UnitId Chip::network_interface(TileId tile) const
+{
+    return macro(tile, config_.tiles.macros + 1);
+}
+
+UnitId Chip::memory_port(std::uint32_t port) const
+{
+    return UnitId(config_.tile_count() * layout_.units_per_tile + port);
+}
+
+void Chip::build(std::uint64_t shuffle)
+{
+    const std::uint32_t tiles = config_.tile_count();
+    for (std::uint32_t tile = 0; tile < tiles; ++tile)
+    {
+        buffers_.emplace_back("t" + std::to_string(tile), config_.buffer.capacity);
+        ports_.push_back(std::make_unique<Ports>(wheel_, layout_.ports + tile, config_.buffer));
+        wheel_.attach(layout_.ports + tile, *ports_.back(), buffers_.back().name() + ".ports");
+    }
+    clients_.resize(layout_.units);
+    units_.resize(layout_.units);
+    owned_.resize(layout_.units);
+    memory_ports_.resize(config_.memory.ports);
+    space_ = std::make_unique<SpaceAllocator>(wheel_, layout_.space, buffers_, clients_);
+    wheel_.attach(layout_.space, *space_, "space");
+    sequencer_ =
+        std::make_unique<Sequencer>(wheel_, layout_.sequencer, config_.clock, source_, sink_);
+    wheel_.attach(layout_.sequencer, *sequencer_, "sequencer");
+    fabric_ = noc::make_fabric(config_, wheel_, layout_.fabric, *sequencer_);
+
+    std::vector<std::uint32_t> order(layout_.units);
+    std::iota(order.begin(), order.end(), 0U);
+    for (std::size_t i = order.size(); shuffle != 0 && i > 1; --i)
+    {
+        std::swap(order[i - 1], order[(shuffle * i * 0x9E3779B97F4A7C15ULL >> 32U) % i]);
+    }
+    for (const std::uint32_t unit : order)
+    {
+        build_unit(UnitId(unit));
+    }
+    sequencer_->connect(units_, *space_);
+}
+
+void Chip::build_unit(UnitId id)
+{
+    const std::uint32_t tiles = config_.tile_count();
+    const std::uint32_t tile = id.value() / layout_.units_per_tile;
+    const std::uint32_t position = id.value() % layout_.units_per_tile;
+    std::unique_ptr<IssueUnit> unit;
+    if (tile >= tiles)
+    {
+        const std::uint32_t port = id.value() - tiles * layout_.units_per_tile;
+        UnitPlace place{id, trace::UnitKind::memory_port, NodeId(tiles + port),
+                        "mem" + std::to_string(port)};
+        auto memory = std::make_unique<MemoryPort>(std::move(place), config_, wheel_, *sequencer_,
+                                                   *fabric_);
+        memory_ports_[port] = memory.get();
+        unit = std::move(memory);
+    }
+    else
+    {
+        const std::string& tile_name = buffers_[tile].name();
+        Ports& ports = *ports_[tile];
+        if (position < config_.tiles.macros)
+        {
+            unit = std::make_unique<Macro>(UnitPlace{id, trace::UnitKind::macro, NodeId(tile),
+                                                     tile_name + ".m" + std::to_string(position)},
+                                           config_.macro, wheel_, *sequencer_, ports);
+        }
+        else if (position == config_.tiles.macros)
+        {
+            unit = std::make_unique<VectorUnit>(
+                UnitPlace{id, trace::UnitKind::vector_unit, NodeId(tile), tile_name + ".vec"},
+                config_.vector, wheel_, *sequencer_, ports);
+        }
+        else
+        {
+            unit = std::make_unique<NetworkInterface>(
+                UnitPlace{id, trace::UnitKind::network_interface, NodeId(tile), tile_name + ".ni"},
+                config_.noc, wheel_, *sequencer_, *fabric_, tiles, memory_ports_);
+        }
+    }
+    wheel_.attach(id.value(), *unit, unit->place().name);
+    clients_[id.index()] = unit.get();
+    units_[id.index()] = unit.get();
+    owned_[id.index()] = std::move(unit);
+}
+
+void Chip::assign_streams()
+{
+    const trace::Header& header = source_.header();
+    const auto refuse = [](const std::string& what, const std::string& has)
+    {
+        throw InputError({"trace", 1, "/counts/units"}, "the trace uses " + what + ", the chip has " + has,
+                         "run it on the chip it was compiled for, or compile it again");
+    };
+    if (header.memory_ports > config_.memory.ports)
+    {
+        refuse(std::to_string(header.memory_ports) + " memory ports",
+               std::to_string(config_.memory.ports));
+    }
+    if (header.tiles != config_.tile_count())
+    {
+        // Nodes are numbered tiles first, then memory ports: the numbers only mean the same when the
+        // number of tiles does.
+        refuse(std::to_string(header.tiles) + " tiles", std::to_string(config_.tile_count()));
+    }
+    for (std::size_t stream = 0; stream < header.units.size(); ++stream)
+    {
+        const trace::TracedUnit& traced = header.units[stream];
+        UnitId unit;
+        switch (traced.kind)
+        {
+        case trace::UnitKind::macro:
+            if (traced.position >= config_.tiles.macros)
+            {
+                refuse("macro " + traced.name(header.tiles),
+                       std::to_string(config_.tiles.macros) + " macros per tile");
+            }
+            unit = macro(TileId(traced.node.value()), traced.position);
+            break;
+        case trace::UnitKind::vector_unit:
+            unit = vector_unit(TileId(traced.node.value()));
+            break;
+        case trace::UnitKind::network_interface:
+            unit = network_interface(TileId(traced.node.value()));
+            break;
+        case trace::UnitKind::memory_port:
+            unit = memory_port(traced.node.value() - header.tiles);
+            break;
+        }
+        sequencer_->assign(unit, UnitId(static_cast<std::uint32_t>(stream)));
+    }
+}
+
+std::unique_ptr<IssueUnit> Chip::release(UnitId unit)
+{
+    return std::move(owned_[unit.index()]);
+}
+
+bool Chip::done() const
+{
+    return sequencer_->ended() == sequencer_->total();
+}
+
+Progress Chip::progress() const
+{
+    return {wheel_.now(), wheel_.delivered(), sequencer_->ended(), sequencer_->total()};
+}
+
+bool Chip::advance(Tick limit, const Monitor& monitor)
+{
+    for (;;)
+    {
+        wheel_.pause_after(wheel_.delivered() + kEventsPerLook);
+        const bool more = wheel_.run_until(limit) && wheel_.next() <= limit;
+        if (monitor && !monitor(progress()))
+        {
+            return false;
+        }
+        if (!more)
+        {
+            return true;
+        }
+    }
+}
+
+void Chip::close()
+{
+    sequencer_->close();
+    sink_.operations.finish();
+    sink_.dependencies.finish();
+    sink_.intervals.finish();
+    sink_.stalls.finish();
+    sink_.cycles.finish();
+}
+
+Summary Chip::summary() const
+{
+    Summary summary;
+    summary.makespan = sequencer_->makespan();
+    summary.operations = sequencer_->ended();
+    summary.events = wheel_.delivered();
+    Tick computing = 0;
+    std::uint32_t used = 0;
+    for (const IssueUnit* const unit : units_)
+    {
+        summary.units.push_back(unit->summary(summary.makespan));
+        const UnitSummary& figures = summary.units.back();
+        if (figures.kind != trace::UnitKind::macro)
+        {
+            continue;
+        }
+        used += figures.operations != 0 ? 1 : 0;
+        for (const Stage stage : {Stage::drive, Stage::crossbar, Stage::hold, Stage::convert,
+                                  Stage::shift_add, Stage::output, Stage::mvm})
+        {
+            computing += figures.time[static_cast<unsigned>(stage)];
+        }
+    }
+    for (const Buffer& buffer : buffers_)
+    {
+        summary.buffers.push_back(buffer.summary(summary.makespan));
+    }
+    summary.links = fabric_->links();
+    summary.layers = sequencer_->layers();
+    std::unordered_set<std::uint32_t> holders;
+    for (const trace::Block& block : source_.header().blocks)
+    {
+        holders.insert(block.at.value());
+    }
+    // Foreign traces may leave the placement out: then what worked held weights.
+    summary.crossbars = holders.empty() ? used : static_cast<std::uint32_t>(holders.size());
+    if (summary.crossbars != 0 && summary.makespan != 0)
+    {
+        summary.utilization = static_cast<double>(computing) /
+                              (static_cast<double>(summary.crossbars) *
+                               static_cast<double>(summary.makespan));
+    }
+    return summary;
+}
+
+bool run_native(Chip& chip, const Monitor& monitor, Tick until)
+{
+    if (!chip.advance(until, monitor))
+    {
+        return false;
+    }
+    if (chip.wheel().idle() && !chip.done())
+    {
+        throw_deadlock(chip);
+    }
+    return true;
+}
+
+} // namespace tessera::chip

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "chip/compute_unit.h"
+
+#include <algorithm>
+
+namespace tessera::chip
+{
+
+void ComputeUnit::begin(Flight& flight)
+{
+    flight.begun = wheel().now();
+    const std::uint64_t bytes = bytes_read(flight.op);
+    if (ports_.needed(bytes))
+    {
+        flight.unloaded = bytes;
+        flight.step = Step::read_done;
+        ports_.ask(flight, *this);
+        return;
+    }
+    start_compute(flight);
+}
+
+std::uint64_t ComputeUnit::bytes_read(const trace::Operation& op)
+{
+    std::uint64_t bytes = 0;
+    for (const OpId operand : op.in)
+    {
+        bytes += sequencer().data().find(operand, place().node)->bytes;
+    }
+    return bytes;
+}
+
+void ComputeUnit::port_granted(Flight& flight)
+{
+    const Tick now = wheel().now();
+    const bool reading = flight.step == Step::read_done;
+    const std::uint64_t bytes = reading ? flight.unloaded : flight.op.bytes;
+    flight.wait += now - flight.begun;
+    flight.spend(Stage::wait_port, now);
+    const Tick end = ports_.end(now, bytes);
+    flight.spend(reading ? Stage::read : Stage::write, end);
+    schedule(flight, flight.step, end);
+}
+
+void ComputeUnit::start_compute(Flight& flight)
+{
+    schedule(flight, Step::compute_done, compute(flight, wheel().now()));
+}
+
+void ComputeUnit::arrive(Flight& flight)
+{
+    switch (flight.step)
+    {
+    case Step::read_done:
+        ports_.release();
+        start_compute(flight);
+        return;
+    case Step::compute_done:
+        if (ports_.needed(flight.op.bytes))
+        {
+            flight.begun = wheel().now();
+            flight.step = Step::write_done;
+            ports_.ask(flight, *this);
+            return;
+        }
+        complete(flight);
+        return;
+    case Step::write_done:
+        ports_.release();
+        complete(flight);
+        return;
+    case Step::idle:
+    case Step::send:
+        return;
+    }
+}
+
+void ComputeUnit::complete(Flight& flight)
+{
+    account(flight);
+    const bool frees_slot = flight.slot_held && flight.slot_free_at == kNever;
+    finish(flight);
+    if (frees_slot)
+    {
+        free_slot(flight);
+    }
+}
+
+Macro::Macro(UnitPlace place, const config::ChipConfig::Macro& config, Wheel& wheel,
+             Sequencer& sequencer, Ports& ports)
+    : ComputeUnit(std::move(place), config.clock, wheel, sequencer, ports),
+      timing_(macro_timing(config)), row_time_(config.program.row_time)
+{
+}
+
+std::uint64_t Macro::bytes_read(const trace::Operation& op)
+{
+    const trace::Header& header = sequencer().header();
+    if (op.kind != trace::OpKind::mvm || !op.block.valid())
+    {
+        return ComputeUnit::bytes_read(op);
+    }
+    const trace::Block& block = header.blocks[op.block.index()];
+    const std::uint64_t bits =
+        std::uint64_t{block.row_end - block.row_begin} * sequencer().input_bits(op);
+    return op.n * ((bits + 7) / 8);
+}
+
+Tick Macro::compute(Flight& flight, Tick from)
+{
+    const trace::Operation& op = flight.op;
+    if (op.kind == trace::OpKind::program)
+    {
+        const Tick end = work_end(clock(), from, op.n * row_time_);
+        flight.spend(Stage::program, end);
+        return end;
+    }
+    if (op.n == 0)
+    {
+        return from;
+    }
+    const Tick begin = clock().align(from);
+    const Tick end = timing_.total(op.n).end(clock(), begin);
+    note_stages(flight, begin, end);
+    hold_slot_until(flight, (op.n * timing_.interval).end(clock(), begin));
+    return end;
+}
+
+void Macro::note_stages(Flight& flight, Tick begin, Tick end) const
+{
+    const auto slices = static_cast<std::uint64_t>(flight.op.n) * timing_.slices;
+    const auto at = [&](Duration offset) { return offset.end(clock(), begin); };
+    for (std::size_t i = 0; i < timing_.stages.size(); ++i)
+    {
+        const StageTiming& stage = timing_.stages[i];
+        const Duration skipped = i < timing_.bottleneck ? Duration{} : (slices - 1) * timing_.slice_interval;
+        flight.spend(stage.stage, std::min(end, at(skipped + stage.begin + stage.length)));
+    }
+    if (!sequencer().sink().at(ActivityLevel::stage))
+    {
+        return;
+    }
+    for (const StageTiming& stage : timing_.stages)
+    {
+        flight.pipeline.push_back({stage.stage, at(stage.begin), at(stage.begin + stage.length),
+                                   timing_.slice_interval.length(clock()),
+                                   static_cast<std::uint32_t>(slices)});
+    }
+}
+
+VectorUnit::VectorUnit(UnitPlace place, const config::ChipConfig::Vector& config, Wheel& wheel,
+                       Sequencer& sequencer, Ports& ports)
+    : ComputeUnit(std::move(place), config.clock, wheel, sequencer, ports), lanes_(config.lanes),
+      startup_(config.startup)
+{
+    for (const trace::Function& function : trace::functions())
+    {
+        const auto found = config.cost.find(function.name);
+        cost_.push_back(found == config.cost.end() ? 1 : found->second);
+    }
+}
+
+Tick VectorUnit::compute(Flight& flight, Tick from)
+{
+    if (lanes_ == config::kUnlimited)
+    {
+        return from;
+    }
+    const std::uint64_t cycles =
+        (std::uint64_t{flight.op.n} * cost_[flight.op.function] + lanes_ - 1) / lanes_;
+    const Tick end = work_end(clock(), from, startup_ + Duration::of_cycles(cycles));
+    flight.spend(Stage::vector, end);
+    return end;
+}
+
+} // namespace tessera::chip

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "chip/issue_unit.h"
+#include "chip/timing.h"
+
+#include <cstdint>
+#include <vector>
+
+namespace tessera::chip
+{
+
+/// What macros and vector units have in common: operands are read through a buffer port, then comes
+/// the computation, then the result is written through a port.
+class ComputeUnit : public IssueUnit, public PortClient
+{
+public:
+    ComputeUnit(UnitPlace place, const Clock& clock, Wheel& wheel, Sequencer& sequencer, Ports& ports)
+        : IssueUnit(std::move(place), clock, wheel, sequencer), ports_(ports)
+    {
+    }
+    void port_granted(Flight& flight) override;
+
+protected:
+    void begin(Flight& flight) final;
+    void arrive(Flight& flight) final;
+    /// The operands are there: how long the computation takes is for the derived class to say, which
+    /// notes its stretches in flight.work and returns its end.
+    virtual Tick compute(Flight& flight, Tick from) = 0;
+    /// Bytes read before computing: every operand once, unless the derived class knows better.
+    [[nodiscard]] virtual std::uint64_t bytes_read(const trace::Operation& op);
+
+private:
+    void start_compute(Flight& flight);
+    /// The result is in the buffer; the slot is freed here unless the derived class set a time for it.
+    void complete(Flight& flight);
+
+    Ports& ports_;
+};
+
+/// The crossbar with its periphery, kind `adc`.
+class Macro final : public ComputeUnit
+{
+public:
+    Macro(UnitPlace place, const config::ChipConfig::Macro& config, Wheel& wheel,
+          Sequencer& sequencer, Ports& ports);
+    [[nodiscard]] const MacroTiming& timing() const { return timing_; }
+
+protected:
+    Tick compute(Flight& flight, Tick from) override;
+    [[nodiscard]] std::uint64_t bytes_read(const trace::Operation& op) override;
+
+private:
+    void note_stages(Flight& flight, Tick begin, Tick end) const;
+
+    MacroTiming timing_;
+    Duration row_time_;
+};
+
+/// The general-purpose lanes of a tile: bias, activation, pooling, additions, softmax, ...
+class VectorUnit final : public ComputeUnit
+{
+public:
+    VectorUnit(UnitPlace place, const config::ChipConfig::Vector& config, Wheel& wheel,
+               Sequencer& sequencer, Ports& ports);
+
+protected:
+    Tick compute(Flight& flight, Tick from) override;
+
+private:
+    std::uint64_t lanes_;
+    Duration startup_;
+    std::vector<std::uint32_t> cost_; ///< by function: cycles per element and lane
+};
+
+} // namespace tessera::chip

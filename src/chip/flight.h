@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "base/activity.h"
+#include "base/ids.h"
+#include "base/tick.h"
+#include "noc/fabric.h"
+#include "trace/operation.h"
+
+#include <cstdint>
+#include <vector>
+
+namespace tessera::chip
+{
+
+/// When work of length `duration` ends that could begin at `from`: it begins at the first edge of
+/// `clock` not before that; work that takes no time needs no edge.
+[[nodiscard]] inline Tick work_end(const Clock& clock, Tick from, Duration duration)
+{
+    return duration.zero() ? from : duration.end(clock, clock.align(from));
+}
+
+/// What an operation in flight does next, when it falls due.
+enum class Step : std::uint8_t
+{
+    idle,        ///< somebody else will say
+    read_done,   ///< the operands have left the buffer
+    compute_done,
+    write_done,  ///< the result is in the buffer
+    send,        ///< bytes go to the interconnect
+};
+
+/// A stretch of an operation's time.
+struct Segment
+{
+    Stage stage;
+    Tick begin;
+    Tick end;
+    Tick period = 0;
+    std::uint32_t count = 1;
+};
+
+/// An operation between the grant of its space and the record of its end. Reused: its vectors keep
+/// their capacity.
+struct Flight
+{
+    trace::Operation op;
+    UnitId unit;
+    std::uint32_t tag = 0; ///< position in the pool
+    // How it came to start.
+    Tick dependencies_met = 0; ///< unit free, operands and `after` there
+    Tick ready = 0;            ///< and released
+    Tick asked = 0;            ///< at the next edge of its unit's clock
+    Tick start = 0;
+    OpId because;
+    Cause cause = Cause::none;
+    // How it goes on.
+    Step step = Step::idle;
+    Tick due = kNever;
+    Tick begun = 0;  ///< of the current stretch
+    Tick end = 0;
+    Tick wait = 0;   ///< lost to contention so far
+    Tick unloaded = 0; ///< what the current stretch would have taken alone
+    bool slot_held = false; ///< the unit may not start its next operation
+    Tick slot_free_at = kNever;
+    bool fetched = false; ///< a load's bytes have left the external memory
+    std::uint32_t arrivals_left = 0;
+    noc::Transfer transfer;
+    std::vector<Segment> work;     ///< exclusive, contiguous stretches of the unit's time in the operation
+    std::vector<Segment> stalls;   ///< what kept the unit idle before it
+    std::vector<Segment> pipeline; ///< the stages of a macro, overlapping: for the record only
+
+    /// The next stretch: from the end of the last one (or the start) to `until`.
+    void spend(Stage stage, Tick until)
+    {
+        const Tick from = work.empty() ? start : work.back().end;
+        if (until > from)
+        {
+            work.push_back({stage, from, until});
+        }
+    }
+};
+
+} // namespace tessera::chip

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "chip/interface_unit.h"
+
+#include <algorithm>
+#include <tuple>
+
+namespace tessera::chip
+{
+
+void InterfaceUnit::reserve(Flight& flight)
+{
+    const Tick end = work_end(clock(), wheel().now(), reserve_);
+    flight.spend(Stage::reserve, end);
+    if (end == wheel().now())
+    {
+        traverse(flight);
+    }
+    else
+    {
+        schedule(flight, Step::send, end);
+    }
+}
+
+void InterfaceUnit::send(Flight& flight)
+{
+    noc::Transfer& transfer = flight.transfer;
+    transfer.tag = flight.tag;
+    transfer.from = place().node;
+    transfer.bytes = flight.op.bytes;
+    transfer.to.clear();
+    for (const trace::Destination& destination : flight.op.to)
+    {
+        transfer.to.push_back(destination.at);
+    }
+    flight.arrivals_left = static_cast<std::uint32_t>(transfer.to.size());
+    flight.begun = wheel().now();
+    flight.unloaded = fabric_.zero_load(transfer, flight.begun);
+    fabric_.send(transfer);
+}
+
+void InterfaceUnit::sent(Flight& flight)
+{
+    const Tick now = wheel().now();
+    // Zero load counts to the last delivery, which is never before the last byte leaves: whatever
+    // leaving took beyond it was certainly spent waiting.
+    const Tick taken = now - flight.begun;
+    const Tick waited = taken > flight.unloaded ? taken - flight.unloaded : 0;
+    flight.spend(Stage::wait_noc, flight.begun + waited);
+    flight.spend(Stage::transfer, now);
+    account(flight);
+    free_slot(flight);
+}
+
+void InterfaceUnit::note_contention(Flight& flight)
+{
+    const Tick taken = wheel().now() - flight.begun;
+    flight.wait += taken > flight.unloaded ? taken - flight.unloaded : 0;
+}
+
+void InterfaceUnit::delivered(Flight& flight, std::size_t destination)
+{
+    sequencer().deliver(flight.op.id, flight.op.to[destination].at);
+    if (--flight.arrivals_left == 0)
+    {
+        note_contention(flight);
+        finish(flight);
+    }
+}
+
+void NetworkInterface::begin(Flight& flight)
+{
+    if (flight.op.kind == trace::OpKind::move)
+    {
+        reserve(flight);
+    }
+    else
+    {
+        send(flight);
+    }
+}
+
+void NetworkInterface::traverse(Flight& flight)
+{
+    send(flight);
+}
+
+void NetworkInterface::delivered(Flight& flight, std::size_t destination)
+{
+    if (flight.op.kind == trace::OpKind::move)
+    {
+        InterfaceUnit::delivered(flight, destination);
+        return;
+    }
+    note_contention(flight);
+    MemoryPort& port = *memory_ports_[flight.op.to[destination].at.index() - tiles_];
+    if (port.free())
+    {
+        finish(flight);
+    }
+    else
+    {
+        port.access(flight, *this);
+    }
+}
+
+void NetworkInterface::memory_answers(Flight& flight, Tick waited, Tick end)
+{
+    flight.wait += waited;
+    schedule(flight, Step::write_done, end);
+}
+
+void NetworkInterface::arrive(Flight& flight)
+{
+    finish(flight); // the memory has written a store
+}
+
+void MemoryPort::begin(Flight& flight)
+{
+    flight.fetched = free_;
+    reserve(flight);
+}
+
+void MemoryPort::traverse(Flight& flight)
+{
+    if (flight.fetched)
+    {
+        send(flight);
+    }
+    else
+    {
+        access(flight, *this);
+    }
+}
+
+void MemoryPort::access(Flight& flight, InterfaceUnit& issuer)
+{
+    asking_.push_back({&flight, &issuer});
+    wheel().wake_now(place().id.value(), Phase::allocate);
+}
+
+void MemoryPort::memory_answers(Flight& flight, Tick waited, Tick end)
+{
+    flight.wait += waited;
+    flight.spend(Stage::wait_memory, wheel().now() + waited);
+    flight.spend(Stage::memory, end);
+    flight.fetched = true;
+    schedule(flight, Step::send, end);
+}
+
+void MemoryPort::allocate()
+{
+    std::sort(asking_.begin(), asking_.end(),
+              [](const Request& a, const Request& b)
+              {
+                  return std::tuple(a.flight->unit.value(), a.flight->op.id.value()) <
+                         std::tuple(b.flight->unit.value(), b.flight->op.id.value());
+              });
+    const Tick now = wheel().now();
+    for (const Request& request : asking_)
+    {
+        const trace::Operation& op = request.flight->op;
+        const std::uint64_t address = sequencer().address(op, following_);
+        following_ = address + op.bytes;
+        const Tick from = clock().align(now);
+        const Tick alone = dram_.unloaded(address, op.bytes, from);
+        const Tick end =
+            dram_.access(from, address, op.bytes, op.kind == trace::OpKind::store).end;
+        request.issuer->memory_answers(*request.flight, end - now - std::min(end - now, alone), end);
+    }
+    asking_.clear();
+}
+
+} // namespace tessera::chip

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "chip/ports.h"
+
+#include "chip/flight.h"
+
+#include <algorithm>
+#include <tuple>
+
+namespace tessera::chip
+{
+
+void Ports::ask(Flight& flight, PortClient& client)
+{
+    asking_.push_back({&flight, &client});
+    wheel_.wake_now(index_, Phase::allocate);
+}
+
+void Ports::release()
+{
+    ++free_;
+    if (!queue_.empty())
+    {
+        wheel_.wake_now(index_, Phase::allocate);
+    }
+}
+
+Tick Ports::end(Tick from, std::uint64_t bytes) const
+{
+    return work_end(clock_, from,
+                    Duration::of_cycles((bytes + bytes_per_cycle_ - 1) / bytes_per_cycle_));
+}
+
+void Ports::wake(Phase /*phase*/)
+{
+    std::sort(asking_.begin(), asking_.end(),
+              [](const Request& a, const Request& b)
+              {
+                  return std::tuple(a.flight->unit.value(), a.flight->op.id.value()) <
+                         std::tuple(b.flight->unit.value(), b.flight->op.id.value());
+              });
+    queue_.insert(queue_.end(), asking_.begin(), asking_.end());
+    asking_.clear();
+    while (free_ != 0 && !queue_.empty())
+    {
+        --free_;
+        const Request request = queue_.front();
+        queue_.pop_front();
+        request.client->port_granted(*request.flight);
+    }
+}
+
+} // namespace tessera::chip

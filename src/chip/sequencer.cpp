@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "chip/sequencer.h"
+
+#include "base/error.h"
+#include "chip/issue_unit.h"
+
+#include <algorithm>
+
+namespace tessera::chip
+{
+namespace
+{
+
+constexpr std::uint32_t kNoLayer = ~std::uint32_t{0};
+
+std::uint32_t layer_of(const trace::Header& header, const trace::Operation& op)
+{
+    if (op.block.valid() && op.block.index() < header.blocks.size())
+    {
+        return header.blocks[op.block.index()].layer.value();
+    }
+    return op.layer.valid() ? op.layer.value() : kNoLayer;
+}
+
+bool is_wait(Stage stage)
+{
+    return stage >= Stage::wait_input;
+}
+
+} // namespace
+
+Sequencer::Sequencer(Wheel& wheel, WakeIndex index, const Clock& reference,
+                     trace::OperationSource& source, ActivitySink& sink)
+    : wheel_(wheel), index_(index), reference_(reference), source_(source), sink_(sink)
+{
+    const trace::Header& header = source.header();
+    for (const trace::TracedLayer& layer : header.layers)
+    {
+        layers_.push_back({layer.name, layer.kind, 0, 0, 0, kNever, 0, 0, 0, 0});
+    }
+    for (const trace::Block& block : header.blocks)
+    {
+        ++layers_.at(block.layer.index()).crossbars;
+    }
+    constexpr std::uint64_t line = 64; // tensors lie one behind the other, each from a new burst on
+    std::uint64_t base = 0;
+    for (const trace::Tensor& tensor : header.tensors)
+    {
+        tensor_bases_.push_back(base);
+        base += (tensor.bytes() + line - 1) / line * line;
+    }
+}
+
+void Sequencer::connect(std::vector<IssueUnit*> units, SpaceAllocator& space)
+{
+    units_ = std::move(units);
+    streams_.assign(units_.size(), UnitId::none());
+    space_ = &space;
+}
+
+void Sequencer::assign(UnitId unit, UnitId stream)
+{
+    streams_[unit.index()] = stream;
+    wheel_.wake_at(unit.value(), Phase::arrive, 0);
+}
+
+bool Sequencer::next(UnitId unit, trace::Operation& operation)
+{
+    operation.clear();
+    if (!source_.next(streams_[unit.index()], operation))
+    {
+        return false;
+    }
+    if (operation.id.value() >= DataTable::kMaxOperation)
+    {
+        throw InputError({"trace", 0, "operation " + std::to_string(operation.id.value())},
+                         "the id is too large", "number operations from 0");
+    }
+    return true;
+}
+
+Flight& Sequencer::take_off()
+{
+    if (parked_.empty())
+    {
+        parked_.push_back(static_cast<std::uint32_t>(flights_.size()));
+        flights_.push_back(std::make_unique<Flight>());
+    }
+    Flight& flight = *flights_[parked_.back()];
+    flight.tag = parked_.back();
+    parked_.pop_back();
+    flight.step = Step::idle;
+    flight.due = kNever;
+    flight.wait = 0;
+    flight.slot_free_at = kNever;
+    flight.arrivals_left = 0;
+    flight.work.clear();
+    flight.stalls.clear();
+    flight.pipeline.clear();
+    return flight;
+}
+
+void Sequencer::deliver(OpId operation, NodeId node)
+{
+    const std::uint64_t freed = data_.make_available(operation, node, wheel_.now());
+    if (freed != 0)
+    {
+        space_->give_back(node, freed, operation);
+    }
+}
+
+void Sequencer::land(Flight& flight)
+{
+    const trace::Operation& op = flight.op;
+    const NodeId node = units_[flight.unit.index()]->place().node;
+    flight.end = wheel_.now();
+    if (op.kind == trace::OpKind::mvm || op.kind == trace::OpKind::vec)
+    {
+        deliver(op.id, node);
+    }
+    for (const OpId operand : op.in)
+    {
+        const auto freed = data_.use(operand, node);
+        if (!freed)
+        {
+            throw InputError({"trace", 0, "operation " + std::to_string(op.id.value())},
+                             "operand " + std::to_string(operand.value()) +
+                                 " is read more often than its `uses` says",
+                             "count one use for every `in` that names it");
+        }
+        if (*freed != 0)
+        {
+            space_->give_back(node, *freed, op.id);
+        }
+    }
+    data_.end(op.id);
+    landed_.push_back(&flight);
+    wheel_.wake_now(index_, Phase::complete);
+}
+
+void Sequencer::sent(std::uint32_t tag)
+{
+    Flight& flight = *flights_[tag];
+    units_[flight.unit.index()]->sent(flight);
+}
+
+void Sequencer::delivered(std::uint32_t tag, std::size_t index)
+{
+    Flight& flight = *flights_[tag];
+    units_[flight.unit.index()]->delivered(flight, index);
+}
+
+void Sequencer::busy(trace::UnitKind kind, int change)
+{
+    busy_[static_cast<unsigned>(kind)] += change;
+    busy_changed_ = true;
+    wheel_.wake_now(index_, Phase::complete);
+}
+
+void Sequencer::wake(Phase /*phase*/)
+{
+    // Everything that ended in this round is there: by id, the records do not depend on the order in
+    // which the units were looked at.
+    std::sort(landed_.begin(), landed_.end(),
+              [](const Flight* a, const Flight* b) { return a->op.id < b->op.id; });
+    for (Flight* const flight : landed_)
+    {
+        commit(*flight);
+    }
+    landed_.clear();
+    if (busy_changed_)
+    {
+        busy_changed_ = false;
+        const Tick now = wheel_.now();
+        if (cycle_pending_ && cycle_.tick != now)
+        {
+            sink_.cycles.append(cycle_);
+        }
+        cycle_pending_ = true;
+        const auto count = [&](trace::UnitKind kind)
+        { return static_cast<std::uint32_t>(busy_[static_cast<unsigned>(kind)]); };
+        cycle_ = {now,
+                  reference_.edge_at_or_after(now),
+                  count(trace::UnitKind::macro),
+                  count(trace::UnitKind::vector_unit),
+                  count(trace::UnitKind::network_interface),
+                  count(trace::UnitKind::memory_port)};
+    }
+}
+
+void Sequencer::commit(Flight& flight)
+{
+    ++ended_;
+    makespan_ = std::max(makespan_, flight.end);
+    count(flight);
+    if (sink_.at(ActivityLevel::unit))
+    {
+        record(flight);
+    }
+    parked_.push_back(flight.tag);
+}
+
+void Sequencer::count(const Flight& flight)
+{
+    const std::uint32_t index = layer_of(header(), flight.op);
+    if (index == kNoLayer || index >= layers_.size())
+    {
+        return;
+    }
+    LayerSummary& layer = layers_[index];
+    const trace::Operation& op = flight.op;
+    ++layer.operations;
+    layer.start = std::min(layer.start, flight.start);
+    layer.end = std::max(layer.end, flight.end);
+    switch (op.kind)
+    {
+    case trace::OpKind::mvm:
+        layer.vectors += op.n;
+        layer.macro_time += flight.end - flight.start;
+        break;
+    case trace::OpKind::program:
+        layer.macro_time += flight.end - flight.start;
+        break;
+    case trace::OpKind::move:
+        layer.moved_bytes += op.bytes * op.to.size();
+        break;
+    case trace::OpKind::load:
+    case trace::OpKind::store:
+        layer.memory_bytes += op.bytes;
+        break;
+    case trace::OpKind::vec:
+        break;
+    }
+}
+
+void Sequencer::record(const Flight& flight)
+{
+    const trace::Operation& op = flight.op;
+    OpRecord record{};
+    record.id = op.id.value();
+    record.ready = flight.ready;
+    record.start = flight.start;
+    record.end = flight.end;
+    record.because = flight.because.value();
+    record.wait = flight.wait;
+    record.unit = flight.unit.value();
+    record.layer = layer_of(header(), op);
+    record.image = op.image;
+    record.kind = static_cast<std::uint8_t>(op.kind);
+    record.cause = static_cast<std::uint8_t>(flight.cause);
+    sink_.operations.append(record);
+    for (const OpId on : op.in)
+    {
+        sink_.dependencies.append({record.id, on.value(), 0, {}});
+    }
+    for (const OpId on : op.after)
+    {
+        sink_.dependencies.append({record.id, on.value(), 1, {}});
+    }
+    if (!sink_.at(ActivityLevel::stage))
+    {
+        return;
+    }
+    const auto interval = [&](const Segment& s)
+    {
+        sink_.intervals.append({record.id, s.begin, s.end, s.period, s.count, record.unit,
+                                static_cast<std::uint8_t>(s.stage), {}});
+    };
+    const auto stall = [&](const Segment& s)
+    {
+        sink_.stalls.append(
+            {record.id, s.begin, s.end, record.unit, static_cast<std::uint8_t>(s.stage), {}});
+    };
+    std::for_each(flight.stalls.begin(), flight.stalls.end(), stall);
+    const bool staged = !flight.pipeline.empty();
+    for (const Segment& stretch : flight.work)
+    {
+        if (is_wait(stretch.stage))
+        {
+            stall(stretch);
+        }
+        else if (!staged || stretch.stage == Stage::read || stretch.stage == Stage::write)
+        {
+            interval(stretch);
+        }
+    }
+    std::for_each(flight.pipeline.begin(), flight.pipeline.end(), interval);
+}
+
+void Sequencer::close()
+{
+    if (cycle_pending_)
+    {
+        sink_.cycles.append(cycle_);
+        cycle_pending_ = false;
+    }
+}
+
+std::uint64_t Sequencer::address(const trace::Operation& op, std::uint64_t following) const
+{
+    if (op.address)
+    {
+        return *op.address;
+    }
+    if (!op.tensor.valid() || op.tensor.index() >= tensor_bases_.size())
+    {
+        return following;
+    }
+    const trace::Tensor& tensor = header().tensors[op.tensor.index()];
+    const trace::Box box = op.box.value_or(trace::Box{});
+    const std::uint64_t element =
+        (std::uint64_t{box.bounds[0]} * tensor.width + box.bounds[2]) * tensor.channels +
+        box.bounds[4];
+    return tensor_bases_[op.tensor.index()] + element * tensor.bits / 8;
+}
+
+std::uint32_t Sequencer::input_bits(const trace::Operation& op) const
+{
+    const std::uint32_t layer = layer_of(header(), op);
+    return layer < header().layers.size() ? header().layers[layer].input_bits : 8;
+}
+
+} // namespace tessera::chip

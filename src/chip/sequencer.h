@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "base/activity.h"
+#include "base/wheel.h"
+#include "chip/buffer.h"
+#include "chip/data_table.h"
+#include "chip/flight.h"
+#include "chip/summary.h"
+#include "noc/fabric.h"
+#include "trace/operation.h"
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace tessera::chip
+{
+
+class IssueUnit;
+
+/// Feeds the units with the operations of a trace, keeps track of their data, and commits what has
+/// ended to the activity sink. One for the whole chip.
+class Sequencer final : public Wakeable, public noc::FabricListener
+{
+public:
+    Sequencer(Wheel& wheel, WakeIndex index, const Clock& reference, trace::OperationSource& source,
+              ActivitySink& sink);
+
+    /// Set-up, before the first event.
+    void connect(std::vector<IssueUnit*> units, SpaceAllocator& space);
+    /// `unit` issues the operations of `stream`, an index into the trace header's units.
+    void assign(UnitId unit, UnitId stream);
+
+    // For the units.
+    [[nodiscard]] bool next(UnitId unit, trace::Operation& operation);
+    [[nodiscard]] DataTable& data() { return data_; }
+    [[nodiscard]] const DataTable& data() const { return data_; }
+    [[nodiscard]] SpaceAllocator& space() { return *space_; }
+    [[nodiscard]] const trace::Header& header() const { return source_.header(); }
+    [[nodiscard]] const ActivitySink& sink() const { return sink_; }
+    [[nodiscard]] Flight& take_off(); ///< an empty flight
+    /// The operation's result is there, its operands are used, and it will be recorded (phase arrive).
+    void land(Flight& flight);
+    /// Datum `operation` at `node` becomes available; `by`: whose end this is.
+    void deliver(OpId operation, NodeId node);
+    /// A unit of `kind` becomes busy (+1) or idle (-1).
+    void busy(trace::UnitKind kind, int change);
+    /// External memory address of a load or store.
+    [[nodiscard]] std::uint64_t address(const trace::Operation& op, std::uint64_t following) const;
+    [[nodiscard]] std::uint32_t input_bits(const trace::Operation& op) const;
+
+    void sent(std::uint32_t tag) override;
+    void delivered(std::uint32_t tag, std::size_t index) override;
+    void wake(Phase phase) override;
+
+    [[nodiscard]] std::uint64_t ended() const { return ended_; }
+    [[nodiscard]] std::uint64_t total() const { return header().operations; }
+    [[nodiscard]] Tick makespan() const { return makespan_; }
+    [[nodiscard]] const std::vector<LayerSummary>& layers() const { return layers_; }
+    /// Writes what is still held back. Call once, after the last event.
+    void close();
+    /// For diagnosis once nothing moves: what `unit` has not been given yet.
+    [[nodiscard]] trace::OperationSource& source() { return source_; }
+    [[nodiscard]] UnitId stream_of(UnitId unit) const { return streams_[unit.index()]; }
+
+private:
+    void commit(Flight& flight);
+    void record(const Flight& flight);
+    void count(const Flight& flight);
+
+    Wheel& wheel_;
+    WakeIndex index_;
+    Clock reference_;
+    trace::OperationSource& source_;
+    ActivitySink& sink_;
+    SpaceAllocator* space_ = nullptr;
+    std::vector<IssueUnit*> units_;
+    std::vector<UnitId> streams_;
+    DataTable data_;
+    std::vector<std::unique_ptr<Flight>> flights_;
+    std::vector<std::uint32_t> parked_;
+    std::vector<Flight*> landed_; ///< of this round
+    std::vector<LayerSummary> layers_;
+    std::vector<std::uint64_t> tensor_bases_;
+    std::array<std::int64_t, trace::kUnitKinds> busy_{};
+    CycleRecord cycle_{};
+    bool busy_changed_ = false;
+    bool cycle_pending_ = false;
+    std::uint64_t ended_ = 0;
+    Tick makespan_ = 0;
+};
+
+} // namespace tessera::chip

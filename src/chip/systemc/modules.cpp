@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "chip/systemc/modules.h"
+
+#include "base/error.h"
+#include "chip/deadlock.h"
+
+#include <algorithm>
+
+namespace tessera::chip
+{
+namespace
+{
+
+sc_core::sc_time picoseconds(Tick tick)
+{
+    return sc_core::sc_time::from_value(tick);
+}
+
+/// "t5.m3" -> "m3": in the hierarchy the tile is a module of its own.
+std::string leaf(const std::string& name)
+{
+    return name.substr(name.find('.') + 1);
+}
+
+/// SystemC names may not hold every character that ours do.
+std::string module_name(std::string name)
+{
+    std::replace_if(
+        name.begin(), name.end(),
+        [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0; }, '_');
+    return name;
+}
+
+} // namespace
+
+TileModule::TileModule(const sc_core::sc_module_name& name, Chip& chip, TileId tile)
+    : sc_module(name)
+{
+    const auto add = [&](UnitId unit)
+    {
+        const std::string unit_name = leaf(chip.units()[unit.index()]->place().name);
+        units_.push_back(std::make_unique<UnitModule>(unit_name.c_str(), chip.release(unit)));
+    };
+    for (std::uint32_t position = 0; position < chip.config().tiles.macros; ++position)
+    {
+        add(chip.macro(tile, position));
+    }
+    add(chip.vector_unit(tile));
+    add(chip.network_interface(tile));
+}
+
+WheelBridge::WheelBridge(const sc_core::sc_module_name& name, Chip& chip, Monitor monitor, Tick until)
+    : sc_module(name), chip_(chip), monitor_(std::move(monitor)), until_(until)
+{
+    SC_HAS_PROCESS(WheelBridge);
+    SC_METHOD(step);
+}
+
+void WheelBridge::before_end_of_elaboration()
+{
+    if (sc_core::sc_get_time_resolution() != sc_core::sc_time(1, sc_core::SC_PS))
+    {
+        throw SimulationError("the SystemC time resolution must be 1 ps, it is " +
+                              sc_core::sc_get_time_resolution().to_string());
+    }
+}
+
+void WheelBridge::step()
+{
+    const Tick now = sc_core::sc_time_stamp().value();
+    Wheel& wheel = chip_.wheel();
+    try
+    {
+        // Nobody else acts before the kernel's next activity: up to it, time is the wheel's own.
+        const Tick limit =
+            sc_core::sc_pending_activity_at_future_time()
+                ? std::min<Tick>(until_, now + sc_core::sc_time_to_pending_activity().value())
+                : until_;
+        stopped_ = !chip_.advance(limit, monitor_);
+    }
+    catch (...)
+    {
+        failure_ = std::current_exception();
+        return;
+    }
+    const Tick next = wheel.next();
+    if (stopped_ || next > until_)
+    {
+        // Once more, to leave the kernel's clock where the wheel's is; then nothing is pending, and
+        // sc_start() returns.
+        if (wheel.now() > now)
+        {
+            until_ = wheel.now();
+            next_trigger(picoseconds(wheel.now() - now));
+        }
+        return;
+    }
+    next_trigger(picoseconds(next - now));
+}
+
+ChipModule::ChipModule(const sc_core::sc_module_name& name, Chip& chip, Monitor monitor, Tick until)
+    : sc_module(name), bridge_("bridge", chip, std::move(monitor), until)
+{
+    for (std::uint32_t tile = 0; tile < chip.config().tile_count(); ++tile)
+    {
+        const std::string tile_name = "t" + std::to_string(tile);
+        tiles_.push_back(std::make_unique<TileModule>(tile_name.c_str(), chip, TileId(tile)));
+    }
+    for (std::uint32_t port = 0; port < chip.config().memory.ports; ++port)
+    {
+        const UnitId unit = chip.memory_port(port);
+        const std::string port_name = chip.units()[unit.index()]->place().name;
+        memory_ports_.push_back(
+            std::make_unique<UnitModule>(port_name.c_str(), chip.release(unit)));
+    }
+    for (const noc::FabricUnit& part : chip.fabric().units())
+    {
+        fabric_.push_back(std::make_unique<PartModule>(module_name(part.name).c_str()));
+    }
+}
+
+bool run_systemc(Chip& chip, const ChipModule& module)
+{
+    sc_core::sc_start();
+    if (module.bridge().failure())
+    {
+        std::rethrow_exception(module.bridge().failure());
+    }
+    if (module.bridge().stopped())
+    {
+        return false;
+    }
+    if (chip.wheel().idle() && !chip.done())
+    {
+        throw_deadlock(chip);
+    }
+    return true;
+}
+
+} // namespace tessera::chip

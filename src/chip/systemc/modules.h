@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "chip/chip.h"
+
+#include <systemc>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace tessera::chip
+{
+
+/// A unit of the chip as a SystemC module: it has a name in the hierarchy and owns the behaviour, which
+/// the wheel wakes.
+class UnitModule : public sc_core::sc_module
+{
+public:
+    UnitModule(const sc_core::sc_module_name& name, std::unique_ptr<IssueUnit> behaviour)
+        : sc_module(name), behaviour_(std::move(behaviour))
+    {
+    }
+    [[nodiscard]] const char* kind() const override { return "tessera_unit"; }
+    [[nodiscard]] const IssueUnit& behaviour() const { return *behaviour_; }
+
+private:
+    std::unique_ptr<IssueUnit> behaviour_;
+};
+
+/// A tile's data memory, or a part of the interconnect: named in the hierarchy; the chip keeps the
+/// behaviour, because several units reach into it.
+class PartModule : public sc_core::sc_module
+{
+public:
+    explicit PartModule(const sc_core::sc_module_name& name) : sc_module(name) {}
+    [[nodiscard]] const char* kind() const override { return "tessera_part"; }
+};
+
+/// One tile: macros, vector unit, network interface, buffer.
+class TileModule : public sc_core::sc_module
+{
+public:
+    TileModule(const sc_core::sc_module_name& name, Chip& chip, TileId tile);
+    [[nodiscard]] const char* kind() const override { return "tessera_tile"; }
+
+private:
+    std::vector<std::unique_ptr<UnitModule>> units_;
+    PartModule buffer_{"buffer"};
+};
+
+/// The one process that drives the wheel in sc_time. While the kernel has nothing else to do before a
+/// certain time, the wheel runs ahead to it.
+class WheelBridge : public sc_core::sc_module
+{
+public:
+    /// Throws SimulationError at elaboration when the time resolution is not 1 ps.
+    WheelBridge(const sc_core::sc_module_name& name, Chip& chip, Monitor monitor, Tick until);
+
+    /// The monitor ended the run before its time.
+    [[nodiscard]] bool stopped() const { return stopped_; }
+    /// What the wheel threw; rethrown by run_systemc, since nothing may pass through the kernel.
+    [[nodiscard]] const std::exception_ptr& failure() const { return failure_; }
+
+private:
+    void before_end_of_elaboration() override;
+    void step();
+
+    Chip& chip_;
+    Monitor monitor_;
+    Tick until_;
+    bool stopped_ = false;
+    std::exception_ptr failure_;
+};
+
+/// The whole chip in the SystemC hierarchy.
+class ChipModule : public sc_core::sc_module
+{
+public:
+    ChipModule(const sc_core::sc_module_name& name, Chip& chip, Monitor monitor,
+               Tick until = kNever - 1);
+    [[nodiscard]] const char* kind() const override { return "tessera_chip"; }
+    [[nodiscard]] const WheelBridge& bridge() const { return bridge_; }
+
+private:
+    std::vector<std::unique_ptr<TileModule>> tiles_;
+    std::vector<std::unique_ptr<UnitModule>> memory_ports_;
+    std::vector<std::unique_ptr<PartModule>> fabric_;
+    WheelBridge bridge_;
+};
+
+/// Like run_native, under the SystemC kernel. One simulation context per process: call once. The module
+/// owns the chip's units, so it must live as long as the chip is asked about them.
+bool run_systemc(Chip& chip, const ChipModule& module);
+
+} // namespace tessera::chip

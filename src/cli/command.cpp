@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/command.h"
+
+#include "base/error.h"
+#include "base/install.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <iomanip>
+#include <iostream>
+
+namespace tessera::cli
+{
+namespace po = boost::program_options;
+namespace
+{
+
+void print_help(std::ostream& out)
+{
+    out << "tessera " << version()
+        << ": cycle-accurate simulation of tiled RRAM compute-in-memory chips\n\n"
+           "usage: tessera COMMAND [options]\n\n";
+    for (const Command& command : commands())
+    {
+        out << "  " << std::left << std::setw(10) << command.name << command.summary << '\n';
+    }
+    out << "\n`tessera COMMAND --help` explains a command.\n"
+           "Exit codes: 0 done, 2 usage, 3 bad input, 4 simulation error, 5 input or output failed, "
+           "130 interrupted.\n";
+}
+
+int dispatch(const Arguments& arguments, const Streams& streams)
+{
+    if (arguments.empty())
+    {
+        print_help(streams.err);
+        return static_cast<int>(ExitCode::usage);
+    }
+    const std::string& name = arguments.front();
+    if (name == "--help" || name == "-h" || name == "help")
+    {
+        print_help(streams.out);
+        return 0;
+    }
+    if (name == "--version")
+    {
+        streams.out << "tessera " << version() << '\n';
+        return 0;
+    }
+    const auto found = std::find_if(commands().begin(), commands().end(),
+                                    [&](const Command& command) { return name == command.name; });
+    if (found == commands().end())
+    {
+        throw UsageError("unknown command '" + name + "'; `tessera --help` lists the commands");
+    }
+    return found->run({arguments.begin() + 1, arguments.end()}, streams);
+}
+
+} // namespace
+
+const std::vector<Command>& commands()
+{
+    static const std::vector<Command> list = {
+        {"run", "simulate a network or a trace on a chip", run_simulation},
+        {"compile", "turn a network into a trace for a chip", compile},
+        {"trace", "check, convert, count or show a trace", trace},
+        {"config", "show, check or document chip configs", config},
+        {"network", "list networks, or show the layers of one", network},
+        {"inspect", "tables from the results of a run", inspect},
+    };
+    return list;
+}
+
+Options::Options(std::string usage, std::string description)
+    : usage_(std::move(usage)), description_(std::move(description)), options_("options", 100)
+{
+    options_.add_options()("help,h", "show this");
+}
+
+void Options::positional(const char* name, int count)
+{
+    positional_.add(name, count);
+    hidden_.emplace_back(name);
+}
+
+bool Options::parse(const Arguments& arguments, std::ostream& out)
+{
+    po::options_description known;
+    known.add(options_);
+    for (const std::string& name : hidden_)
+    {
+        known.add_options()(name.c_str(), po::value<std::vector<std::string>>());
+    }
+    try
+    {
+        po::store(po::command_line_parser(arguments).options(known).positional(positional_).run(),
+                  values_);
+        po::notify(values_);
+    }
+    catch (const po::error& error)
+    {
+        throw UsageError(std::string(error.what()) + "; see `tessera " +
+                         usage_.substr(0, usage_.find(' ')) + " --help`");
+    }
+    if (has("help"))
+    {
+        out << "usage: tessera " << usage_ << "\n\n" << description_ << "\n\n" << options_;
+        return false;
+    }
+    return true;
+}
+
+void Options::require(const char* name) const
+{
+    if (!has(name))
+    {
+        const bool unnamed = std::find(hidden_.begin(), hidden_.end(), name) != hidden_.end();
+        throw UsageError(std::string(unnamed ? "" : "--") + name + " is missing; usage: tessera " + usage_);
+    }
+}
+
+void refuse_existing(const std::string& file, bool force)
+{
+    if (!force && std::filesystem::exists(file))
+    {
+        throw UsageError(file + " exists; give --force to replace it");
+    }
+}
+
+int run(const Arguments& arguments, const Streams& streams)
+{
+    try
+    {
+        const int code = dispatch(arguments, streams);
+        streams.out.flush();
+        if (!streams.out)
+        {
+            throw IoError("cannot write to the standard output");
+        }
+        return code;
+    }
+    catch (const Error& error)
+    {
+        streams.err << "tessera: " << error.what() << '\n';
+        return static_cast<int>(error.code());
+    }
+    catch (const std::bad_alloc&)
+    {
+        streams.err << "tessera: out of memory\n";
+        return static_cast<int>(ExitCode::io);
+    }
+}
+
+} // namespace tessera::cli

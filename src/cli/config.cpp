@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/error.h"
+#include "cli/command.h"
+#include "cli/workload.h"
+#include "config/load.h"
+#include "trace/operation.h"
+
+#include <nlohmann/json.hpp>
+
+#include <ostream>
+
+namespace tessera::cli
+{
+namespace po = boost::program_options;
+
+int config(const Arguments& arguments, const Streams& streams)
+{
+    Options options("config show|check|list|schema|doc [CHIP] [--set key=value]...",
+                    "show    print the effective config: every key, composed and overridden\n"
+                    "check   say whether a config is valid\n"
+                    "list    name the shipped chips\n"
+                    "schema  print the JSON Schema of chip configs\n"
+                    "doc     print the reference page of all keys\n\n"
+                    "CHIP is the name of a shipped chip or a file.");
+    options.all().add_options()("set", po::value<std::vector<std::string>>()->composing(),
+                                "override a key, e.g. --set noc.vcs=4");
+    options.positional("action");
+    options.positional("chip");
+    if (!options.parse(arguments, streams.out))
+    {
+        return 0;
+    }
+    options.require("action");
+    const std::string action = options.list("action").front();
+    if (action == "schema")
+    {
+        streams.out << config::schema();
+        return 0;
+    }
+    if (action == "doc")
+    {
+        streams.out << config::reference_page();
+        return 0;
+    }
+    if (action == "list")
+    {
+        for (const std::string& name : config::shipped())
+        {
+            streams.out << name << "  " << config::load(name).description << '\n';
+        }
+        return 0;
+    }
+    if (action != "show" && action != "check")
+    {
+        throw UsageError("unknown action '" + action + "'; give show, check, list, schema or doc");
+    }
+    options.require("chip");
+    const std::string chip = options.list("chip").front();
+    const config::ChipConfig config = config::load(chip, options.list("set"), function_names());
+    if (action == "show")
+    {
+        streams.out << config::effective(config).dump(2) << '\n';
+    }
+    else
+    {
+        streams.out << config::resolve_path(chip) << ": valid, " << config.tile_count() << " tiles of "
+                    << config.tiles.macros << " macros of " << config.macro.rows << " x "
+                    << config.macro.columns << " weights\n";
+    }
+    return 0;
+}
+
+} // namespace tessera::cli

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+namespace tessera::cli
+{
+
+/// While one lives, SIGINT and SIGTERM are noted instead of ending the process. One at a time.
+class InterruptGuard
+{
+public:
+    InterruptGuard();
+    ~InterruptGuard();
+    InterruptGuard(const InterruptGuard&) = delete;
+    InterruptGuard& operator=(const InterruptGuard&) = delete;
+
+    [[nodiscard]] static bool interrupted();
+};
+
+} // namespace tessera::cli

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "network/network.h"
+
+#include "base/error.h"
+#include "base/install.h"
+#include "cli/command.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <ostream>
+
+namespace tessera::cli
+{
+namespace
+{
+
+std::string shape_text(const network::Shape& shape)
+{
+    return fmt::format("{}x{}x{}", shape.height, shape.width, shape.channels);
+}
+
+void list_networks(std::ostream& out)
+{
+    std::vector<std::string> names;
+    for (const auto& entry :
+         std::filesystem::directory_iterator(data_directory() + "/models/networks"))
+    {
+        if (entry.path().extension() == ".json")
+        {
+            names.push_back(entry.path().stem().string());
+        }
+    }
+    std::sort(names.begin(), names.end());
+    for (const std::string& name : names)
+    {
+        const network::Network network = network::load(network::find(name));
+        out << fmt::format("{:<14}{:>5} layers {:>10.3f} M parameters {:>10.3f} M MACs\n", name,
+                           network.layers.size(), static_cast<double>(network.parameters()) / 1e6,
+                           static_cast<double>(network.macs()) / 1e6);
+    }
+}
+
+void show_network(std::ostream& out, const network::Network& network)
+{
+    out << network.name << ": " << network.source << '\n';
+    for (const network::Layer& layer : network.layers)
+    {
+        out << fmt::format("{:<28}{:<22}{:>16}{:>12} parameters{:>14} MACs\n", layer.name,
+                           name_of(layer.kind), shape_text(layer.output), layer.parameters,
+                           layer.macs);
+    }
+    out << fmt::format("{} layers, {} parameters, {} MACs\n", network.layers.size(),
+                       network.parameters(), network.macs());
+}
+
+} // namespace
+
+int network(const Arguments& arguments, const Streams& streams)
+{
+    Options options("network list|show [N]",
+                    "list  name the shipped networks\n"
+                    "show  print the layers of N, a shipped network or a file");
+    options.positional("action");
+    options.positional("network");
+    if (!options.parse(arguments, streams.out))
+    {
+        return 0;
+    }
+    options.require("action");
+    const std::string action = options.list("action").front();
+    if (action == "list")
+    {
+        list_networks(streams.out);
+    }
+    else if (action == "show")
+    {
+        options.require("network");
+        show_network(streams.out, network::load(network::find(options.list("network").front())));
+    }
+    else
+    {
+        throw UsageError("unknown action '" + action + "'; give list or show");
+    }
+    return 0;
+}
+
+} // namespace tessera::cli

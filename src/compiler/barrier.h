@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "trace/operation.h"
+
+#include <cstddef>
+#include <vector>
+
+namespace tessera::compiler
+{
+
+/// Keeps stages apart: no operation of a stage starts before every operation of the stage before has
+/// ended, by few edges from the last of the one to the first of the other.
+class Barrier
+{
+public:
+    /// Transfers that nothing in their stage waits for go in turns: the k-th of a network interface
+    /// starts after the (k - kInFlight)-th has ended, so that the last few stand for all of them.
+    static constexpr std::size_t kInFlight = 4;
+
+    /// Adds the edges for the stage that consists of the operations from `first` on.
+    void close(std::vector<trace::Operation>& operations, std::size_t first);
+
+private:
+    std::vector<OpId> last_; ///< of the stage before: when these have ended, all have
+};
+
+} // namespace tessera::compiler

@@ -1,0 +1,413 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "compiler/buffers.h"
+
+#include "base/error.h"
+
+#include <algorithm>
+#include <map>
+#include <stdexcept>
+#include <string>
+
+namespace tessera::compiler
+{
+namespace
+{
+
+using trace::Operation;
+using trace::OpKind;
+
+/// Turns the readers of a datum into the operations to wait for. Uses that operations of one vector
+/// unit end are over with the last of them, because it works on one at a time. A macro may overlap
+/// operations, so an mvm is replaced by the accumulation that waits for it.
+std::vector<OpId> releases(const Emitter& emitter, OpId by, const std::vector<OpId>& readers)
+{
+    if (readers.empty())
+    {
+        return {by};
+    }
+    std::vector<std::pair<UnitId, OpId>> vectors;
+    std::vector<OpId> result;
+    for (OpId reader : readers)
+    {
+        if (emitter.operations()[reader.index()].kind == OpKind::mvm)
+        {
+            reader = emitter.note(reader).release;
+        }
+        const Operation& operation = emitter.operations()[reader.index()];
+        if (operation.kind == OpKind::vec)
+        {
+            vectors.emplace_back(operation.at, reader);
+        }
+        else
+        {
+            result.push_back(reader);
+        }
+    }
+    std::sort(vectors.begin(), vectors.end());
+    for (std::size_t i = 0; i < vectors.size(); ++i)
+    {
+        if (i + 1 == vectors.size() || vectors[i].first != vectors[i + 1].first)
+        {
+            result.push_back(vectors[i].second);
+        }
+    }
+    std::sort(result.begin(), result.end());
+    return result;
+}
+
+/// Which operations of a stage read each arrival of each datum of that stage.
+class ReaderLists
+{
+public:
+    ReaderLists(const Emitter& emitter, std::size_t first) : emitter_(emitter), first_(first)
+    {
+        const std::vector<Operation>& operations = emitter.operations();
+        arrivals_.push_back(0);
+        for (std::size_t i = first; i < operations.size(); ++i)
+        {
+            arrivals_.push_back(arrivals_.back() +
+                                std::max<std::size_t>(operations[i].to.size(), 1));
+        }
+        lists_.resize(arrivals_.back());
+        for (std::size_t i = first; i < operations.size(); ++i)
+        {
+            const NodeId tile = emitter.node_of(operations[i].at);
+            for (const OpId in : operations[i].in)
+            {
+                if (in.index() >= first)
+                {
+                    lists_[arrival(in, tile)].push_back(operations[i].id);
+                }
+            }
+        }
+    }
+    [[nodiscard]] const std::vector<OpId>& of(OpId id, std::size_t arrival) const
+    {
+        return lists_[arrivals_[id.index() - first_] + arrival];
+    }
+
+private:
+    [[nodiscard]] std::size_t arrival(OpId id, NodeId tile) const
+    {
+        const auto& to = emitter_.operations()[id.index()].to;
+        const auto found = std::find_if(to.begin(), to.end(), [tile](const trace::Destination& d)
+                                        { return d.at == tile; });
+        return arrivals_[id.index() - first_] +
+               (found == to.end() ? 0 : static_cast<std::size_t>(found - to.begin()));
+    }
+
+    const Emitter& emitter_;
+    std::size_t first_;
+    std::vector<std::size_t> arrivals_; ///< by operation: position of its first list
+    std::vector<std::vector<OpId>> lists_;
+};
+
+std::uint32_t least_slots(const std::vector<Ring::Datum>& data)
+{
+    std::size_t least = 1;
+    std::size_t later = 0;
+    OpId busy(0);
+    for (std::size_t i = 0; i < data.size(); ++i)
+    {
+        // The running maximum changes nothing: what datum j < i needs, it has already got.
+        busy = std::max(busy, data[i].until.back());
+        while (later < data.size() && !(busy < data[later].by))
+        {
+            ++later;
+        }
+        least = std::max(least, later - i);
+    }
+    return static_cast<std::uint32_t>(least);
+}
+
+} // namespace
+
+std::uint32_t Ring::slots(std::uint32_t slack) const
+{
+    return least + (partial ? std::min(slack, 1U) : slack);
+}
+
+std::uint64_t Ring::bytes(std::uint32_t slack) const
+{
+    return std::min(total, slots(slack) * largest);
+}
+
+std::vector<Ring> rings_of(const Emitter& emitter, std::size_t first)
+{
+    const std::vector<Operation>& operations = emitter.operations();
+    const ReaderLists readers(emitter, first);
+    std::map<std::pair<NodeId, std::uint32_t>, Ring> rings;
+    const auto add = [&](const Operation& operation, NodeId tile, std::size_t arrival)
+    {
+        const std::uint32_t stream = emitter.note(operation.id).stream;
+        Ring& ring = rings[{tile, stream}];
+        ring.stream = stream;
+        ring.tile = tile;
+        ring.partial = emitter.partial(stream);
+        ring.largest = std::max(ring.largest, operation.bytes);
+        ring.total += operation.bytes;
+        ring.data.push_back(
+            {operation.id, releases(emitter, operation.id, readers.of(operation.id, arrival))});
+    };
+    for (std::size_t i = first; i < operations.size(); ++i)
+    {
+        const Operation& operation = operations[i];
+        if (operation.kind == OpKind::mvm || operation.kind == OpKind::vec)
+        {
+            add(operation, emitter.node_of(operation.at), 0);
+        }
+        else if (operation.kind != OpKind::store)
+        {
+            for (std::size_t k = 0; k < operation.to.size(); ++k)
+            {
+                add(operation, operation.to[k].at, k);
+            }
+        }
+    }
+    std::vector<Ring> result;
+    for (auto& [key, ring] : rings)
+    {
+        ring.least = least_slots(ring.data);
+        result.push_back(std::move(ring));
+    }
+    return result;
+}
+
+void bound(const Ring& ring, std::uint32_t slack, std::vector<Operation>& operations)
+{
+    const std::uint32_t slots = ring.slots(slack);
+    for (std::size_t i = 0; i + slots < ring.data.size(); ++i)
+    {
+        std::vector<OpId>& after = operations[ring.data[i + slots].by.index()].after;
+        after.insert(after.end(), ring.data[i].until.begin(), ring.data[i].until.end());
+    }
+}
+
+BufferPlan::BufferPlan(Plan& plan)
+    : capacity_(plan.chip().buffer.capacity), tiles_(plan.chip().tile_count())
+{
+    deliveries_.readers.resize(plan.graph().size());
+    deliveries_.resident.assign(plan.graph().size(), 0);
+    homes_.resize(plan.graph().size());
+    for (std::size_t stage = 0; stage < plan.stages().size(); ++stage)
+    {
+        divide(plan, stage);
+    }
+    for (std::uint32_t i = 0; i < plan.graph().size(); ++i)
+    {
+        // Data that nobody reads have no readers yet.
+        const Grid& grid = plan[LayerId(i)].grid;
+        Readers& its = deliveries_.readers[i];
+        its.same_stage.resize(std::size_t{grid.tasks()} * grid.groups.size());
+        its.later.resize(its.same_stage.size());
+    }
+    settle(plan);
+}
+
+void BufferPlan::divide(Plan& plan, std::size_t stage)
+{
+    const auto accept = [&](const Emitter& emitter, const std::vector<Ring>& rings,
+                            std::uint32_t slack)
+    {
+        planned_.push_back(space(rings, slack));
+        slack_.push_back(slack);
+        emitter.collect(stage, deliveries_.readers);
+    };
+    const auto try_level = [&](std::uint32_t level)
+    {
+        plan.set_level(stage, level);
+        Emitter emitter(plan, nullptr);
+        emitter.emit(stage);
+        return emitter;
+    };
+    if (capacity_ == config::kUnlimited)
+    {
+        accept(try_level(0), {}, kSlack);
+        return;
+    }
+    bool found = false; // something that fits, though not into half
+    std::uint32_t level = 0;
+    std::uint32_t slack = kSlack;
+    std::uint64_t before = config::kUnlimited;
+    std::uint64_t fewest = config::kUnlimited;
+    NodeId where;
+    const std::uint32_t finest = plan.finest_level(stage);
+    for (std::uint32_t next = 0; next <= finest; ++next)
+    {
+        const Emitter emitter = try_level(next);
+        const std::vector<Ring> rings = rings_of(emitter, 0);
+        const std::vector<std::uint64_t> wanted = space(rings, kSlack);
+        const std::uint64_t most_wanted = *std::max_element(wanted.begin(), wanted.end());
+        if (most_wanted <= capacity_ / 2)
+        {
+            accept(emitter, rings, kSlack);
+            return;
+        }
+        for (std::uint32_t s = kSlack + 1; !found && s > 0; --s)
+        {
+            const std::vector<std::uint64_t> bytes = space(rings, s - 1);
+            const auto most = std::max_element(bytes.begin(), bytes.end());
+            if (*most <= capacity_)
+            {
+                found = true;
+                level = next;
+                slack = s - 1;
+            }
+            else if (*most < fewest)
+            {
+                fewest = *most;
+                where = NodeId(static_cast<std::uint32_t>(most - bytes.begin()));
+            }
+        }
+        if (found && most_wanted > before / 10 * 9)
+        {
+            break; // dividing further does not help any more
+        }
+        before = most_wanted;
+    }
+    if (!found)
+    {
+        throw InputError(
+            {plan.chip().name, 0, "/buffer/capacity"},
+            "is " + std::to_string(capacity_) + " bytes, but running layer '" +
+                plan.graph().layer(plan.stages()[stage].front()).name + "' of network '" +
+                plan.graph().network().name + "' takes " + std::to_string(fewest) +
+                " bytes in tile t" + std::to_string(where.value()),
+            "raise it, or spread the layer over more tiles with fewer macros each");
+    }
+    const Emitter emitter = try_level(level);
+    accept(emitter, rings_of(emitter, 0), slack);
+}
+
+std::vector<std::uint64_t> BufferPlan::space(const std::vector<Ring>& rings,
+                                             std::uint32_t slack) const
+{
+    std::vector<std::uint64_t> bytes(tiles_, 0);
+    for (const Ring& ring : rings)
+    {
+        bytes[ring.tile.index()] += ring.bytes(slack);
+    }
+    return bytes;
+}
+
+/// Decides which tensors stay on the chip between stages.
+void BufferPlan::settle(const Plan& plan)
+{
+    std::vector<LayerId> candidates;
+    for (std::uint32_t i = 0; i < plan.graph().size(); ++i)
+    {
+        const LayerId id(i);
+        const Readers& readers = deliveries_.readers[i];
+        homes_[i].resize(plan[id].grid.groups.size());
+        for (std::size_t d = 0; d < readers.later.size(); ++d)
+        {
+            std::vector<NodeId>& homes = homes_[i][plan[id].grid.group_of(d)];
+            std::vector<NodeId> all;
+            std::set_union(homes.begin(), homes.end(), readers.later[d].begin(),
+                           readers.later[d].end(), std::back_inserter(all));
+            homes = std::move(all);
+        }
+        if (plan.graph().has_data(id) && plan.graph().role(id) != Role::memory &&
+            plan[id].last_stage > plan[id].stage)
+        {
+            candidates.push_back(id);
+        }
+    }
+    std::stable_sort(candidates.begin(), candidates.end(),
+                     [&plan](LayerId a, LayerId b)
+                     {
+                         return plan[a].last_stage - plan[a].stage <
+                                plan[b].last_stage - plan[b].stage;
+                     });
+    for (const LayerId id : candidates)
+    {
+        deliveries_.resident[id.index()] = stays(plan, id) ? 1 : 0;
+    }
+}
+
+/// Takes the space for a tensor if there is enough of it.
+bool BufferPlan::stays(const Plan& plan, LayerId id)
+{
+    if (capacity_ == config::kUnlimited)
+    {
+        return true;
+    }
+    const LayerPlan& its = plan[id];
+    std::map<NodeId, std::uint64_t> needed;
+    for (std::size_t d = 0; d < std::size_t{its.grid.tasks()} * its.grid.groups.size(); ++d)
+    {
+        for (const NodeId tile : homes_[id.index()][its.grid.group_of(d)])
+        {
+            needed[tile] += its.grid.bytes(d);
+        }
+    }
+    for (std::size_t stage = its.stage; stage <= its.last_stage; ++stage)
+    {
+        for (const auto& [tile, bytes] : needed)
+        {
+            if (bytes > capacity_ - planned_[stage][tile.index()])
+            {
+                return false;
+            }
+        }
+    }
+    for (std::size_t stage = its.stage; stage <= its.last_stage; ++stage)
+    {
+        for (const auto& [tile, bytes] : needed)
+        {
+            planned_[stage][tile.index()] += bytes;
+        }
+    }
+    return true;
+}
+
+void BufferPlan::bound_stage(Emitter& emitter, std::size_t stage, std::size_t first) const
+{
+    if (capacity_ == config::kUnlimited)
+    {
+        return;
+    }
+    // Streams whose data stay beyond the stage have their whole size set aside.
+    std::map<std::uint32_t, const std::vector<NodeId>*> staying;
+    for (std::uint32_t i = 0; i < homes_.size(); ++i)
+    {
+        if (deliveries_.resident[i] != 0)
+        {
+            for (std::size_t group = 0; group < homes_[i].size(); ++group)
+            {
+                staying.emplace(emitter.stream(LayerId(i), group), &homes_[i][group]);
+            }
+        }
+    }
+    std::vector<std::uint64_t> bytes(tiles_, 0);
+    for (const Ring& ring : rings_of(emitter, first))
+    {
+        const auto found = staying.find(ring.stream);
+        if (found != staying.end() &&
+            std::binary_search(found->second->begin(), found->second->end(), ring.tile))
+        {
+            continue;
+        }
+        bound(ring, slack_[stage], emitter.operations());
+        bytes[ring.tile.index()] += ring.bytes(slack_[stage]);
+    }
+    for (std::size_t tile = 0; tile < tiles_; ++tile)
+    {
+        if (bytes[tile] > planned_[stage][tile])
+        {
+            throw std::logic_error("a stage takes more space than was planned for it");
+        }
+    }
+}
+
+std::uint64_t BufferPlan::planned(NodeId tile) const
+{
+    std::uint64_t most = 0;
+    for (const auto& stage : planned_)
+    {
+        most = std::max(most, stage[tile.index()]);
+    }
+    return most;
+}
+
+} // namespace tessera::compiler

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "compiler/emit.h"
+
+#include <cstdint>
+#include <vector>
+
+namespace tessera::compiler
+{
+
+/// The data of one stream in one tile, in the order of operations. At most `slots` of them are alive
+/// at once when datum i + slots is made only `after` all readers of datum i have ended.
+struct Ring
+{
+    struct Datum
+    {
+        OpId by;                 ///< brings or makes it
+        std::vector<OpId> until; ///< it is gone when these have ended
+    };
+    std::uint32_t stream = 0;
+    NodeId tile;
+    bool partial = false;
+    std::vector<Datum> data;
+    std::uint32_t least = 1;   ///< fewest slots for which those edges point backwards
+    std::uint64_t largest = 0; ///< bytes of the largest datum
+    std::uint64_t total = 0;   ///< bytes of all
+
+    /// Slots with `slack` more than needed: transfers and work overlap. Partial sums, which are
+    /// large, get one at most.
+    [[nodiscard]] std::uint32_t slots(std::uint32_t slack) const;
+    [[nodiscard]] std::uint64_t bytes(std::uint32_t slack) const;
+};
+
+/// Rings of the operations from `first` on: one stage.
+[[nodiscard]] std::vector<Ring> rings_of(const Emitter& emitter, std::size_t first);
+
+/// Adds the `after` edges that bound a ring.
+void bound(const Ring& ring, std::uint32_t slack, std::vector<trace::Operation>& operations);
+
+/// How the space of the buffers is shared out.
+///
+/// Why no operation ever waits for space, and so none can deadlock on it: a tile's buffer holds, at
+/// any moment, data of the rings of the stage that runs and resident tensors. A ring never holds more
+/// than slots(slack) data, whatever the timing, because the `after` edges say so; stages do not
+/// overlap; a resident tensor counts as whole from the stage that makes it to the last that reads
+/// it. choose() keeps the sum within the capacity, so every request for space is granted when it is
+/// made. All edges point to earlier operations and units issue in the order of the trace, so some
+/// operation can always go on.
+class BufferPlan
+{
+public:
+    static constexpr std::uint32_t kSlack = 2;
+
+    /// Divides the data of every stage (Plan::set_level) until it fits into half of the buffers, or
+    /// into the whole if it cannot be helped; what is left goes to tensors that stay on the chip
+    /// between stages, those that stay the shortest first. With unlimited buffers all stay. Throws
+    /// InputError when a stage does not fit at all.
+    explicit BufferPlan(Plan& plan);
+
+    [[nodiscard]] const Deliveries& deliveries() const { return deliveries_; }
+    /// Bounds the rings of a finally emitted stage; `first`: its first operation.
+    void bound_stage(Emitter& emitter, std::size_t stage, std::size_t first) const;
+    /// Most bytes that the tile's buffer ever holds; 0 with unlimited buffers.
+    [[nodiscard]] std::uint64_t planned(NodeId tile) const;
+
+private:
+    void divide(Plan& plan, std::size_t stage);
+    void settle(const Plan& plan);
+    [[nodiscard]] bool stays(const Plan& plan, LayerId id);
+    [[nodiscard]] std::vector<std::uint64_t> space(const std::vector<Ring>& rings,
+                                                   std::uint32_t slack) const;
+
+    std::uint64_t capacity_ = 0;
+    std::size_t tiles_ = 0;
+    Deliveries deliveries_;
+    std::vector<std::uint32_t> slack_;                ///< by stage
+    std::vector<std::vector<std::uint64_t>> planned_; ///< by stage and tile: bytes
+    /// By layer and group: tiles where the data stay, rising.
+    std::vector<std::vector<std::vector<NodeId>>> homes_;
+};
+
+} // namespace tessera::compiler

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "compiler/compiler.h"
+
+#include "base/error.h"
+#include "compiler/barrier.h"
+#include "compiler/buffers.h"
+#include "compiler/emit.h"
+#include "compiler/plan.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace tessera::compiler
+{
+namespace
+{
+
+using trace::Operation;
+
+/// Every operand slot is one use of the datum in the reader's tile.
+void count_uses(const Emitter& emitter, std::vector<Operation>& operations)
+{
+    for (const Operation& reader : operations)
+    {
+        const NodeId tile = emitter.node_of(reader.at);
+        for (const OpId in : reader.in)
+        {
+            Operation& made = operations[in.index()];
+            if (made.to.empty())
+            {
+                ++made.uses;
+                continue;
+            }
+            for (trace::Destination& destination : made.to)
+            {
+                destination.uses += destination.at == tile ? 1 : 0;
+            }
+        }
+    }
+}
+
+/// No edge twice, none that an operand implies already. (A transfer to several tiles has not ended
+/// when it has arrived at one.)
+void tidy(std::vector<Operation>& operations)
+{
+    for (Operation& operation : operations)
+    {
+        std::vector<OpId>& after = operation.after;
+        std::sort(after.begin(), after.end());
+        after.erase(std::unique(after.begin(), after.end()), after.end());
+        const auto implied = [&](OpId id)
+        {
+            return operations[id.index()].to.size() < 2 &&
+                   std::find(operation.in.begin(), operation.in.end(), id) != operation.in.end();
+        };
+        after.erase(std::remove_if(after.begin(), after.end(), implied), after.end());
+    }
+}
+
+trace::Header describe(const Plan& plan, const Options& options)
+{
+    const Graph& graph = plan.graph();
+    const network::Network& network = graph.network();
+    trace::Header header;
+    header.producer = "tessera compile";
+    header.network = network.name;
+    header.mapping = options.mapping;
+    header.tiles = plan.chip().tile_count();
+    header.memory_ports = plan.chip().memory.ports;
+    for (std::uint32_t i = 0; i < graph.size(); ++i)
+    {
+        const network::Layer& layer = network.layers[i];
+        const auto bits = static_cast<std::uint8_t>(network.activation_bits);
+        header.tensors.push_back({layer.name, layer.output.height, layer.output.width,
+                                  layer.output.channels, bits});
+        const bool mapped = graph.role(LayerId(i)) == Role::crossbar;
+        header.layers.push_back(
+            {layer.name, name_of(layer.kind), TensorId(graph.value(LayerId(i)).value()),
+             mapped ? std::uint64_t{layer.output.height} * layer.output.width : 0, bits});
+    }
+    return header;
+}
+
+/// The units that have operations, the blocks in theirs, and counts.
+void list_units(const Plan& plan, const Emitter& emitter, trace::Trace& trace)
+{
+    std::vector<UnitId> number(emitter.unit_count());
+    for (const Operation& operation : trace.operations)
+    {
+        number[operation.at.index()] = UnitId(0);
+    }
+    for (std::uint32_t unit = 0; unit < number.size(); ++unit)
+    {
+        if (number[unit].valid())
+        {
+            number[unit] = UnitId(static_cast<std::uint32_t>(trace.header.units.size()));
+            trace.header.units.push_back(emitter.traced(UnitId(unit)));
+        }
+    }
+    for (Operation& operation : trace.operations)
+    {
+        operation.at = number[operation.at.index()];
+    }
+    for (std::uint32_t i = 0; i < plan.graph().size(); ++i)
+    {
+        const LayerPlan& layer = plan[LayerId(i)];
+        const std::size_t rows =
+            layer.blocks.empty() ? 1 : layer.blocks.size() / layer.grid.groups.size();
+        for (std::size_t b = 0; b < layer.blocks.size(); ++b)
+        {
+            const PlacedBlock& placed = layer.blocks[b];
+            trace::Block block;
+            block.layer = LayerId(i);
+            block.row_begin = placed.rows.begin;
+            block.row_end = placed.rows.end;
+            block.column_begin = layer.grid.groups[b / rows].channels.begin;
+            block.column_end = layer.grid.groups[b / rows].channels.end;
+            block.at = number[emitter.macro(placed.slot).index()];
+            trace.header.blocks.push_back(block);
+        }
+    }
+    trace::finalize(trace);
+}
+
+} // namespace
+
+trace::Trace compile(const network::Network& network, const config::ChipConfig& chip,
+                     const Options& options)
+{
+    if (options.images == 0)
+    {
+        throw UsageError("there is nothing to do for 0 images; give at least 1");
+    }
+    const Graph graph(network, chip);
+    Plan plan(graph, chip, schedule(options.schedule));
+    const BufferPlan buffers(plan);
+
+    Emitter emitter(plan, &buffers.deliveries());
+    Barrier barrier;
+    for (std::uint32_t image = 0; image < options.images; ++image)
+    {
+        emitter.begin_image(image);
+        for (std::size_t stage = 0; stage < plan.stages().size(); ++stage)
+        {
+            const std::size_t first = emitter.operations().size();
+            emitter.emit(stage);
+            buffers.bound_stage(emitter, stage, first);
+            barrier.close(emitter.operations(), first);
+        }
+    }
+    trace::Trace trace;
+    trace.header = describe(plan, options);
+    trace.operations = std::move(emitter.operations());
+    count_uses(emitter, trace.operations);
+    tidy(trace.operations);
+    list_units(plan, emitter, trace);
+    return trace;
+}
+
+} // namespace tessera::compiler

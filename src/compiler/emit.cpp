@@ -1,0 +1,530 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "compiler/emit.h"
+
+#include "base/error.h"
+#include "compiler/functions.h"
+
+#include <algorithm>
+#include <map>
+#include <stdexcept>
+
+namespace tessera::compiler
+{
+namespace
+{
+
+using trace::Operation;
+using trace::OpKind;
+
+std::uint8_t bits_of_sum(std::uint8_t bits, std::size_t terms)
+{
+    while (terms > 1)
+    {
+        ++bits;
+        terms = (terms + 1) / 2;
+    }
+    return bits;
+}
+
+std::uint32_t count(std::uint64_t value, const network::Layer& layer)
+{
+    if (value > std::numeric_limits<std::uint32_t>::max())
+    {
+        throw InputError({"", 0, "layer '" + layer.name + "'"},
+                         "one vector operation would have " + std::to_string(value) + " elements",
+                         "put the layer on crossbars (mapping.on_crossbar) or divide it");
+    }
+    return static_cast<std::uint32_t>(value);
+}
+
+} // namespace
+
+Emitter::Emitter(const Plan& plan, const Deliveries* deliveries)
+    : plan_(plan), deliveries_(deliveries)
+{
+    std::uint32_t next = 0;
+    for (std::uint32_t i = 0; i < plan.graph().size(); ++i)
+    {
+        streams_.push_back(next);
+        next += static_cast<std::uint32_t>(plan[LayerId(i)].grid.groups.size());
+    }
+    streams_.push_back(next);
+    begin_image(0);
+}
+
+void Emitter::begin_image(std::uint32_t image)
+{
+    image_ = image;
+    data_.assign(plan_.graph().size(), {});
+    done_.assign(plan_.graph().size(), 0);
+}
+
+void Emitter::emit(std::size_t stage)
+{
+    stage_ = static_cast<std::uint32_t>(stage);
+    std::vector<Cursor> cursors;
+    for (const LayerId id : plan_.stages()[stage])
+    {
+        cursors.emplace_back().layer = id;
+    }
+    // The first layer's next task is always ready unless all are done: a stage is in topological order.
+    for (std::size_t i = cursors.size(); i > 0;)
+    {
+        Cursor& cursor = cursors[--i];
+        if (!ready(cursor))
+        {
+            continue;
+        }
+        consumer_ = cursor.layer;
+        if (plan_.graph().role(cursor.layer) == Role::crossbar)
+        {
+            emit_crossbar(cursor.layer, cursor.next);
+        }
+        else
+        {
+            emit_vector(cursor.layer, cursor.next);
+        }
+        done_[cursor.layer.index()] = ++cursor.next;
+        cursor.known = false;
+        i = cursors.size();
+    }
+}
+
+bool Emitter::ready(Cursor& cursor)
+{
+    const Graph& graph = plan_.graph();
+    const LayerId id = cursor.layer;
+    const Grid& grid = plan_[id].grid;
+    if (cursor.next == grid.tasks())
+    {
+        return false;
+    }
+    if (!cursor.known)
+    {
+        regions_.clear();
+        const Volume made = grid.task(cursor.next);
+        if (graph.role(id) == Role::crossbar)
+        {
+            const auto rows = static_cast<std::uint32_t>(plan_[id].blocks.back().rows.end);
+            graph.block_operand(id, {0, rows}, made, regions_);
+        }
+        else
+        {
+            for (std::size_t k = 0; k < graph.layer(id).inputs.size(); ++k)
+            {
+                graph.operand(id, k, made, regions_);
+            }
+        }
+        cursor.waits.clear();
+        for (const Region& region : regions_)
+        {
+            if (graph.role(region.layer) != Role::memory && plan_[region.layer].stage == stage_)
+            {
+                cursor.waits.emplace_back(region.layer,
+                                          plan_[region.layer].grid.tasks_until(region.volume));
+            }
+        }
+        cursor.known = true;
+    }
+    return std::all_of(cursor.waits.begin(), cursor.waits.end(),
+                       [this](const auto& wait)
+                       { return done_[wait.first.index()] >= wait.second; });
+}
+
+void Emitter::emit_crossbar(LayerId id, std::uint32_t task)
+{
+    for (std::size_t group = 0; group < plan_[id].grid.groups.size(); ++group)
+    {
+        emit_group(id, task, group);
+    }
+}
+
+/// One column of blocks: their partial sums are added up in each tile, and then in the group's tile.
+void Emitter::emit_group(LayerId id, std::uint32_t task, std::size_t group)
+{
+    const LayerPlan& plan = plan_[id];
+    const std::size_t datum = task * plan.grid.groups.size() + group;
+    const std::size_t rows = plan.blocks.size() / plan.grid.groups.size();
+    const NodeId home = plan.grid.groups[group].tile;
+    const Volume made = plan.grid.datum(datum);
+    // Partial sums: one stream per block, then one per block for sums of a tile on their way.
+    const std::uint32_t streams = streams_.back();
+    const auto blocks = static_cast<std::uint32_t>(plan_.block_count());
+
+    std::map<NodeId, std::vector<Partial>> partials;
+    std::map<NodeId, BlockId> first;
+    for (std::size_t i = group * rows; i < (group + 1) * rows; ++i)
+    {
+        const PlacedBlock& block = plan.blocks[i];
+        regions_.clear();
+        plan_.graph().block_operand(id, block.rows, made, regions_);
+        Operation mvm = operation(OpKind::mvm, macro(block.slot), id);
+        ++marks_;
+        read(regions_, block.slot.tile, mvm.in);
+        mvm.block = block.id;
+        mvm.ofm = made.box();
+        mvm.n = made.rows.size() * made.columns.size();
+        mvm.bits = block.bits;
+        mvm.bytes = (made.elements() * block.bits + 7) / 8;
+        const OpId made_by = push(std::move(mvm), streams + block.id.value());
+        partials[block.slot.tile].push_back({made_by, block.bits});
+        first.emplace(block.slot.tile, block.id);
+    }
+    const auto release = [&](const std::vector<Partial>& parts, OpId by)
+    {
+        for (const Partial& part : parts)
+        {
+            notes_[part.operation.value()].release = by;
+        }
+    };
+    std::vector<Partial> arrived = partials[home];
+    std::vector<Partial> sent;
+    for (const auto& [tile, parts] : partials)
+    {
+        if (tile == home)
+        {
+            continue;
+        }
+        Partial sum = parts.front();
+        const std::uint32_t stream = streams + blocks + first.at(tile).value();
+        if (parts.size() > 1)
+        {
+            Operation local = accumulation(id, made, tile, parts);
+            local.bits = sum.bits = bits_of_sum(sum.bits, parts.size());
+            local.bytes = (made.elements() * sum.bits + 7) / 8;
+            sum.operation = push(std::move(local), stream);
+            release(parts, sum.operation);
+        }
+        Operation move = operation(OpKind::move, network_interface(tile), id);
+        move.in = {sum.operation};
+        move.to = {{home, 0}};
+        move.ofm = made.box();
+        move.bits = sum.bits;
+        move.bytes = (made.elements() * sum.bits + 7) / 8;
+        arrived.push_back({push(std::move(move), stream), sum.bits});
+        if (parts.size() == 1)
+        {
+            sent.push_back(sum);
+        }
+    }
+    Operation total = accumulation(id, made, home, arrived);
+    total.bits = plan.grid.bits;
+    total.bytes = plan.grid.bytes(datum);
+    const OpId producer = push(std::move(total), stream(id, group));
+    release(partials[home], producer);
+    release(sent, producer);
+    deliver(id, datum, producer);
+}
+
+void Emitter::emit_vector(LayerId id, std::uint32_t task)
+{
+    const Graph& graph = plan_.graph();
+    const network::Layer& layer = graph.layer(id);
+    const Grid& grid = plan_[id].grid;
+    for (std::size_t group = 0; group < grid.groups.size(); ++group)
+    {
+        const std::size_t datum = task * grid.groups.size() + group;
+        const NodeId tile = grid.groups[group].tile;
+        const Volume made = grid.datum(datum);
+        Operation vec = operation(OpKind::vec, vector_unit(tile), id);
+        for (std::size_t k = 0; k < layer.inputs.size(); ++k)
+        {
+            regions_.clear();
+            graph.operand(id, k, made, regions_);
+            ++marks_;
+            read(regions_, tile, vec.in);
+        }
+        vec.function = function_of(layer);
+        vec.arguments = arguments_of(graph.network(), layer);
+        vec.ofm = made.box();
+        vec.n = count(graph.work(id, made), layer);
+        vec.bits = grid.bits;
+        vec.bytes = grid.bytes(datum);
+        deliver(id, datum, push(std::move(vec), stream(id, group)));
+    }
+}
+
+/// Sends a new datum to every tile that reads it, and to memory if it is needed there.
+void Emitter::deliver(LayerId id, std::size_t datum, OpId producer)
+{
+    const LayerPlan& plan = plan_[id];
+    const std::uint32_t group = plan.grid.group_of(datum);
+    const NodeId home = plan.grid.groups[group].tile;
+    bool stored = plan.leaves;
+    std::vector<NodeId> tiles;
+    if (deliveries_ == nullptr)
+    {
+        stored = stored || plan.last_stage > stage_;
+    }
+    else
+    {
+        const Readers& readers = deliveries_->readers[id.index()];
+        const std::vector<NodeId>& later = readers.later[datum];
+        tiles = readers.same_stage[datum];
+        if (deliveries_->resident[id.index()] != 0)
+        {
+            tiles.insert(tiles.end(), later.begin(), later.end());
+        }
+        else
+        {
+            stored = stored || !later.empty();
+        }
+        std::sort(tiles.begin(), tiles.end());
+        tiles.erase(std::unique(tiles.begin(), tiles.end()), tiles.end());
+        tiles.erase(std::remove(tiles.begin(), tiles.end(), home), tiles.end());
+    }
+    Datum& state = data(id)[datum];
+    state.producer = producer;
+    if (deliveries_ == nullptr || !tiles.empty())
+    {
+        Operation move = operation(OpKind::move, network_interface(home), id);
+        move.in = {producer};
+        for (const NodeId tile : tiles)
+        {
+            move.to.push_back({tile, 0});
+        }
+        move.ofm = plan.grid.datum(datum).box();
+        move.bits = plan.grid.bits;
+        move.bytes = plan.grid.bytes(datum);
+        state.move = push(std::move(move), stream(id, group));
+    }
+    if (stored)
+    {
+        Operation store = operation(OpKind::store, network_interface(home), id);
+        store.in = {producer};
+        store.to = {{port_of(id, datum), 0}};
+        store.ofm = store.box = plan.grid.datum(datum).box();
+        store.tensor = TensorId(plan_.graph().value(id).value());
+        store.bits = plan.grid.bits;
+        store.bytes = plan.grid.bytes(datum);
+        state.store = push(std::move(store), stream(id, group));
+    }
+}
+
+/// The operation that brings the datum to `tile`.
+OpId Emitter::fetch(LayerId id, std::size_t datum, NodeId tile)
+{
+    if (!on_chip(id))
+    {
+        return load(id, datum, tile);
+    }
+    const Datum& state = data(id)[datum];
+    if (tile == plan_[id].grid.groups[plan_[id].grid.group_of(datum)].tile)
+    {
+        return state.producer;
+    }
+    std::vector<trace::Destination>& to = operations_[state.move.index()].to;
+    const bool goes = std::any_of(to.begin(), to.end(),
+                                  [tile](const trace::Destination& d) { return d.at == tile; });
+    if (!goes)
+    {
+        if (deliveries_ != nullptr)
+        {
+            throw std::logic_error("a datum is read where nothing brings it");
+        }
+        to.push_back({tile, 0});
+    }
+    return state.move;
+}
+
+OpId Emitter::load(LayerId id, std::size_t datum, NodeId tile)
+{
+    Datum& state = data(id)[datum];
+    if (state.load.valid() && state.load_stage == stage_)
+    {
+        std::vector<trace::Destination>& to = operations_[state.load.index()].to;
+        if (std::none_of(to.begin(), to.end(),
+                         [tile](const trace::Destination& d) { return d.at == tile; }))
+        {
+            to.push_back({tile, 0});
+        }
+        return state.load;
+    }
+    const Grid& grid = plan_[id].grid;
+    const NodeId port = port_of(id, datum);
+    Operation load =
+        operation(OpKind::load, memory_port(port.value() - plan_.chip().tile_count()), consumer_);
+    if (state.store.valid())
+    {
+        load.after = {state.store};
+    }
+    load.to = {{tile, 0}};
+    load.tensor = TensorId(plan_.graph().value(id).value());
+    load.box = grid.datum(datum).box();
+    load.bits = grid.bits;
+    load.bytes = grid.bytes(datum);
+    state.load = push(std::move(load), stream(id, grid.group_of(datum)));
+    state.load_stage = stage_;
+    return state.load;
+}
+
+void Emitter::read(const std::vector<Region>& regions, NodeId tile, std::vector<OpId>& in)
+{
+    for (const Region& region : regions)
+    {
+        overlaps_.clear();
+        plan_[region.layer].grid.overlapping(region.volume, overlaps_);
+        for (const std::size_t datum : overlaps_)
+        {
+            Datum& state = data(region.layer)[datum];
+            if (state.mark != marks_)
+            {
+                state.mark = marks_;
+                in.push_back(fetch(region.layer, datum, tile));
+            }
+        }
+    }
+}
+
+Operation Emitter::operation(OpKind kind, UnitId at, LayerId layer) const
+{
+    Operation result;
+    result.kind = kind;
+    result.at = at;
+    result.layer = layer;
+    result.image = image_;
+    return result;
+}
+
+Operation Emitter::accumulation(LayerId id, const Volume& made, NodeId tile,
+                                const std::vector<Partial>& parts) const
+{
+    Operation sum = operation(OpKind::vec, vector_unit(tile), id);
+    sum.function = accumulate_function();
+    sum.ofm = made.box();
+    sum.n = count(made.elements() * parts.size(), plan_.graph().layer(id));
+    for (const Partial& part : parts)
+    {
+        sum.in.push_back(part.operation);
+    }
+    return sum;
+}
+
+OpId Emitter::push(Operation operation, std::uint32_t stream)
+{
+    operation.id = OpId(operations_.size());
+    operations_.push_back(std::move(operation));
+    notes_.push_back({stream, kNoOperation});
+    return operations_.back().id;
+}
+
+std::vector<Emitter::Datum>& Emitter::data(LayerId id)
+{
+    std::vector<Datum>& its = data_[id.index()];
+    if (its.empty())
+    {
+        const Grid& grid = plan_[id].grid;
+        its.resize(std::size_t{grid.tasks()} * grid.groups.size());
+    }
+    return its;
+}
+
+bool Emitter::on_chip(LayerId id) const
+{
+    return plan_.graph().role(id) != Role::memory &&
+           (plan_[id].stage == stage_ ||
+            (deliveries_ != nullptr && deliveries_->resident[id.index()] != 0));
+}
+
+/// Rows take turns, so that all ports work; a datum is loaded where it was stored.
+NodeId Emitter::port_of(LayerId id, std::size_t datum) const
+{
+    const Grid& grid = plan_[id].grid;
+    const auto row = static_cast<std::uint32_t>(datum / grid.groups.size()) / grid.segments();
+    return NodeId(plan_.chip().tile_count() + row % plan_.chip().memory.ports);
+}
+
+void Emitter::collect(std::size_t stage, std::vector<Readers>& readers) const
+{
+    const auto tiles_of = [this](OpId id)
+    {
+        std::vector<NodeId> tiles;
+        for (const trace::Destination& destination : operations_[id.index()].to)
+        {
+            tiles.push_back(destination.at);
+        }
+        return tiles;
+    };
+    for (std::uint32_t i = 0; i < plan_.graph().size(); ++i)
+    {
+        const bool own = plan_.graph().role(LayerId(i)) != Role::memory &&
+                         plan_[LayerId(i)].stage == stage;
+        Readers& its = readers[i];
+        const std::vector<Datum>& data = data_[i];
+        if (!data.empty() && its.same_stage.size() != data.size())
+        {
+            its.same_stage.assign(data.size(), {});
+            its.later.assign(data.size(), {});
+        }
+        for (std::size_t d = 0; d < data.size(); ++d)
+        {
+            const OpId by = own ? data[d].move : data[d].load;
+            if (by.valid())
+            {
+                std::vector<NodeId>& all = own ? its.same_stage[d] : its.later[d];
+                const std::vector<NodeId> more = tiles_of(by);
+                all.insert(all.end(), more.begin(), more.end());
+                std::sort(all.begin(), all.end());
+                all.erase(std::unique(all.begin(), all.end()), all.end());
+            }
+        }
+    }
+}
+
+UnitId Emitter::macro(const Slot& slot) const
+{
+    return UnitId(slot.tile.value() * (plan_.chip().tiles.macros + 2) + slot.macro);
+}
+
+UnitId Emitter::vector_unit(NodeId tile) const
+{
+    return macro({tile, plan_.chip().tiles.macros});
+}
+
+UnitId Emitter::network_interface(NodeId tile) const
+{
+    return macro({tile, plan_.chip().tiles.macros + 1});
+}
+
+UnitId Emitter::memory_port(std::uint32_t port) const
+{
+    return UnitId(macro({NodeId(plan_.chip().tile_count()), 0}).value() + port);
+}
+
+NodeId Emitter::node_of(UnitId unit) const
+{
+    const std::uint32_t first_port = memory_port(0).value();
+    return unit.value() < first_port
+               ? NodeId(unit.value() / (plan_.chip().tiles.macros + 2))
+               : NodeId(plan_.chip().tile_count() + unit.value() - first_port);
+}
+
+trace::TracedUnit Emitter::traced(UnitId unit) const
+{
+    trace::TracedUnit result;
+    result.node = node_of(unit);
+    const std::uint32_t macros = plan_.chip().tiles.macros;
+    if (!(unit < memory_port(0)))
+    {
+        result.kind = trace::UnitKind::memory_port;
+        return result;
+    }
+    const std::uint32_t position = unit.value() % (macros + 2);
+    if (position < macros)
+    {
+        result.position = position;
+    }
+    else
+    {
+        result.kind = position == macros ? trace::UnitKind::vector_unit
+                                         : trace::UnitKind::network_interface;
+    }
+    return result;
+}
+
+std::size_t Emitter::unit_count() const
+{
+    return memory_port(plan_.chip().memory.ports).index();
+}
+
+} // namespace tessera::compiler

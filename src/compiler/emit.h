@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "compiler/plan.h"
+#include "trace/operation.h"
+
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+namespace tessera::compiler
+{
+
+/// Which other tiles read each datum of a layer: what emission of the final operations must know in
+/// advance, because a move names all its destinations.
+struct Readers
+{
+    std::vector<std::vector<NodeId>> same_stage; ///< by datum, rising
+    std::vector<std::vector<NodeId>> later;      ///< by datum, rising; may hold the datum's own tile
+};
+
+/// Where the data of each layer spend the time between stages.
+struct Deliveries
+{
+    std::vector<Readers> readers; ///< by layer
+    std::vector<char> resident;   ///< by layer: 1 on the chip, 0 in external memory
+};
+
+/// What the compiler remembers of an operation besides what the trace says.
+struct Note
+{
+    std::uint32_t stream = 0; ///< data of one stream take turns in the same space of a tile
+    OpId release;             ///< ends no earlier than this operation; set for mvm only
+};
+
+/// Writes the operations of stages.
+///
+/// Two uses. Without deliveries, one stage is emitted as if it were alone: it loads what it reads
+/// from other stages and stores what others read; this tells who reads what and how much space it
+/// takes. With deliveries, all stages are emitted one after the other.
+///
+/// Tasks are emitted as soon as what they read is, those of the last layer first: so the order of
+/// operations is roughly that of time, and few data are alive between any two operations.
+class Emitter
+{
+public:
+    Emitter(const Plan& plan, const Deliveries* deliveries);
+
+    /// All data are forgotten: the next stages work on `image`.
+    void begin_image(std::uint32_t image);
+    void emit(std::size_t stage);
+
+    [[nodiscard]] std::vector<trace::Operation>& operations() { return operations_; }
+    [[nodiscard]] const std::vector<trace::Operation>& operations() const { return operations_; }
+    [[nodiscard]] const Note& note(OpId id) const { return notes_[id.value()]; }
+    /// Stream of the data of channel group `group` of a layer.
+    [[nodiscard]] std::uint32_t stream(LayerId id, std::size_t group) const
+    {
+        return streams_[id.index()] + static_cast<std::uint32_t>(group);
+    }
+    /// True for streams of partial sums.
+    [[nodiscard]] bool partial(std::uint32_t stream) const { return stream >= streams_.back(); }
+
+    /// Adds what the emitted stage has read to the readers of the layers that made it.
+    void collect(std::size_t stage, std::vector<Readers>& readers) const;
+
+    /// Issuing units of a tile: its macros, its vector unit, its network interface; memory ports last.
+    [[nodiscard]] UnitId macro(const Slot& slot) const;
+    [[nodiscard]] UnitId vector_unit(NodeId tile) const;
+    [[nodiscard]] UnitId network_interface(NodeId tile) const;
+    [[nodiscard]] UnitId memory_port(std::uint32_t port) const;
+    [[nodiscard]] NodeId node_of(UnitId unit) const;
+    [[nodiscard]] trace::TracedUnit traced(UnitId unit) const;
+    [[nodiscard]] std::size_t unit_count() const;
+
+private:
+    static constexpr OpId kNoOperation = OpId::none();
+    struct Datum
+    {
+        OpId producer;
+        OpId move;
+        OpId store;
+        OpId load;
+        std::uint32_t load_stage = 0;
+        std::uint64_t mark = 0; ///< last operand list that names it
+    };
+    struct Cursor
+    {
+        LayerId layer;
+        std::uint32_t next = 0;
+        bool known = false; ///< `waits` belongs to task `next`
+        std::vector<std::pair<LayerId, std::uint32_t>> waits; ///< tasks of layers of this stage
+    };
+    /// A partial sum and how wide it is.
+    struct Partial
+    {
+        OpId operation;
+        std::uint8_t bits = 0;
+    };
+
+    [[nodiscard]] bool ready(Cursor& cursor);
+    void emit_crossbar(LayerId id, std::uint32_t task);
+    void emit_group(LayerId id, std::uint32_t task, std::size_t group);
+    void emit_vector(LayerId id, std::uint32_t task);
+    void deliver(LayerId id, std::size_t datum, OpId producer);
+    [[nodiscard]] OpId fetch(LayerId id, std::size_t datum, NodeId tile);
+    [[nodiscard]] OpId load(LayerId id, std::size_t datum, NodeId tile);
+    void read(const std::vector<Region>& regions, NodeId tile, std::vector<OpId>& in);
+    [[nodiscard]] trace::Operation operation(trace::OpKind kind, UnitId at, LayerId layer) const;
+    [[nodiscard]] trace::Operation accumulation(LayerId id, const Volume& made, NodeId tile,
+                                                const std::vector<Partial>& parts) const;
+    OpId push(trace::Operation operation, std::uint32_t stream);
+    [[nodiscard]] std::vector<Datum>& data(LayerId id);
+    [[nodiscard]] bool on_chip(LayerId id) const;
+    [[nodiscard]] NodeId port_of(LayerId id, std::size_t datum) const;
+
+    const Plan& plan_;
+    const Deliveries* deliveries_;
+    std::vector<std::uint32_t> streams_; ///< by layer: its first; one more for partial sums
+    std::vector<trace::Operation> operations_;
+    std::vector<Note> notes_;
+    std::vector<std::vector<Datum>> data_;
+    std::vector<std::uint32_t> done_; ///< by layer: tasks emitted
+    std::uint32_t image_ = 0;
+    std::uint32_t stage_ = 0;
+    LayerId consumer_; ///< layer whose task is being emitted: loads are made for it
+    std::uint64_t marks_ = 0;
+    std::vector<Region> regions_;        // scratch
+    std::vector<std::size_t> overlaps_;  // scratch
+};
+
+} // namespace tessera::compiler

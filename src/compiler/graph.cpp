@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "compiler/graph.h"
+
+#include "base/error.h"
+
+#include <algorithm>
+#include <string>
+
+namespace tessera::compiler
+{
+namespace
+{
+
+using network::Layer;
+using network::LayerKind;
+using network::Shape;
+
+/// Positions that taps `first`..`last` of a sliding window read for results `made`, without padding.
+Extent window(const Extent& made, std::uint32_t stride, std::uint32_t dilation,
+              std::uint32_t padding, std::uint32_t first, std::uint32_t last, std::uint32_t limit)
+{
+    const auto clip = [limit](std::int64_t position)
+    { return static_cast<std::uint32_t>(std::clamp<std::int64_t>(position, 0, limit)); };
+    const std::int64_t begin = std::int64_t{made.begin} * stride - padding +
+                               std::int64_t{first} * dilation;
+    const std::int64_t end = std::int64_t{made.end - 1} * stride - padding +
+                             std::int64_t{last} * dilation + 1;
+    return {clip(begin), clip(end)};
+}
+
+bool is_view(LayerKind kind)
+{
+    return kind == LayerKind::concat || kind == LayerKind::split || kind == LayerKind::pad ||
+           kind == LayerKind::reshape;
+}
+
+bool depthwise(const Layer& layer, const Shape& input)
+{
+    return layer.groups == input.channels && layer.output.channels == input.channels;
+}
+
+void check_crossbar_kinds(const config::ChipConfig& chip)
+{
+    const auto& kinds = chip.mapping.on_crossbar;
+    for (std::size_t i = 0; i < kinds.size(); ++i)
+    {
+        if (kinds[i] != name_of(LayerKind::conv2d) && kinds[i] != name_of(LayerKind::dense))
+        {
+            throw InputError({chip.name, 0, "/mapping/on_crossbar/" + std::to_string(i)},
+                             "layers of kind '" + kinds[i] + "' have no weights to put on crossbars",
+                             "list conv2d, dense or both");
+        }
+    }
+}
+
+/// Elements [first, last] of a row-major map, as the smallest volume that contains them.
+Volume enclosing(const Shape& shape, std::uint64_t first, std::uint64_t last)
+{
+    const std::uint64_t row = std::uint64_t{shape.width} * shape.channels;
+    Volume volume = Volume::of(shape);
+    volume.rows = {static_cast<std::uint32_t>(first / row),
+                   static_cast<std::uint32_t>(last / row + 1)};
+    if (volume.rows.size() == 1)
+    {
+        const std::uint64_t from = first % row;
+        const std::uint64_t to = last % row;
+        volume.columns = {static_cast<std::uint32_t>(from / shape.channels),
+                          static_cast<std::uint32_t>(to / shape.channels + 1)};
+        if (volume.columns.size() == 1)
+        {
+            volume.channels = {static_cast<std::uint32_t>(from % shape.channels),
+                               static_cast<std::uint32_t>(to % shape.channels + 1)};
+        }
+    }
+    return volume;
+}
+
+Volume reshaped(const Shape& from, const Shape& to, const Volume& volume)
+{
+    const auto position = [&to](std::uint32_t row, std::uint32_t column)
+    { return std::uint64_t{row} * to.width + column; };
+    const std::uint64_t first = position(volume.rows.begin, volume.columns.begin);
+    const std::uint64_t last = position(volume.rows.end - 1, volume.columns.end - 1);
+    if (from.channels == to.channels)
+    {
+        Volume source = enclosing({from.height, from.width, 1}, first, last);
+        source.channels = volume.channels;
+        return source;
+    }
+    return enclosing(from, first * to.channels + volume.channels.begin,
+                     last * to.channels + volume.channels.end - 1);
+}
+
+} // namespace
+
+Extent Extent::clipped(const Extent& to) const
+{
+    return {std::max(begin, to.begin), std::min(end, to.end)};
+}
+
+Volume Volume::of(const Shape& shape)
+{
+    return {{0, shape.height}, {0, shape.width}, {0, shape.channels}};
+}
+
+trace::Box Volume::box() const
+{
+    return {{rows.begin, rows.end, columns.begin, columns.end, channels.begin, channels.end}};
+}
+
+Graph::Graph(const network::Network& network, const config::ChipConfig& chip) : network_(network)
+{
+    check_crossbar_kinds(chip);
+    std::vector<std::uint32_t> consumers(size(), 0);
+    for (const Layer& layer : network.layers)
+    {
+        for (const LayerId input : layer.inputs)
+        {
+            ++consumers[input.index()];
+        }
+    }
+    for (const LayerId output : network.outputs)
+    {
+        ++consumers[output.index()]; // what leaves the chip cannot be swallowed by a successor
+    }
+    const auto& on_crossbar = chip.mapping.on_crossbar;
+    for (std::uint32_t i = 0; i < size(); ++i)
+    {
+        const Layer& layer = network.layers[i];
+        Role role = Role::vector;
+        LayerId head(i);
+        if (layer.kind == LayerKind::input)
+        {
+            role = Role::memory;
+        }
+        else if (is_view(layer.kind))
+        {
+            role = Role::view;
+        }
+        else if (layer.groups == 1 && std::find(on_crossbar.begin(), on_crossbar.end(),
+                                                name_of(layer.kind)) != on_crossbar.end())
+        {
+            role = Role::crossbar;
+        }
+        else if (layer.kind == LayerKind::activation || layer.kind == LayerKind::batch_norm)
+        {
+            const LayerId before = layer.inputs.at(0);
+            const Role its = roles_[before.index()];
+            if (consumers[before.index()] == 1 && (its == Role::crossbar || its == Role::fused))
+            {
+                role = Role::fused;
+                head = heads_[before.index()];
+                values_[head.index()] = LayerId(i);
+            }
+        }
+        roles_.push_back(role);
+        heads_.push_back(head);
+        values_.emplace_back(i);
+    }
+}
+
+bool Graph::has_data(LayerId id) const
+{
+    const Role its = role(id);
+    return its == Role::memory || its == Role::crossbar || its == Role::vector;
+}
+
+bool Graph::channelwise(LayerId id) const
+{
+    const Layer& its = layer(id);
+    switch (its.kind)
+    {
+    case LayerKind::max_pool:
+    case LayerKind::average_pool:
+    case LayerKind::global_average_pool:
+    case LayerKind::add:
+    case LayerKind::mul:
+    case LayerKind::upsample:
+    case LayerKind::activation:
+    case LayerKind::batch_norm:
+        return true;
+    case LayerKind::softmax:
+        return its.axis == "height";
+    case LayerKind::conv2d:
+        return depthwise(its, network_.input_shape(its));
+    default:
+        return false;
+    }
+}
+
+void Graph::resolve(LayerId id, Volume volume, std::vector<Region>& out) const
+{
+    while (!volume.empty())
+    {
+        id = head(id);
+        if (has_data(id))
+        {
+            out.push_back({id, volume});
+            return;
+        }
+        const Layer& its = layer(id);
+        const Shape& input = network_.input_shape(its);
+        if (its.kind == LayerKind::concat)
+        {
+            std::uint32_t offset = 0;
+            for (const LayerId part : its.inputs)
+            {
+                const bool by_rows = its.axis == "height";
+                const Shape& shape = layer(part).output;
+                const std::uint32_t length = by_rows ? shape.height : shape.channels;
+                Volume sub = volume;
+                Extent& cut = by_rows ? sub.rows : sub.channels;
+                cut = cut.clipped({offset, offset + length});
+                if (!cut.empty())
+                {
+                    cut = {cut.begin - offset, cut.end - offset};
+                    resolve(part, sub, out);
+                }
+                offset += length;
+            }
+            return;
+        }
+        if (its.kind == LayerKind::split)
+        {
+            volume.channels.begin += its.channel_begin;
+            volume.channels.end += its.channel_begin;
+        }
+        else if (its.kind == LayerKind::pad)
+        {
+            volume.rows = window(volume.rows, 1, 1, its.padding.top, 0, 0, input.height);
+            volume.columns = window(volume.columns, 1, 1, its.padding.left, 0, 0, input.width);
+        }
+        else
+        {
+            volume = reshaped(input, its.output, volume);
+        }
+        id = its.inputs.front();
+    }
+}
+
+void Graph::operand(LayerId id, std::size_t k, const Volume& made, std::vector<Region>& out) const
+{
+    const Layer& its = layer(id);
+    const Shape& input = network_.input_shape(its, k);
+    Volume needed = Volume::of(input);
+    switch (its.kind)
+    {
+    case LayerKind::conv2d:
+    case LayerKind::max_pool:
+    case LayerKind::average_pool:
+        needed.rows = window(made.rows, its.stride_height, its.dilation_height, its.padding.top, 0,
+                             its.kernel_height - 1, input.height);
+        needed.columns = window(made.columns, its.stride_width, its.dilation_width,
+                                its.padding.left, 0, its.kernel_width - 1, input.width);
+        break;
+    case LayerKind::upsample:
+        needed.rows = {made.rows.begin / its.scale, (made.rows.end - 1) / its.scale + 1};
+        needed.columns = {made.columns.begin / its.scale, (made.columns.end - 1) / its.scale + 1};
+        break;
+    case LayerKind::transpose:
+        needed = made;
+        if (its.axis == "height,width")
+        {
+            std::swap(needed.rows, needed.columns);
+        }
+        else if (its.axis == "height,channels")
+        {
+            std::swap(needed.rows, needed.channels);
+        }
+        else
+        {
+            std::swap(needed.columns, needed.channels);
+        }
+        break;
+    case LayerKind::matmul:
+        if (k == 0)
+        {
+            needed.rows = made.rows;
+        }
+        break;
+    case LayerKind::softmax:
+        needed.columns = made.columns;
+        if (its.axis != "height")
+        {
+            needed.rows = made.rows;
+        }
+        break;
+    case LayerKind::global_average_pool:
+        break;
+    default:
+        // one position of the result per position of the operand, or one factor for all
+        if (input.height == its.output.height)
+        {
+            needed.rows = made.rows;
+        }
+        if (input.width == its.output.width)
+        {
+            needed.columns = made.columns;
+        }
+        break;
+    }
+    if (channelwise(id) && input.channels == its.output.channels)
+    {
+        needed.channels = made.channels;
+    }
+    resolve(its.inputs[k], needed, out);
+}
+
+void Graph::block_operand(LayerId id, const Extent& rows, const Volume& made,
+                          std::vector<Region>& out) const
+{
+    const Layer& its = layer(id);
+    const Shape& input = network_.input_shape(its);
+    const std::uint32_t first = rows.begin / input.channels;
+    const std::uint32_t last = (rows.end - 1) / input.channels;
+    Volume needed = Volume::of(input);
+    if (first == last)
+    {
+        needed.channels = {rows.begin % input.channels, (rows.end - 1) % input.channels + 1};
+    }
+    const std::uint32_t width = its.kernel_width;
+    for (std::uint32_t ky = first / width; ky <= last / width; ++ky)
+    {
+        const std::uint32_t from = ky == first / width ? first % width : 0;
+        const std::uint32_t to = ky == last / width ? last % width : width - 1;
+        needed.rows = window(made.rows, its.stride_height, its.dilation_height, its.padding.top, ky,
+                             ky, input.height);
+        needed.columns = window(made.columns, its.stride_width, its.dilation_width,
+                                its.padding.left, from, to, input.width);
+        resolve(its.inputs.front(), needed, out);
+    }
+}
+
+std::uint64_t Graph::work(LayerId id, const Volume& made) const
+{
+    const Layer& its = layer(id);
+    switch (its.kind)
+    {
+    case LayerKind::max_pool:
+    case LayerKind::average_pool:
+        return made.elements() * its.kernel_height * its.kernel_width;
+    case LayerKind::global_average_pool:
+    {
+        const Shape& input = network_.input_shape(its);
+        return made.elements() * input.height * input.width;
+    }
+    case LayerKind::add:
+    case LayerKind::mul:
+        return made.elements() * std::max<std::size_t>(its.inputs.size() - 1, 1);
+    case LayerKind::conv2d:
+    case LayerKind::dense:
+    case LayerKind::matmul:
+        return made.elements() * (its.macs / its.output.elements());
+    default:
+        return made.elements();
+    }
+}
+
+} // namespace tessera::compiler

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "base/tick.h"
+
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace tessera::config
+{
+
+/// Counts and sizes that a config may set to "unlimited".
+inline constexpr std::uint64_t kUnlimited = std::numeric_limits<std::uint64_t>::max();
+
+/// The whole of a chip config after validation. Member path = key in the JSON file
+/// (`macro.adc.count` is `chip.macro.adc.count`). Every key is declared in src/config/chip_keys.cpp
+/// with its type, unit, default, range and documentation.
+struct ChipConfig
+{
+    std::string name = "chip";
+    std::string description;
+    Clock clock = Clock(); ///< reference clock; clock of every unit that has none of its own
+
+    struct Tiles
+    {
+        std::uint32_t rows = 2;
+        std::uint32_t columns = 2;
+        std::uint32_t macros = 2; ///< per tile
+    } tiles;
+
+    struct Macro
+    {
+        std::string kind = "adc";
+        Clock clock = Clock();    ///< default: `clock`
+        std::uint32_t rows = 256; ///< in weights, as the mapper sees it
+        std::uint32_t columns = 256;
+        std::uint32_t weight_bits = 8;
+        std::uint32_t cells_per_weight = 1; ///< cell columns per weight column
+        std::uint32_t input_bits = 8;
+        bool timed_as_whole = false; ///< `t_mvm` was given: latency and interval of one MVM
+        Duration t_mvm;
+        struct Dac
+        {
+            std::uint32_t count = 256;
+            std::uint32_t bits = 1; ///< input bits per slice
+            Duration time = Duration::of_cycles(1);
+        } dac;
+        struct Crossbar
+        {
+            Duration time = Duration::of_cycles(30);
+        } crossbar;
+        struct SampleHold
+        {
+            bool present = true; ///< false: the array is held until conversion ends
+            Duration time = Duration::of_cycles(1);
+        } sample_hold;
+        struct Adc
+        {
+            std::uint32_t count = 2;
+            Duration time = Duration::of_cycles(10); ///< one conversion
+        } adc;
+        struct ShiftAdd
+        {
+            Duration time = Duration::of_cycles(1);
+        } shift_add;
+        struct Output
+        {
+            Duration time = Duration::of_cycles(1);
+        } output;
+        struct Pipeline
+        {
+            /// Stages that advance together, e.g.
+            /// {{"drive","crossbar","hold"},{"convert","shift_add","output"}}
+            std::vector<std::vector<std::string>> groups;
+        } pipeline;
+        struct Program
+        {
+            Duration row_time = Duration::of_ticks(1'000'000); ///< one row of cells
+        } program;
+    } macro;
+
+    struct Vector
+    {
+        Clock clock = Clock();
+        std::uint64_t lanes = 32; ///< kUnlimited: every function takes no time
+        Duration startup = Duration::of_cycles(4);
+        std::map<std::string, std::uint32_t>
+            cost; ///< cycles per element and lane, by function; default 1
+    } vector;
+
+    struct Buffer
+    {
+        Clock clock = Clock();
+        std::uint64_t capacity = 262'144; ///< bytes, or kUnlimited
+        std::uint64_t ports = 4; ///< shared by macros and vector unit; kUnlimited: no port time
+        std::uint64_t bytes_per_cycle = 64; ///< of one port; kUnlimited: no port time
+    } buffer;
+
+    struct Noc
+    {
+        std::string kind = "mesh"; ///< ideal | bus | mesh
+        Clock clock = Clock();
+        Duration reserve;                   ///< confirming the space at the destinations of a move
+        Duration latency;                   ///< ideal only: every move takes this long
+        std::uint64_t bytes_per_cycle = 32; ///< bus only
+        std::string routing = "xy";         ///< xy | yx
+        std::uint32_t vcs = 4;
+        std::uint32_t vc_depth = 8; ///< flits
+        std::uint32_t flit_bits = 256;
+        std::uint32_t packet_flits = 16; ///< longest packet, head included
+        std::uint32_t header_flits = 1;  ///< flits of a packet that carry no data
+        std::uint32_t routing_delay = 1; ///< 1: a route-computation stage; 0: look-ahead
+    } noc;
+
+    struct Memory
+    {
+        std::uint32_t ports = 1;    ///< spread evenly over the west edge of the grid
+        std::uint64_t channels = 2; ///< per port; kUnlimited: memory takes no time
+        std::uint64_t bytes_per_second = 12'800'000'000; ///< per channel ("bandwidth")
+        Duration latency = Duration::of_ticks(30'000);
+        std::uint64_t row_bytes = 2048;
+        Duration row_miss = Duration::of_ticks(30'000); ///< precharge and activate
+        std::uint64_t interleave = 256; ///< bytes in a row of one channel before the next channel
+        std::uint64_t capacity = std::uint64_t{4} << 30U;
+    } memory;
+
+    struct Mapping
+    {
+        std::vector<std::string> on_crossbar = {"conv2d",
+                                                "dense"}; ///< layer kinds mapped to crossbars
+        std::string placement = "row-major";
+    } mapping;
+
+    [[nodiscard]] std::uint32_t tile_count() const { return tiles.rows * tiles.columns; }
+};
+
+} // namespace tessera::config

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "network/network.h"
+
+#include "base/error.h"
+#include "base/install.h"
+#include "network/nearest.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <numeric>
+#include <system_error>
+
+namespace tessera::network
+{
+namespace
+{
+
+std::vector<std::string> shipped(const std::filesystem::path& folder)
+{
+    std::vector<std::string> names;
+    std::error_code error;
+    for (std::filesystem::directory_iterator at(folder, error), end; !error && at != end;
+         at.increment(error))
+    {
+        if (at->path().extension() == ".json")
+        {
+            names.push_back(at->path().stem().string());
+        }
+    }
+    std::sort(names.begin(), names.end());
+    return names;
+}
+
+} // namespace
+
+const char* name_of(LayerKind kind)
+{
+    switch (kind)
+    {
+    case LayerKind::input:
+        return "input";
+    case LayerKind::conv2d:
+        return "conv2d";
+    case LayerKind::dense:
+        return "dense";
+    case LayerKind::max_pool:
+        return "max_pool";
+    case LayerKind::average_pool:
+        return "average_pool";
+    case LayerKind::global_average_pool:
+        return "global_average_pool";
+    case LayerKind::add:
+        return "add";
+    case LayerKind::mul:
+        return "mul";
+    case LayerKind::concat:
+        return "concat";
+    case LayerKind::split:
+        return "split";
+    case LayerKind::upsample:
+        return "upsample";
+    case LayerKind::pad:
+        return "pad";
+    case LayerKind::activation:
+        return "activation";
+    case LayerKind::batch_norm:
+        return "batch_norm";
+    case LayerKind::softmax:
+        return "softmax";
+    case LayerKind::layer_norm:
+        return "layer_norm";
+    case LayerKind::matmul:
+        return "matmul";
+    case LayerKind::embedding:
+        return "embedding";
+    case LayerKind::reshape:
+        return "reshape";
+    case LayerKind::transpose:
+        return "transpose";
+    }
+    return "unknown";
+}
+
+std::uint64_t Network::parameters() const
+{
+    return std::accumulate(layers.begin(), layers.end(), std::uint64_t{0},
+                           [](std::uint64_t sum, const Layer& l) { return sum + l.parameters; });
+}
+
+std::uint64_t Network::macs() const
+{
+    return std::accumulate(layers.begin(), layers.end(), std::uint64_t{0},
+                           [](std::uint64_t sum, const Layer& l) { return sum + l.macs; });
+}
+
+std::string find(const std::string& name)
+{
+    namespace fs = std::filesystem;
+    const fs::path folder = fs::path(data_directory()) / "models" / "networks";
+    const std::vector<std::string> names = shipped(folder);
+    if (std::binary_search(names.begin(), names.end(), name))
+    {
+        return (folder / (name + ".json")).string();
+    }
+    std::error_code error;
+    if (!name.empty() && fs::exists(name, error) && !fs::is_directory(name, error))
+    {
+        return name;
+    }
+    std::string list;
+    for (const std::string& one : names)
+    {
+        list += (list.empty() ? "" : ", ") + one;
+    }
+    throw InputError({}, in_quotes(name) + " is neither a shipped network nor a file",
+                     did_you_mean(name, names) + "give the path of a file or one of: " +
+                         (list.empty() ? "(none found in " + folder.string() + ")" : list));
+}
+
+} // namespace tessera::network

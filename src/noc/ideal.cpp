@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "noc/geometry.h"
+#include "noc/kinds.h"
+
+#include <deque>
+
+namespace tessera::noc
+{
+namespace
+{
+
+/// No contention: a source is free at once, everything arrives `noc.latency` later.
+class Ideal : public Fabric, public Wakeable
+{
+public:
+    Ideal(const config::ChipConfig& chip, Wheel& wheel, WakeIndex index, FabricListener& listener)
+        : geometry_(chip),
+          clock_(chip.noc.clock),
+          latency_(chip.noc.latency),
+          wheel_(wheel),
+          index_(index),
+          listener_(listener),
+          bytes_(geometry_.nodes(), 0)
+    {
+        wheel_.attach(index_, *this, "ideal");
+    }
+
+    void send(const Transfer& transfer) override
+    {
+        bytes_[transfer.from.index()] += transfer.bytes;
+        sent_.push_back(transfer.tag);
+        const Tick arrival = latency_.end(clock_, wheel_.now());
+        arrivals_.push_back({arrival, transfer.tag, transfer.to.size()});
+        wheel_.wake_now(index_, Phase::arrive);
+        wheel_.wake_at(index_, Phase::arrive, arrival);
+    }
+
+    void wake(Phase /*phase*/) override
+    {
+        // What the listener sends from here on belongs to a later round.
+        for (std::size_t left = sent_.size(); left > 0; --left)
+        {
+            const std::uint32_t tag = sent_.front();
+            sent_.pop_front();
+            listener_.sent(tag);
+        }
+        // Every transfer takes equally long: arrivals come in the order of sending.
+        while (!arrivals_.empty() && arrivals_.front().tick <= wheel_.now())
+        {
+            const Arrival arrival = arrivals_.front();
+            arrivals_.pop_front();
+            for (std::size_t destination = 0; destination < arrival.destinations; ++destination)
+            {
+                listener_.delivered(arrival.tag, destination);
+            }
+        }
+    }
+
+    [[nodiscard]] Tick zero_load(const Transfer& /*transfer*/, Tick start) const override
+    {
+        return latency_.end(clock_, start) - start;
+    }
+
+    [[nodiscard]] std::vector<LinkSummary> links() const override
+    {
+        std::vector<LinkSummary> all;
+        for (std::uint32_t node = 0; node < geometry_.nodes(); ++node)
+        {
+            all.push_back({geometry_.name(NodeId(node)), bytes_[node], 0, 0});
+        }
+        return all;
+    }
+
+    [[nodiscard]] std::vector<FabricUnit> units() override
+    {
+        return {{"ideal",
+                 this,
+                 {{"latency_cycles", std::to_string(latency_.cycles)},
+                  {"latency_ps", std::to_string(latency_.ticks)}}}};
+    }
+
+private:
+    struct Arrival
+    {
+        Tick tick;
+        std::uint32_t tag;
+        std::size_t destinations;
+    };
+
+    Geometry geometry_;
+    Clock clock_;
+    Duration latency_;
+    Wheel& wheel_;
+    WakeIndex index_;
+    FabricListener& listener_;
+    std::vector<std::uint64_t> bytes_; ///< sent, by source
+    std::deque<std::uint32_t> sent_;   ///< tags whose source is to be told
+    std::deque<Arrival> arrivals_;
+};
+
+} // namespace
+
+std::size_t ideal_wake_count(const config::ChipConfig& /*chip*/)
+{
+    return 1;
+}
+
+std::unique_ptr<Fabric> make_ideal(const config::ChipConfig& chip, Wheel& wheel, WakeIndex first,
+                                   FabricListener& listener)
+{
+    return std::make_unique<Ideal>(chip, wheel, first, listener);
+}
+
+} // namespace tessera::noc

@@ -1,0 +1,732 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "record/activity_writer.h"
+
+#include "base/error.h"
+#include "record/files.h"
+#include "record/names.h"
+#include "record/schema.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <mutex>
+#include <stdexcept>
+#include <thread>
+#include <zlib.h>
+
+namespace tessera::record
+{
+namespace
+{
+
+/// Chunks between two flushes. Counted, not timed: a flush shapes the file, whose bytes must not
+/// depend on the speed of the machine.
+constexpr std::uint64_t kFlushChunks = 8;
+/// Chunks per stream: one being filled, the others on their way to the disk.
+constexpr std::size_t kRing = 4;
+constexpr int kDeflateLevel = 1;
+
+/// A property list for creating an object that keeps time stamps out of the file.
+h5::Handle untimed(hid_t list_class)
+{
+    h5::Handle list(H5Pcreate(list_class), H5Pclose, "set up a dataset");
+    h5::check(H5Pset_obj_track_times(list.get(), 0), "set up a dataset");
+    // Attributes stay in the object's header: one block less for a crash to hit.
+    h5::check(H5Pset_attr_phase_change(list.get(), 64, 32), "set up a dataset");
+    return list;
+}
+
+h5::Handle create_untimed_file(const std::string& path)
+{
+    const h5::Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, "set up " + path);
+    // 1.8 format: the only one that every tool opens after a crash without repair.
+    h5::check(H5Pset_libver_bounds(access.get(), H5F_LIBVER_V18, H5F_LIBVER_V18), "set up " + path);
+    const h5::Handle creation = untimed(H5P_FILE_CREATE);
+    return {H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation.get(), access.get()), H5Fclose,
+            "create " + path};
+}
+
+h5::Handle create_untimed_group(hid_t parent, const std::string& path)
+{
+    const h5::Handle creation = untimed(H5P_GROUP_CREATE);
+    return {H5Gcreate2(parent, path.c_str(), H5P_DEFAULT, creation.get(), H5P_DEFAULT), H5Gclose,
+            "create group " + path};
+}
+
+/// Fixed length, because the bytes of variable-length texts lie in a heap.
+h5::Handle fixed_text(std::size_t length)
+{
+    h5::Handle type(H5Tcopy(H5T_C_S1), H5Tclose, "make a text type");
+    h5::check(H5Tset_size(type.get(), std::max<std::size_t>(length, 1)), "make a text type");
+    h5::check(H5Tset_strpad(type.get(), H5T_STR_NULLPAD), "make a text type");
+    h5::check(H5Tset_cset(type.get(), H5T_CSET_UTF8), "make a text type");
+    return type;
+}
+
+h5::Handle scalar_space()
+{
+    return {H5Screate(H5S_SCALAR), H5Sclose, "make a dataspace"};
+}
+
+/// Creates or overwrites a scalar attribute.
+void put_attribute(hid_t object, const std::string& name, hid_t type, const void* value)
+{
+    const std::string what = "write attribute " + name;
+    if (h5::has_attribute(object, name))
+    {
+        const h5::Handle attribute(H5Aopen(object, name.c_str(), H5P_DEFAULT), H5Aclose, what);
+        h5::check(H5Awrite(attribute.get(), type, value), what);
+        return;
+    }
+    const h5::Handle space = scalar_space();
+    const h5::Handle attribute(
+        H5Acreate2(object, name.c_str(), type, space.get(), H5P_DEFAULT, H5P_DEFAULT), H5Aclose,
+        what);
+    h5::check(H5Awrite(attribute.get(), type, value), what);
+}
+
+void put_attribute(hid_t object, const std::string& name, std::uint64_t value)
+{
+    put_attribute(object, name, H5T_NATIVE_UINT64, &value);
+}
+
+void put_attribute(hid_t object, const std::string& name, double value)
+{
+    put_attribute(object, name, H5T_NATIVE_DOUBLE, &value);
+}
+
+void put_attribute(hid_t object, const std::string& name, const std::string& value)
+{
+    put_attribute(object, name, fixed_text(value.size()).get(), value.c_str());
+}
+
+void write_fixed_text(hid_t parent, const std::string& path, const std::string& text)
+{
+    const h5::Handle type = fixed_text(text.size());
+    const h5::Handle space = scalar_space();
+    const h5::Handle creation = untimed(H5P_DATASET_CREATE);
+    const h5::Handle dataset(H5Dcreate2(parent, path.c_str(), type.get(), space.get(), H5P_DEFAULT,
+                                        creation.get(), H5P_DEFAULT),
+                             H5Dclose, "create dataset " + path);
+    h5::check(H5Dwrite(dataset.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, text.c_str()),
+              "write " + path);
+}
+
+/// Units of the members as attributes "<member>.unit" of the dataset.
+void write_member_units(hid_t dataset, const Layout& layout)
+{
+    for (const Field& field : layout.fields)
+    {
+        if (!field.unit.empty())
+        {
+            put_attribute(dataset, field.name + ".unit", field.unit);
+        }
+    }
+}
+
+h5::Handle create_table(hid_t file, const Rows& rows)
+{
+    const Layout& layout = rows.layout();
+    const h5::Handle type = layout.type();
+    const hsize_t count = rows.count();
+    const h5::Handle space(H5Screate_simple(1, &count, nullptr), H5Sclose, "size " + layout.path);
+    const h5::Handle creation = untimed(H5P_DATASET_CREATE);
+    h5::Handle dataset(H5Dcreate2(file, layout.path.c_str(), type.get(), space.get(), H5P_DEFAULT,
+                                  creation.get(), H5P_DEFAULT),
+                       H5Dclose, "create dataset " + layout.path);
+    write_member_units(dataset.get(), layout);
+    return dataset;
+}
+
+void write_rows(hid_t dataset, const Rows& rows)
+{
+    if (rows.count() != 0)
+    {
+        const h5::Handle type = rows.layout().type();
+        h5::check(H5Dwrite(dataset, type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, rows.data()),
+                  "write " + rows.layout().path);
+    }
+}
+
+template <class Entry>
+std::size_t longest(const std::vector<Entry>& entries, std::string Entry::*member)
+{
+    std::size_t length = 0;
+    for (const Entry& entry : entries)
+    {
+        length = std::max(length, (entry.*member).size());
+    }
+    return length;
+}
+
+/// One stream's dataset and how its chunks are packed. Used by the writer thread.
+class StreamFile
+{
+public:
+    StreamFile(hid_t file, const Layout& layout) : layout_(layout), covered_(layout.size, false)
+    {
+        for (const Field& field : layout.fields)
+        {
+            std::fill_n(covered_.begin() + static_cast<std::ptrdiff_t>(field.offset), field.bytes(),
+                        true);
+        }
+        const h5::Handle type = layout.type();
+        const hsize_t none = 0;
+        const hsize_t unlimited = H5S_UNLIMITED;
+        const hsize_t chunk = kChunkRecords;
+        const h5::Handle space(H5Screate_simple(1, &none, &unlimited), H5Sclose,
+                               "size " + layout.path);
+        const h5::Handle creation = untimed(H5P_DATASET_CREATE);
+        h5::check(H5Pset_chunk(creation.get(), 1, &chunk), "set up " + layout.path);
+        h5::check(H5Pset_shuffle(creation.get()), "set up " + layout.path);
+        h5::check(H5Pset_deflate(creation.get(), kDeflateLevel), "set up " + layout.path);
+        dataset_ = h5::Handle(H5Dcreate2(file, layout.path.c_str(), type.get(), space.get(),
+                                         H5P_DEFAULT, creation.get(), H5P_DEFAULT),
+                              H5Dclose, "create dataset " + layout.path);
+        write_member_units(dataset_.get(), layout);
+    }
+
+    /// Appends `count` <= kChunkRecords records; fewer only in the last call. Takes the HDF5 lock
+    /// for the write alone.
+    void append(const std::byte* records, std::size_t count)
+    {
+        shuffle(records, count);
+        const std::size_t length = deflate();
+        const h5::Lock lock;
+        const hsize_t offset = written_;
+        const hsize_t extent = written_ + count;
+        h5::check(H5Dset_extent(dataset_.get(), &extent), "extend " + layout_.path);
+        h5::check(H5Dwrite_chunk(dataset_.get(), H5P_DEFAULT, 0, &offset, length, packed_.data()),
+                  "write " + layout_.path);
+        written_ += count;
+    }
+
+private:
+    /// HDF5's shuffle: byte b of all records lies together. Bytes that no member covers and records
+    /// beyond `count` are zero.
+    void shuffle(const std::byte* records, std::size_t count)
+    {
+        shuffled_.resize(kChunkRecords * layout_.size);
+        // In blocks that stay in the first-level cache while their bytes are dealt out.
+        constexpr std::size_t kBlock = 256;
+        for (std::size_t first = 0; first < count; first += kBlock)
+        {
+            const std::size_t last = std::min(first + kBlock, count);
+            for (std::size_t b = 0; b < layout_.size; ++b)
+            {
+                if (!covered_[b])
+                {
+                    continue;
+                }
+                const std::byte* from = records + first * layout_.size + b;
+                std::byte* to = shuffled_.data() + b * kChunkRecords + first;
+                for (std::size_t i = first; i < last; ++i, from += layout_.size)
+                {
+                    *to++ = *from;
+                }
+            }
+        }
+        if (count < kChunkRecords)
+        {
+            for (std::size_t b = 0; b < layout_.size; ++b)
+            {
+                std::fill_n(shuffled_.begin() +
+                                static_cast<std::ptrdiff_t>(b * kChunkRecords + count),
+                            kChunkRecords - count, std::byte{0});
+            }
+        }
+    }
+
+    std::size_t deflate()
+    {
+        packed_.resize(compressBound(static_cast<uLong>(shuffled_.size())));
+        uLongf length = static_cast<uLongf>(packed_.size());
+        if (compress2(packed_.data(), &length, reinterpret_cast<const Bytef*>(shuffled_.data()),
+                      static_cast<uLong>(shuffled_.size()), kDeflateLevel) != Z_OK)
+        {
+            throw IoError("cannot compress " + layout_.path + ": out of memory");
+        }
+        return length;
+    }
+
+    const Layout& layout_;
+    std::vector<bool> covered_; ///< by byte of a record: whether a member lies there
+    std::vector<std::byte> shuffled_;
+    std::vector<Bytef> packed_;
+    h5::Handle dataset_;
+    std::uint64_t written_ = 0; ///< records
+};
+
+/// Hands chunks from the simulation to the writer thread and brings its errors back.
+class Belt
+{
+public:
+    struct Job
+    {
+        StreamFile* file = nullptr;
+        const std::byte* records = nullptr;
+        std::atomic<bool>* busy = nullptr; ///< cleared when the records have been written
+    };
+
+    explicit Belt(hid_t file) : file_(file), thread_([this] { run(); }) {}
+    ~Belt() { stop(); }
+    Belt(const Belt&) = delete;
+    Belt& operator=(const Belt&) = delete;
+
+    /// Queues a full chunk, then waits until `next` is free to be filled. Throws what the writer
+    /// thread threw.
+    void push(const Job& job, const std::atomic<bool>& next)
+    {
+        std::unique_lock lock(mutex_);
+        throw_failure();
+        job.busy->store(true);
+        jobs_.push_back(job);
+        work_.notify_one();
+        room_.wait(lock, [&] { return !next.load() || failure_ != nullptr; });
+        throw_failure();
+    }
+
+    /// Waits until all that was queued is written. Idempotent.
+    void stop()
+    {
+        {
+            const std::lock_guard lock(mutex_);
+            stopping_ = true;
+        }
+        work_.notify_one();
+        if (thread_.joinable())
+        {
+            thread_.join();
+        }
+    }
+
+    /// Contract: after stop().
+    void throw_failure() const
+    {
+        if (failure_ != nullptr)
+        {
+            std::rethrow_exception(failure_);
+        }
+    }
+    [[nodiscard]] std::uint64_t flushed() const { return flushed_.load(); }
+
+private:
+    void run()
+    {
+        std::unique_lock lock(mutex_);
+        for (;;)
+        {
+            work_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
+            if (jobs_.empty())
+            {
+                return;
+            }
+            const Job job = jobs_.front();
+            jobs_.pop_front();
+            lock.unlock();
+            std::exception_ptr failure;
+            try
+            {
+                write(job);
+            }
+            catch (...)
+            {
+                failure = std::current_exception();
+            }
+            lock.lock();
+            job.busy->store(false);
+            if (failure != nullptr)
+            {
+                failure_ = failure;
+                jobs_.clear();
+                room_.notify_one();
+                return;
+            }
+            room_.notify_one();
+        }
+    }
+
+    void write(const Job& job)
+    {
+        job.file->append(job.records, kChunkRecords);
+        if (++written_ % kFlushChunks == 0)
+        {
+            const h5::Lock lock;
+            // A full disk may show only here.
+            h5::check(H5Fflush(file_, H5F_SCOPE_GLOBAL), "flush the activity file");
+            flushed_.store(written_);
+        }
+    }
+
+    hid_t file_;
+    std::mutex mutex_;
+    std::condition_variable work_;
+    std::condition_variable room_;
+    std::deque<Job> jobs_;
+    std::exception_ptr failure_;
+    bool stopping_ = false;
+    std::uint64_t written_ = 0; ///< chunks; writer thread only
+    std::atomic<std::uint64_t> flushed_{0};
+    std::thread thread_; ///< last: it uses all of the above
+};
+
+/// One stream of the sink: a ring of chunks filled in turn.
+template <class Record> class Channel final : public RecordStream<Record>::Consumer
+{
+public:
+    using Chunk = typename RecordStream<Record>::Chunk;
+
+    Channel(StreamFile& file, RecordStream<Record>& stream, Belt& belt)
+        : file_(file), stream_(stream), belt_(belt)
+    {
+        for (std::vector<Record>& chunk : chunks_)
+        {
+            chunk.resize(kChunkRecords);
+        }
+        stream.connect(*this, {begin(), begin() + kChunkRecords});
+    }
+    Channel(const Channel&) = delete;
+    Channel& operator=(const Channel&) = delete;
+    ~Channel() override { stream_ = RecordStream<Record>(); }
+
+    Chunk full(const Record* /*begin*/, const Record* end) override
+    {
+        filled_ = static_cast<std::size_t>(end - begin());
+        if (filled_ == kChunkRecords)
+        {
+            const std::size_t next = (current_ + 1) % kRing;
+            belt_.push({&file_, bytes(), &busy_[current_]}, busy_[next]);
+            current_ = next;
+            filled_ = 0;
+        }
+        // A chunk that was handed over early is filled on.
+        return {begin() + filled_, begin() + kChunkRecords};
+    }
+
+    void collect() { stream_.finish(); }
+    /// Writes the chunk that is not full. Contract: collected, and the belt has stopped.
+    void write_tail()
+    {
+        if (filled_ != 0)
+        {
+            file_.append(bytes(), filled_);
+        }
+    }
+
+private:
+    [[nodiscard]] Record* begin() { return chunks_[current_].data(); }
+    [[nodiscard]] const std::byte* bytes() { return reinterpret_cast<const std::byte*>(begin()); }
+
+    StreamFile& file_;
+    RecordStream<Record>& stream_;
+    Belt& belt_;
+    std::array<std::vector<Record>, kRing> chunks_;
+    std::array<std::atomic<bool>, kRing> busy_{};
+    std::size_t current_ = 0;
+    std::size_t filled_ = 0;
+};
+
+/// What belongs to one kind of record; empty below the level that records it.
+template <class Record> struct Port
+{
+    RecordStream<Record> ActivitySink::*stream;
+    std::unique_ptr<StreamFile> file;
+    std::unique_ptr<Channel<Record>> channel;
+};
+
+} // namespace
+
+class ActivityWriter::Impl
+{
+public:
+    Impl(const std::filesystem::path& folder, const ActivityMeta& meta)
+        : part_(folder / "activity.h5.part"),
+          final_(folder / "activity.h5"),
+          level_(meta.level),
+          units_(units_layout(longest(meta.units, &ActivityMeta::Unit::name)), meta.units.size()),
+          layers_(layers_layout(longest(meta.layers, &ActivityMeta::Layer::name),
+                                longest(meta.layers, &ActivityMeta::Layer::kind)),
+                  meta.layers.size())
+    {
+        const std::filesystem::path hidden = folder / ".activity.h5.tmp";
+        const h5::Lock lock;
+        file_ = create_untimed_file(hidden.string());
+        write_meta(meta);
+        for_each_port([&](auto& port) { create_stream(port); });
+        noc_ = create_untimed_group(file_.get(), "/noc");
+        h5::check(H5Fflush(file_.get(), H5F_SCOPE_GLOBAL), "write " + hidden.string());
+        sync_to_disk(hidden);
+        rename_durably(hidden, part_);
+    }
+
+    ~Impl()
+    {
+        if (open_)
+        {
+            try
+            {
+                write_rest();
+            }
+            catch (const std::exception&)
+            {
+                // Nobody is left to tell; what had been flushed stays readable.
+            }
+            close();
+        }
+    }
+    Impl(const Impl&) = delete;
+    Impl& operator=(const Impl&) = delete;
+
+    void connect(ActivitySink& sink)
+    {
+        sink.level = level_;
+        belt_ = std::make_unique<Belt>(file_.get());
+        for_each_port([&](auto& port) { connect_stream(port, sink); });
+    }
+
+    void finish(const chip::Summary& summary, Outcome outcome)
+    {
+        if (summary.units.size() != units_.count() || summary.layers.size() != layers_.count())
+        {
+            throw std::logic_error("the summary has other units or layers than the meta data");
+        }
+        try
+        {
+            write_rest();
+            const h5::Lock lock;
+            write_summary(summary);
+            // Only when all else is in the file is it called complete.
+            h5::check(H5Fflush(file_.get(), H5F_SCOPE_GLOBAL), "write " + part_.string());
+            put_attribute(file_.get(), "complete",
+                          std::uint64_t{outcome == Outcome::complete ? 1U : 0U});
+            h5::check(H5Fflush(file_.get(), H5F_SCOPE_GLOBAL), "write " + part_.string());
+        }
+        catch (...)
+        {
+            close();
+            throw;
+        }
+        close();
+        sync_to_disk(part_);
+        if (outcome == Outcome::complete)
+        {
+            rename_durably(part_, final_);
+        }
+    }
+
+    [[nodiscard]] std::uint64_t flushed_chunks() const { return belt_ ? belt_->flushed() : 0; }
+
+private:
+    template <class Action> void for_each_port(Action action)
+    {
+        action(operations_);
+        action(dependencies_);
+        action(intervals_);
+        action(stalls_);
+        action(cycles_);
+    }
+
+    template <class Record> void create_stream(Port<Record>& port)
+    {
+        const Layout& layout = layout_of<Record>();
+        if (level_ >= layout.level)
+        {
+            port.file = std::make_unique<StreamFile>(file_.get(), layout);
+        }
+    }
+
+    template <class Record> void connect_stream(Port<Record>& port, ActivitySink& sink)
+    {
+        if (port.file != nullptr)
+        {
+            port.channel = std::make_unique<Channel<Record>>(*port.file, sink.*port.stream, *belt_);
+        }
+    }
+
+    void write_meta(const ActivityMeta& meta)
+    {
+        const hid_t file = file_.get();
+        put_attribute(file, "format", std::string("tessera-activity"));
+        put_attribute(file, "format_version", kFormatVersion);
+        put_attribute(file, "complete", std::uint64_t{0});
+        put_attribute(file, "level", std::string(name_of(meta.level)));
+        put_attribute(file, "time_unit", std::string("ps"));
+        put_attribute(file, "makespan_ps", std::uint64_t{0});
+        put_attribute(file, "operations", std::uint64_t{0});
+        put_attribute(file, "events", std::uint64_t{0});
+        put_attribute(file, "crossbars", std::uint64_t{0});
+        put_attribute(file, "utilization", 0.0);
+
+        const h5::Handle group = create_untimed_group(file, "/meta");
+        put_attribute(group.get(), "reference_clock.numerator", meta.reference_clock.numerator());
+        put_attribute(group.get(), "reference_clock.denominator",
+                      meta.reference_clock.denominator());
+        put_attribute(group.get(), "reference_clock.unit", std::string("ps per cycle"));
+        write_fixed_text(file, "/meta/config", meta.config);
+        write_fixed_text(file, "/meta/trace_header", meta.trace_header);
+
+        for (std::size_t i = 0; i < meta.units.size(); ++i)
+        {
+            units_.set(i, "name", meta.units[i].name);
+            units_.set(i, "kind", static_cast<std::uint64_t>(meta.units[i].kind));
+            units_.set(i, "node", std::uint64_t{meta.units[i].node.value()});
+        }
+        units_dataset_ = create_table(file, units_);
+        write_rows(units_dataset_.get(), units_);
+        for (std::size_t i = 0; i < meta.layers.size(); ++i)
+        {
+            layers_.set(i, "name", meta.layers[i].name);
+            layers_.set(i, "kind", meta.layers[i].kind);
+            layers_.set(i, "start", std::uint64_t{kNever});
+        }
+        layers_dataset_ = create_table(file, layers_);
+        write_rows(layers_dataset_.get(), layers_);
+    }
+
+    /// What is left in the sink and on the belt.
+    void write_rest()
+    {
+        if (belt_ == nullptr)
+        {
+            return;
+        }
+        const auto every_channel = [this](auto action)
+        {
+            for_each_port(
+                [&](auto& port)
+                {
+                    if (port.channel != nullptr)
+                    {
+                        action(*port.channel);
+                    }
+                });
+        };
+        every_channel([](auto& channel) { channel.collect(); });
+        belt_->stop();
+        belt_->throw_failure();
+        every_channel([](auto& channel) { channel.write_tail(); });
+    }
+
+    void write_summary(const chip::Summary& summary)
+    {
+        const hid_t file = file_.get();
+        put_attribute(file, "makespan_ps", std::uint64_t{summary.makespan});
+        put_attribute(file, "operations", summary.operations);
+        put_attribute(file, "events", summary.events);
+        put_attribute(file, "crossbars", std::uint64_t{summary.crossbars});
+        put_attribute(file, "utilization", summary.utilization);
+        for (std::size_t i = 0; i < summary.units.size(); ++i)
+        {
+            const chip::UnitSummary& unit = summary.units[i];
+            units_.set(i, "operations", unit.operations);
+            units_.set(i, "vectors", unit.vectors);
+            for (unsigned stage = 0; stage < kStages; ++stage)
+            {
+                units_.set(i, std::string("time_") + name_of(static_cast<Stage>(stage)),
+                           std::uint64_t{unit.time[stage]});
+            }
+        }
+        write_rows(units_dataset_.get(), units_);
+        for (std::size_t i = 0; i < summary.layers.size(); ++i)
+        {
+            const chip::LayerSummary& layer = summary.layers[i];
+            layers_.set(i, "operations", layer.operations);
+            layers_.set(i, "vectors", layer.vectors);
+            layers_.set(i, "crossbars", std::uint64_t{layer.crossbars});
+            layers_.set(i, "start", std::uint64_t{layer.start});
+            layers_.set(i, "end", std::uint64_t{layer.end});
+            layers_.set(i, "macro_time", std::uint64_t{layer.macro_time});
+            layers_.set(i, "moved_bytes", layer.moved_bytes);
+            layers_.set(i, "memory_bytes", layer.memory_bytes);
+        }
+        write_rows(layers_dataset_.get(), layers_);
+
+        Rows buffers(buffers_layout(longest(summary.buffers, &chip::BufferSummary::name)),
+                     summary.buffers.size());
+        for (std::size_t i = 0; i < summary.buffers.size(); ++i)
+        {
+            const chip::BufferSummary& buffer = summary.buffers[i];
+            buffers.set(i, "name", buffer.name);
+            buffers.set(i, "capacity", buffer.capacity);
+            buffers.set(i, "peak", buffer.peak);
+            buffers.set(i, "mean", buffer.mean);
+            buffers.set(i, "waits", buffer.waits);
+        }
+        write_rows(create_table(file, buffers).get(), buffers);
+
+        Rows links(links_layout(longest(summary.links, &noc::LinkSummary::name)),
+                   summary.links.size());
+        for (std::size_t i = 0; i < summary.links.size(); ++i)
+        {
+            const noc::LinkSummary& link = summary.links[i];
+            links.set(i, "name", link.name);
+            links.set(i, "flits", link.flits);
+            links.set(i, "busy", std::uint64_t{link.busy});
+            links.set(i, "stalled", std::uint64_t{link.stalled});
+        }
+        write_rows(create_table(file, links).get(), links);
+    }
+
+    void close()
+    {
+        open_ = false;
+        if (belt_ != nullptr)
+        {
+            belt_->stop();
+        }
+        for_each_port(
+            [](auto& port)
+            {
+                port.channel.reset();
+                port.file.reset();
+            });
+        units_dataset_.reset();
+        layers_dataset_.reset();
+        noc_.reset();
+        file_.reset();
+    }
+
+    std::filesystem::path part_;
+    std::filesystem::path final_;
+    ActivityLevel level_;
+    Rows units_;
+    Rows layers_;
+    h5::Handle file_;
+    h5::Handle units_dataset_;
+    h5::Handle layers_dataset_;
+    h5::Handle noc_;
+    bool open_ = true;
+    std::unique_ptr<Belt> belt_;
+    Port<OpRecord> operations_{&ActivitySink::operations, nullptr, nullptr};
+    Port<DependencyRecord> dependencies_{&ActivitySink::dependencies, nullptr, nullptr};
+    Port<IntervalRecord> intervals_{&ActivitySink::intervals, nullptr, nullptr};
+    Port<StallRecord> stalls_{&ActivitySink::stalls, nullptr, nullptr};
+    Port<CycleRecord> cycles_{&ActivitySink::cycles, nullptr, nullptr};
+};
+
+ActivityWriter::ActivityWriter(const std::filesystem::path& folder, const ActivityMeta& meta)
+    : impl_(std::make_unique<Impl>(folder, meta))
+{
+}
+
+ActivityWriter::~ActivityWriter() = default;
+
+void ActivityWriter::connect(ActivitySink& sink)
+{
+    impl_->connect(sink);
+}
+
+void ActivityWriter::finish(const chip::Summary& summary, Outcome outcome)
+{
+    impl_->finish(summary, outcome);
+}
+
+std::uint64_t ActivityWriter::flushed_chunks() const
+{
+    return impl_->flushed_chunks();
+}
+
+} // namespace tessera::record

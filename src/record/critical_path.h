@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "base/activity.h"
+#include "base/tick.h"
+#include "record/reader.h"
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+/// Where the makespan went: the chain of operations, each of which let the next one start.
+namespace tessera::record
+{
+
+/// A share of the makespan.
+struct PathPart
+{
+    /// The kind of operation that was running ("mvm"), the same with " contention" (it waited for
+    /// ports, interconnect or memory), "alignment" (to an edge of the clock, after its cause had
+    /// ended), "release" or "start" (before the first operation of the path), "not recorded"
+    /// (incomplete results only).
+    std::string what;
+    std::string layer; ///< "-": none
+    Tick time = 0;
+    std::uint64_t count = 0; ///< stretches of the path that it sums
+};
+
+struct CriticalPath
+{
+    Tick makespan = 0;            ///< end of the last operation; the parts sum to it exactly
+    std::uint64_t operations = 0; ///< on the path
+    std::vector<PathPart> parts;  ///< by what and layer; longest first
+};
+
+/// Walks `because` back from the operation that ends last (of several, the lowest id). Takes about
+/// 9 bytes of memory per operation and two passes over the file. Throws InputError for operations
+/// that contradict each other.
+[[nodiscard]] CriticalPath critical_path(const ResultReader& reader);
+
+/// Parts added up over layers (`layer` is then empty), or over what was done (`what` is then
+/// empty).
+[[nodiscard]] std::vector<PathPart> by_cause(const std::vector<PathPart>& parts);
+[[nodiscard]] std::vector<PathPart> by_layer(const std::vector<PathPart>& parts);
+
+/// One share in the difference of two makespans.
+struct PathChange
+{
+    std::string what;
+    std::string layer;
+    Tick before = 0;
+    Tick after = 0;
+    [[nodiscard]] std::int64_t difference() const
+    {
+        return static_cast<std::int64_t>(after - before);
+    }
+};
+
+/// Partition of `after.makespan - before.makespan`: the differences sum to it exactly. Largest
+/// first.
+[[nodiscard]] std::vector<PathChange> compare(const CriticalPath& before,
+                                              const CriticalPath& after);
+
+/// The chain of causes of operation `id`: itself, what let it start, what let that start, ... At
+/// most `limit` records. Throws UsageError when there is no such operation.
+[[nodiscard]] std::vector<OpRecord>
+explain(const ResultReader& reader, std::uint64_t id,
+        std::uint64_t limit = std::numeric_limits<std::uint64_t>::max());
+
+} // namespace tessera::record

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "record/inspect.h"
+
+#include "record/names.h"
+
+#include <algorithm>
+#include <numeric>
+#include <string>
+
+namespace tessera::record
+{
+namespace
+{
+
+double share(Tick part, Tick whole)
+{
+    return whole == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole);
+}
+
+Tick busy_time(const chip::UnitSummary& unit)
+{
+    Tick time = 0;
+    for (unsigned stage = 0; stage < kStages; ++stage)
+    {
+        time += is_work(static_cast<Stage>(stage)) ? unit.time[stage] : 0;
+    }
+    return time;
+}
+
+/// Indices of the `top` entries with the largest values; equals in order.
+template <class Entry, class Value>
+std::vector<std::size_t> largest(const std::vector<Entry>& entries, std::size_t top, Value value)
+{
+    std::vector<std::size_t> order(entries.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::stable_sort(order.begin(), order.end(),
+                     [&](std::size_t a, std::size_t b)
+                     { return value(entries[a]) > value(entries[b]); });
+    order.resize(std::min(top, order.size()));
+    return order;
+}
+
+std::string title_of(const std::string& what, std::size_t shown, std::size_t all)
+{
+    return shown == all ? what
+                        : what + " (" + std::to_string(shown) + " of " + std::to_string(all) + ")";
+}
+
+Cell name_cell(const std::string& name)
+{
+    return name == "-" ? Cell() : Cell(name);
+}
+
+} // namespace
+
+Table summary_table(const ResultReader& reader)
+{
+    const ResultHeader& header = reader.header();
+    const chip::Summary& summary = header.summary;
+    Table table{"Summary", {"figure", "value", "unit"}, {}};
+    const auto add = [&](const std::string& name, Cell value, const std::string& unit = "") {
+        table.rows.push_back({name, std::move(value), unit});
+    };
+    add("complete", std::string(header.complete ? "yes" : "no"));
+    add("activity level", std::string(name_of(header.level)));
+    add("makespan", nanoseconds(summary.makespan), "ns");
+    add("makespan in cycles", header.reference_clock.edge_at_or_after(summary.makespan),
+        "cycles of the reference clock");
+    add("operations", summary.operations);
+    add("recorded operations", reader.count<OpRecord>());
+    add("crossbars", std::uint64_t{summary.crossbars});
+    add("utilization", 100 * summary.utilization, "%");
+    add("units", std::uint64_t{summary.units.size()});
+    add("layers", std::uint64_t{summary.layers.size()});
+    return table;
+}
+
+Table layer_table(const chip::Summary& summary)
+{
+    Table table{"Layers",
+                {"layer", "kind", "crossbars", "operations", "vectors", "start", "end",
+                 "utilization", "moved_bytes", "memory_bytes"},
+                {}};
+    for (const chip::LayerSummary& layer : summary.layers)
+    {
+        const bool ran = layer.start != kNever;
+        const double capacity =
+            static_cast<double>(layer.crossbars) * static_cast<double>(summary.makespan);
+        table.rows.push_back(
+            {layer.name, layer.kind, std::uint64_t{layer.crossbars}, layer.operations,
+             layer.vectors, ran ? Cell(TimeCell{layer.start}) : Cell(),
+             ran ? Cell(TimeCell{layer.end}) : Cell(),
+             capacity > 0 ? Cell(ShareCell{static_cast<double>(layer.macro_time) / capacity})
+                          : Cell(),
+             layer.moved_bytes, layer.memory_bytes});
+    }
+    return table;
+}
+
+Table unit_table(const chip::Summary& summary, std::size_t top)
+{
+    Table table{"", {"unit", "kind", "operations", "busy", "busy_share"}, {}};
+    for (unsigned stage = 0; stage < kStages; ++stage)
+    {
+        if (!is_work(static_cast<Stage>(stage)))
+        {
+            table.columns.emplace_back(name_of(static_cast<Stage>(stage)));
+        }
+    }
+    for (const std::size_t i : largest(summary.units, top, busy_time))
+    {
+        const chip::UnitSummary& unit = summary.units[i];
+        std::vector<Cell> row = {unit.name, std::string(name_of(unit.kind)), unit.operations,
+                                 TimeCell{busy_time(unit)},
+                                 ShareCell{share(busy_time(unit), summary.makespan)}};
+        for (unsigned stage = 0; stage < kStages; ++stage)
+        {
+            if (!is_work(static_cast<Stage>(stage)))
+            {
+                row.emplace_back(ShareCell{share(unit.time[stage], summary.makespan)});
+            }
+        }
+        table.rows.push_back(std::move(row));
+    }
+    table.title = title_of("Busiest units", table.rows.size(), summary.units.size());
+    return table;
+}
+
+Table link_table(const chip::Summary& summary, std::size_t top)
+{
+    Table table{"", {"link", "flits", "busy", "busy_share", "stalled"}, {}};
+    for (const std::size_t i :
+         largest(summary.links, top, [](const noc::LinkSummary& link) { return link.busy; }))
+    {
+        const noc::LinkSummary& link = summary.links[i];
+        table.rows.push_back({link.name, link.flits, TimeCell{link.busy},
+                              ShareCell{share(link.busy, summary.makespan)},
+                              TimeCell{link.stalled}});
+    }
+    table.title = title_of("Busiest links", table.rows.size(), summary.links.size());
+    return table;
+}
+
+Table buffer_table(const chip::Summary& summary)
+{
+    Table table{"", {"buffer", "capacity", "peak", "mean", "waits"}, {}};
+    for (const chip::BufferSummary& buffer : summary.buffers)
+    {
+        if (buffer.peak != 0 || buffer.waits != 0)
+        {
+            table.rows.push_back(
+                {buffer.name, buffer.capacity == ~std::uint64_t{0} ? Cell() : Cell(buffer.capacity),
+                 buffer.peak, buffer.mean, buffer.waits});
+        }
+    }
+    table.title = title_of("Buffers in use, in bytes", table.rows.size(), summary.buffers.size());
+    return table;
+}
+
+Table path_table(const std::string& title, const std::vector<PathPart>& parts, std::size_t top)
+{
+    Tick whole = 0;
+    bool has_what = false;
+    bool has_layer = false;
+    for (const PathPart& part : parts)
+    {
+        whole += part.time;
+        has_what = has_what || !part.what.empty();
+        has_layer = has_layer || !part.layer.empty();
+    }
+    Table table{title, {}, {}};
+    if (has_what || !has_layer)
+    {
+        table.columns.emplace_back("what");
+    }
+    if (has_layer)
+    {
+        table.columns.emplace_back("layer");
+    }
+    const std::size_t names = table.columns.size();
+    table.columns.insert(table.columns.end(), {"time", "share", "count"});
+    const auto add = [&](std::vector<Cell> row, Tick time, std::uint64_t count)
+    {
+        row.emplace_back(TimeCell{time});
+        row.emplace_back(ShareCell{share(time, whole)});
+        row.emplace_back(count);
+        table.rows.push_back(std::move(row));
+    };
+    PathPart other;
+    for (std::size_t i = 0; i < parts.size(); ++i)
+    {
+        if (i >= top)
+        {
+            other.time += parts[i].time;
+            other.count += parts[i].count;
+            continue;
+        }
+        std::vector<Cell> row;
+        if (has_what || !has_layer)
+        {
+            row.emplace_back(parts[i].what);
+        }
+        if (has_layer)
+        {
+            row.push_back(name_cell(parts[i].layer));
+        }
+        add(std::move(row), parts[i].time, parts[i].count);
+    }
+    if (other.count != 0)
+    {
+        std::vector<Cell> row(names);
+        row[0] = std::string("other");
+        add(std::move(row), other.time, other.count);
+    }
+    return table;
+}
+
+Table change_table(const std::string& title, const std::vector<PathChange>& changes)
+{
+    Table table{title, {"what", "layer", "before", "after", "difference"}, {}};
+    for (const PathChange& change : changes)
+    {
+        table.rows.push_back({change.what, name_cell(change.layer), TimeCell{change.before},
+                              TimeCell{change.after}, TimeChangeCell{change.difference()}});
+    }
+    return table;
+}
+
+Table chain_table(const ResultReader& reader, const std::vector<OpRecord>& chain)
+{
+    Table table{"What let it start",
+                {"operation", "kind", "unit", "layer", "image", "ready", "start", "end", "waited",
+                 "cause", "because"},
+                {}};
+    for (const OpRecord& record : chain)
+    {
+        const bool caused = record.because != ~std::uint64_t{0};
+        table.rows.push_back(
+            {record.id, std::string(trace::name_of(static_cast<trace::OpKind>(record.kind))),
+             reader.unit_name(record.unit), name_cell(reader.layer_name(record.layer)),
+             std::uint64_t{record.image}, TimeCell{record.ready}, TimeCell{record.start},
+             TimeCell{record.end}, TimeCell{record.wait},
+             std::string(name_of(static_cast<Cause>(record.cause))),
+             caused ? Cell(record.because) : Cell()});
+    }
+    return table;
+}
+
+std::vector<Table> overview(const ResultReader& reader, std::size_t top)
+{
+    const chip::Summary& summary = reader.header().summary;
+    std::vector<Table> tables = {summary_table(reader), layer_table(summary),
+                                 unit_table(summary, top), link_table(summary, top),
+                                 buffer_table(summary)};
+    if (reader.count<OpRecord>() != 0)
+    {
+        const CriticalPath path = critical_path(reader);
+        tables.push_back(
+            path_table("Where the makespan went, by cause", by_cause(path.parts), top));
+        tables.push_back(
+            path_table("Where the makespan went, by layer", by_layer(path.parts), top));
+        tables.push_back(
+            path_table("Where the makespan went, by cause and layer", path.parts, top));
+    }
+    return tables;
+}
+
+} // namespace tessera::record

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "record/critical_path.h"
+#include "record/reader.h"
+#include "record/table.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+/// The tables of `tessera inspect` and `tessera diff`.
+namespace tessera::record
+{
+
+/// Key figures, one per row.
+[[nodiscard]] Table summary_table(const ResultReader& reader);
+/// All layers, in the order of the network.
+[[nodiscard]] Table layer_table(const chip::Summary& summary);
+/// The `top` busiest units (equals: in unit order), with the shares of their waits.
+[[nodiscard]] Table unit_table(const chip::Summary& summary, std::size_t top);
+/// The `top` busiest links.
+[[nodiscard]] Table link_table(const chip::Summary& summary, std::size_t top);
+/// All buffers that were ever used.
+[[nodiscard]] Table buffer_table(const chip::Summary& summary);
+/// The `top` largest parts of a makespan; what is left is summed in a last row, "other".
+[[nodiscard]] Table path_table(const std::string& title, const std::vector<PathPart>& parts,
+                               std::size_t top);
+[[nodiscard]] Table change_table(const std::string& title, const std::vector<PathChange>& changes);
+/// One row per operation of explain().
+[[nodiscard]] Table chain_table(const ResultReader& reader, const std::vector<OpRecord>& chain);
+
+/// What `inspect` shows without options: all of the above but the chain.
+[[nodiscard]] std::vector<Table> overview(const ResultReader& reader, std::size_t top = 20);
+
+} // namespace tessera::record

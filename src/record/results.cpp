@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "record/results.h"
+
+#include "base/error.h"
+#include "base/install.h"
+#include "record/files.h"
+#include "record/statistics.h"
+#include "record/table.h"
+
+#include <array>
+#include <ctime>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <system_error>
+#include <thread>
+
+namespace tessera::record
+{
+namespace
+{
+
+namespace fs = std::filesystem;
+
+constexpr std::array kResultFiles = {"activity.h5", "activity.h5.part",     "stats.json",
+                                     "stats.txt",   "config.resolved.json", "run.json"};
+
+std::string hidden(const std::string& name)
+{
+    return "." + name + ".tmp";
+}
+
+[[noreturn]] void fail(const std::string& what, const fs::path& path, const std::error_code& error)
+{
+    throw IoError("cannot " + what + " " + path.string() + ": " + error.message());
+}
+
+bool has_no_content(const fs::path& path)
+{
+    std::error_code error;
+    const bool empty = fs::is_empty(path, error);
+    if (error)
+    {
+        fail("read folder", path, error);
+    }
+    return empty;
+}
+
+bool holds_results(const fs::path& path)
+{
+    std::error_code ignored; // not to be asked: not there
+    return fs::exists(path / "run.json", ignored) || fs::exists(path / "activity.h5", ignored) ||
+           fs::exists(path / "activity.h5.part", ignored) ||
+           fs::exists(path / hidden("activity.h5"), ignored);
+}
+
+void remove_results(const fs::path& path)
+{
+    for (const char* name : kResultFiles)
+    {
+        for (const fs::path& file : {path / name, path / hidden(name)})
+        {
+            std::error_code error;
+            fs::remove(file, error);
+            if (error)
+            {
+                fail("remove", file, error);
+            }
+        }
+    }
+}
+
+double seconds(const timeval& time)
+{
+    return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
+}
+
+rusage usage()
+{
+    rusage result = {};
+    getrusage(RUSAGE_SELF, &result);
+    return result;
+}
+
+double cpu_seconds()
+{
+    const rusage used = usage();
+    return seconds(used.ru_utime) + seconds(used.ru_stime);
+}
+
+std::string utc(std::chrono::system_clock::time_point time)
+{
+    const std::time_t value = std::chrono::system_clock::to_time_t(time);
+    std::tm parts = {};
+    gmtime_r(&value, &parts);
+    std::array<char, 32> text{};
+    const std::size_t length =
+        std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
+    return {text.data(), length};
+}
+
+} // namespace
+
+ResultFolder::ResultFolder(fs::path path, bool force) : path_(std::move(path))
+{
+    std::error_code error;
+    const fs::file_status status = fs::status(path_, error);
+    if (status.type() == fs::file_type::not_found)
+    {
+        fs::create_directories(path_, error);
+        if (error)
+        {
+            fail("create folder", path_, error);
+        }
+        return;
+    }
+    if (error)
+    {
+        fail("use folder", path_, error);
+    }
+    if (!fs::is_directory(status))
+    {
+        throw UsageError(path_.string() + " is not a folder: results need one of their own");
+    }
+    if (has_no_content(path_))
+    {
+        return;
+    }
+    if (!force)
+    {
+        throw UsageError("folder " + path_.string() +
+                         " is not empty: name another one, or use --force to replace results");
+    }
+    if (!holds_results(path_))
+    {
+        throw UsageError("folder " + path_.string() +
+                         " does not hold the results of a run, so --force leaves it alone: name "
+                         "another one");
+    }
+    remove_results(path_);
+}
+
+void ResultFolder::write(const std::string& name, const std::string& text) const
+{
+    write_whole_file(path_ / name, text);
+}
+
+void ResultFolder::write_config(const std::string& text) const
+{
+    write("config.resolved.json", text);
+}
+
+void ResultFolder::write_statistics(const chip::Summary& summary) const
+{
+    const std::vector<Statistic> list = statistics(summary);
+    write("stats.json", statistics_json(list));
+    write("stats.txt", statistics_text(list));
+}
+
+RunMeter::RunMeter()
+    : started_(std::chrono::system_clock::now()),
+      begin_(std::chrono::steady_clock::now()),
+      cpu_begin_(cpu_seconds())
+{
+}
+
+std::string RunMeter::report(const RunInfo& info) const
+{
+    const std::chrono::duration<double> wall = std::chrono::steady_clock::now() - begin_;
+    utsname host = {};
+    uname(&host);
+    nlohmann::ordered_json document;
+    document["status"] = info.status;
+    document["tessera_version"] = version();
+    document["command_line"] = info.command_line;
+    document["seed"] = info.seed;
+    document["kernel"] = info.kernel;
+    document["hashes"] = info.hashes;
+    document["host"] = {{"name", host.nodename},
+                        {"system", std::string(host.sysname) + " " + host.release},
+                        {"machine", host.machine},
+                        {"processors", std::thread::hardware_concurrency()}};
+    document["started"] = utc(started_);
+    document["wall_seconds"] = wall.count();
+    document["cpu_seconds"] = cpu_seconds() - cpu_begin_;
+    document["peak_memory_bytes"] = static_cast<std::uint64_t>(usage().ru_maxrss) * 1024;
+    return dump(document);
+}
+
+} // namespace tessera::record

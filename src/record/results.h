@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "chip/summary.h"
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace tessera::record
+{
+
+/// The folder that one run leaves behind: activity.h5, stats.json, stats.txt, config.resolved.json,
+/// run.json.
+class ResultFolder
+{
+public:
+    /// Creates the folder. An existing one must be empty or, with `force`, hold the results of
+    /// another run, which are removed (nothing else is). Throws UsageError, IoError.
+    ResultFolder(std::filesystem::path path, bool force);
+
+    [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+    /// Writes a file whole or not at all: under a temporary name, synced, renamed. Throws IoError.
+    void write(const std::string& name, const std::string& text) const;
+    void write_config(const std::string& text) const;          ///< config.resolved.json
+    void write_statistics(const chip::Summary& summary) const; ///< stats.json and stats.txt
+
+private:
+    std::filesystem::path path_;
+};
+
+/// What run.json says that the run itself knows.
+struct RunInfo
+{
+    std::vector<std::string> command_line;
+    std::uint64_t seed = 0;
+    std::string kernel;                        ///< "systemc", "native"
+    std::string status;                        ///< "running", "complete", "interrupted", "failed"
+    std::map<std::string, std::string> hashes; ///< of the inputs, by what they are
+};
+
+/// Measures a run from its construction on: wall and CPU time, memory.
+class RunMeter
+{
+public:
+    RunMeter();
+    /// Text of run.json: everything that may differ between two runs of the same thing. Write it
+    /// first with status "running": it marks the folder as one of results.
+    [[nodiscard]] std::string report(const RunInfo& info) const;
+
+private:
+    std::chrono::system_clock::time_point started_;
+    std::chrono::steady_clock::time_point begin_;
+    double cpu_begin_;
+};
+
+} // namespace tessera::record

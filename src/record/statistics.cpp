@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "record/statistics.h"
+
+#include "record/names.h"
+#include "record/table.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <set>
+
+namespace tessera::record
+{
+namespace
+{
+
+class Names
+{
+public:
+    /// One part of a statistic's name made of any text; never the same twice.
+    std::string part(const std::string& text, std::size_t index)
+    {
+        std::string name = text.empty() ? "unnamed" : text;
+        for (char& c : name)
+        {
+            const auto byte = static_cast<unsigned char>(c);
+            if (c == '.' || c == '#' || c == '/' || byte <= ' ' || byte == 0x7F)
+            {
+                c = '_';
+            }
+        }
+        while (!used_.insert(name).second)
+        {
+            name += "_" + std::to_string(index);
+        }
+        return name;
+    }
+
+private:
+    std::set<std::string> used_;
+};
+
+class List
+{
+public:
+    void add(const std::string& name, std::uint64_t value, const std::string& unit,
+             const std::string& description)
+    {
+        statistics_.push_back({name, value, unit, description});
+    }
+    void add(const std::string& name, double value, const std::string& unit,
+             const std::string& description)
+    {
+        statistics_.push_back({name, value, unit, description});
+    }
+    std::vector<Statistic> take() { return std::move(statistics_); }
+
+private:
+    std::vector<Statistic> statistics_;
+};
+
+void add_unit(List& list, const chip::UnitSummary& unit)
+{
+    // A unit's name is hierarchical by itself: "t5.m3".
+    const std::string prefix = "chip." + unit.name + ".";
+    list.add(prefix + "operations", unit.operations, "", "operations done");
+    if (unit.kind == trace::UnitKind::macro)
+    {
+        list.add(prefix + "vectors", unit.vectors, "", "MVM input vectors");
+    }
+    for (unsigned i = 0; i < kStages; ++i)
+    {
+        const auto stage = static_cast<Stage>(i);
+        if (unit.time[i] != 0)
+        {
+            list.add(prefix + "time." + name_of(stage), std::uint64_t{unit.time[i]}, "ps",
+                     is_work(stage)            ? "time at work in this stage"
+                     : stage == Stage::no_work ? "time with no operation left"
+                                               : "time spent waiting for this");
+        }
+    }
+}
+
+void add_layer(List& list, const std::string& prefix, const chip::LayerSummary& layer)
+{
+    list.add(prefix + "operations", layer.operations, "", "operations done");
+    list.add(prefix + "vectors", layer.vectors, "", "MVM input vectors, summed over blocks");
+    list.add(prefix + "crossbars", std::uint64_t{layer.crossbars}, "", "crossbars holding weights");
+    if (layer.start != kNever)
+    {
+        list.add(prefix + "start", std::uint64_t{layer.start}, "ps",
+                 "start of the first operation");
+        list.add(prefix + "end", std::uint64_t{layer.end}, "ps", "end of the last operation");
+    }
+    list.add(prefix + "macro_time", std::uint64_t{layer.macro_time}, "ps",
+             "busy time of macros, summed");
+    list.add(prefix + "moved_bytes", layer.moved_bytes, "B", "moved between tiles");
+    list.add(prefix + "memory_bytes", layer.memory_bytes, "B", "loaded and stored");
+}
+
+std::string value_text(const Statistic& statistic)
+{
+    return std::visit([](auto value) { return fmt::format("{}", value); }, statistic.value);
+}
+
+} // namespace
+
+std::vector<Statistic> statistics(const chip::Summary& summary)
+{
+    List list;
+    list.add("chip.makespan", std::uint64_t{summary.makespan}, "ps", "end of the last operation");
+    list.add("chip.operations", summary.operations, "", "operations done");
+    list.add("chip.events", summary.events, "", "events simulated");
+    list.add("chip.crossbars", std::uint64_t{summary.crossbars}, "", "crossbars holding weights");
+    list.add("chip.utilization", summary.utilization, "",
+             "macro compute time / (crossbars x makespan)");
+    for (const chip::UnitSummary& unit : summary.units)
+    {
+        add_unit(list, unit);
+    }
+    for (const chip::BufferSummary& buffer : summary.buffers)
+    {
+        const std::string prefix = "chip." + buffer.name + ".buffer.";
+        if (buffer.capacity != ~std::uint64_t{0})
+        {
+            list.add(prefix + "capacity", buffer.capacity, "B", "size");
+        }
+        list.add(prefix + "peak", buffer.peak, "B", "most taken at once");
+        list.add(prefix + "mean", buffer.mean, "B", "taken, averaged over the makespan");
+        list.add(prefix + "waits", buffer.waits, "", "requests that were not granted at once");
+    }
+    Names link_names;
+    for (std::size_t i = 0; i < summary.links.size(); ++i)
+    {
+        const noc::LinkSummary& link = summary.links[i];
+        const std::string prefix = "noc." + link_names.part(link.name, i) + ".";
+        list.add(prefix + "flits", link.flits, "", "flits carried (bytes where there are none)");
+        list.add(prefix + "busy", std::uint64_t{link.busy}, "ps", "time carrying");
+        list.add(prefix + "stalled", std::uint64_t{link.stalled}, "ps",
+                 "time in which something was there and could not go");
+    }
+    Names layer_names;
+    for (std::size_t i = 0; i < summary.layers.size(); ++i)
+    {
+        add_layer(list, "layers." + layer_names.part(summary.layers[i].name, i) + ".",
+                  summary.layers[i]);
+    }
+    return list.take();
+}
+
+std::string statistics_text(const std::vector<Statistic>& statistics)
+{
+    std::size_t name_width = 0;
+    std::size_t value_width = 0;
+    for (const Statistic& statistic : statistics)
+    {
+        name_width = std::max(name_width, statistic.name.size());
+        value_width = std::max(value_width, value_text(statistic).size());
+    }
+    std::string text;
+    for (const Statistic& statistic : statistics)
+    {
+        text += fmt::format("{:<{}}  {:>{}}  # {}{}\n", statistic.name, name_width,
+                            value_text(statistic), value_width, statistic.description,
+                            statistic.unit.empty() ? "" : " (" + statistic.unit + ")");
+    }
+    return text;
+}
+
+std::string statistics_json(const std::vector<Statistic>& statistics)
+{
+    nlohmann::ordered_json document = nlohmann::ordered_json::object();
+    for (const Statistic& statistic : statistics)
+    {
+        nlohmann::ordered_json* node = &document;
+        std::size_t begin = 0;
+        for (std::size_t dot = statistic.name.find('.'); dot != std::string::npos;
+             begin = dot + 1, dot = statistic.name.find('.', begin))
+        {
+            node = &(*node)[statistic.name.substr(begin, dot - begin)];
+        }
+        nlohmann::ordered_json& leaf = (*node)[statistic.name.substr(begin)];
+        std::visit([&](auto value) { leaf["value"] = value; }, statistic.value);
+        leaf["unit"] = statistic.unit;
+        leaf["description"] = statistic.description;
+    }
+    return dump(document);
+}
+
+} // namespace tessera::record

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "record/table.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace tessera::record
+{
+namespace
+{
+
+template <class... Visitors> struct Overloaded : Visitors...
+{
+    using Visitors::operator()...;
+};
+template <class... Visitors> Overloaded(Visitors...) -> Overloaded<Visitors...>;
+
+std::string to_text(const Cell& cell)
+{
+    return std::visit(Overloaded{[](std::monostate) { return std::string("-"); },
+                                 [](const std::string& text) { return text; },
+                                 [](std::uint64_t value) { return std::to_string(value); },
+                                 [](double value) { return fmt::format("{:.1f}", value); },
+                                 [](TimeCell time) { return nanoseconds(time.ps); },
+                                 [](TimeChangeCell time)
+                                 {
+                                     const auto bits = static_cast<std::uint64_t>(time.ps);
+                                     return (time.ps < 0 ? "-" : "+") +
+                                            nanoseconds(time.ps < 0 ? 0 - bits : bits);
+                                 },
+                                 [](ShareCell share)
+                                 { return fmt::format("{:.2f}", 100 * share.value); }},
+                      cell);
+}
+
+nlohmann::ordered_json to_value(const Cell& cell)
+{
+    return std::visit(
+        Overloaded{[](std::monostate) { return nlohmann::ordered_json(); },
+                   [](TimeCell time) { return nlohmann::ordered_json(time.ps); },
+                   [](TimeChangeCell time) { return nlohmann::ordered_json(time.ps); },
+                   [](ShareCell share) { return nlohmann::ordered_json(share.value); },
+                   [](const auto& value) { return nlohmann::ordered_json(value); }},
+        cell);
+}
+
+/// Whether the cells of a column are of one kind; a column of nothing but "-" is of every kind.
+template <class Kind> bool is_column_of(const Table& table, std::size_t column)
+{
+    bool any = false;
+    for (const std::vector<Cell>& row : table.rows)
+    {
+        any = any || std::holds_alternative<Kind>(row[column]);
+    }
+    return any;
+}
+
+bool holds_times(const Table& table, std::size_t column)
+{
+    return is_column_of<TimeCell>(table, column) || is_column_of<TimeChangeCell>(table, column);
+}
+
+/// What a terminal shows: continuation bytes of UTF-8 take no place.
+std::size_t width(const std::string& text)
+{
+    return static_cast<std::size_t>(
+        std::count_if(text.begin(), text.end(),
+                      [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
+}
+
+} // namespace
+
+void print(std::ostream& out, const Table& table)
+{
+    std::vector<std::vector<std::string>> lines(1 + table.rows.size());
+    for (std::size_t c = 0; c < table.columns.size(); ++c)
+    {
+        const char* unit = holds_times(table, c)               ? " [ns]"
+                           : is_column_of<ShareCell>(table, c) ? " [%]"
+                                                               : "";
+        lines[0].push_back(table.columns[c] + unit);
+        for (std::size_t r = 0; r < table.rows.size(); ++r)
+        {
+            lines[r + 1].push_back(to_text(table.rows[r][c]));
+        }
+    }
+    out << table.title << '\n';
+    std::vector<std::size_t> widths(table.columns.size(), 0);
+    for (const auto& line : lines)
+    {
+        for (std::size_t c = 0; c < line.size(); ++c)
+        {
+            widths[c] = std::max(widths[c], width(line[c]));
+        }
+    }
+    for (const auto& line : lines)
+    {
+        std::string text;
+        for (std::size_t c = 0; c < line.size(); ++c)
+        {
+            const std::string blanks(widths[c] - width(line[c]), ' ');
+            const bool left = c == 0 || is_column_of<std::string>(table, c);
+            text += "  ";
+            text += left ? line[c] + blanks : blanks + line[c];
+        }
+        text.erase(text.find_last_not_of(' ') + 1);
+        out << text << '\n';
+    }
+}
+
+nlohmann::ordered_json to_json(const Table& table)
+{
+    nlohmann::ordered_json rows = nlohmann::ordered_json::array();
+    for (const std::vector<Cell>& cells : table.rows)
+    {
+        nlohmann::ordered_json row = nlohmann::ordered_json::object();
+        for (std::size_t c = 0; c < table.columns.size(); ++c)
+        {
+            row[table.columns[c] + (holds_times(table, c) ? "_ps" : "")] = to_value(cells[c]);
+        }
+        rows.push_back(std::move(row));
+    }
+    return rows;
+}
+
+std::string dump(const nlohmann::ordered_json& document)
+{
+    return document.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + '\n';
+}
+
+std::string nanoseconds(Tick ps)
+{
+    return fmt::format("{}.{:03}", ps / 1000, ps % 1000);
+}
+
+} // namespace tessera::record

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+struct gzFile_s;
+
+namespace tessera::trace
+{
+
+/// Lines end here: longer ones are refused rather than buffered.
+inline constexpr std::size_t kMaxLine = std::size_t{16} << 20U;
+
+/// Reads a file line by line, through zlib when it begins as gzip files do, and sums it up on the
+/// way. Memory: one buffer of the longest line so far, at least 1 MiB.
+class LineInput
+{
+public:
+    /// Throws IoError when the file cannot be opened.
+    explicit LineInput(std::string path);
+    ~LineInput();
+    LineInput(const LineInput&) = delete;
+    LineInput& operator=(const LineInput&) = delete;
+
+    /// Goes to the next line. False: there is none. Throws InputError for a line that is too long
+    /// and for damaged or cut gzip data, IoError.
+    bool next();
+    /// The line at hand without its newline; valid until the next call of next(). LineParser's
+    /// padding is readable behind it.
+    [[nodiscard]] std::string_view line() const { return {buffer_.data() + begin_, size_}; }
+    [[nodiscard]] std::size_t capacity() const { return buffer_.size() - begin_; }
+    /// False for a last line without a newline.
+    [[nodiscard]] bool complete() const { return complete_; }
+    [[nodiscard]] std::uint64_t number() const { return number_; } ///< 1-based
+    /// CRC-32 of all the lines before the one at hand.
+    [[nodiscard]] std::uint32_t crc_before();
+    [[nodiscard]] const std::string& path() const { return path_; }
+
+private:
+    bool fill(); ///< false at the end of the file
+    std::size_t read_some(char* into, std::size_t size);
+
+    std::string path_;
+    std::FILE* plain_ = nullptr;
+    gzFile_s* compressed_ = nullptr;
+    std::vector<char> buffer_;
+    std::size_t begin_ = 0;  ///< of the line at hand
+    std::size_t size_ = 0;   ///< of the line at hand
+    std::size_t next_ = 0;   ///< behind the line at hand
+    std::size_t filled_ = 0; ///< bytes in the buffer
+    std::size_t summed_ = 0; ///< bytes of the buffer that are in crc_
+    std::uint32_t crc_ = 0;
+    std::uint64_t number_ = 0;
+    bool complete_ = true;
+};
+
+/// Writes `path`.part and renames it when all is written; until then nothing bears the final name,
+/// and without commit() nothing remains. Compresses when the name ends in ".gz".
+class TextOutput
+{
+public:
+    /// Throws IoError.
+    explicit TextOutput(std::string path);
+    ~TextOutput();
+    TextOutput(const TextOutput&) = delete;
+    TextOutput& operator=(const TextOutput&) = delete;
+
+    void write(std::string_view text); ///< throws IoError
+    void commit();                     ///< throws IoError
+
+private:
+    [[noreturn]] void fail(const std::string& what);
+    void close();
+
+    std::string path_;
+    std::string part_;
+    std::FILE* plain_ = nullptr;
+    gzFile_s* compressed_ = nullptr;
+    bool committed_ = false;
+};
+
+[[nodiscard]] bool ends_with(std::string_view text, std::string_view end);
+/// First bytes of a file, at most `count`. Throws IoError.
+[[nodiscard]] std::string first_bytes(const std::string& path, std::size_t count);
+[[nodiscard]] bool is_gzip(std::string_view bytes);
+[[nodiscard]] bool is_hdf5(std::string_view bytes);
+/// Renames a finished file, after its contents are on the disk. Throws IoError.
+void publish(const std::string& part, const std::string& path);
+
+} // namespace tessera::trace

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+# How each dependency is found. Versions, licences and reasons: packages.txt beside this file.
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+find_package(nlohmann_json 3.11 REQUIRED)
+find_package(Boost 1.74 REQUIRED COMPONENTS program_options)
+find_package(HDF5 1.10 REQUIRED COMPONENTS C)
+find_package(ZLIB REQUIRED)
+find_package(fmt 9 REQUIRED)
+find_package(tsl-robin-map 1.0 REQUIRED)
+# Debian ships SystemC without a CMake package.
+pkg_check_modules(SYSTEMC REQUIRED IMPORTED_TARGET systemc)
+pkg_check_modules(SIMDJSON REQUIRED IMPORTED_TARGET simdjson)
+
+# Third-party headers are not ours to keep free of warnings.
+add_library(tessera_hdf5 INTERFACE)
+target_include_directories(tessera_hdf5 SYSTEM INTERFACE ${HDF5_INCLUDE_DIRS})
+target_link_libraries(tessera_hdf5 INTERFACE ${HDF5_C_LIBRARIES})
