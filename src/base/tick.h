@@ -96,4 +96,11 @@ struct Duration
     friend constexpr bool operator!=(Duration a, Duration b) { return !(a == b); }
 };
 
+/// When work of length `duration` ends that could begin at `from`: it begins at the first edge of
+/// `clock` not before that; work that takes no time needs no edge.
+[[nodiscard]] inline Tick work_end(const Clock& clock, Tick from, Duration duration)
+{
+    return duration.zero() ? from : duration.end(clock, clock.align(from));
+}
+
 } // namespace tessera

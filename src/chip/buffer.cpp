@@ -69,8 +69,8 @@ void SpaceAllocator::wake(Phase /*phase*/)
 
     // What can be granted does not depend on the order of looking: a buffer has one first request,
     // and granting it takes nothing from the first request of another buffer.
-    std::vector<std::uint32_t> worklist = touched_;
-    serve(worklist);
+    worklist_ = touched_;
+    serve();
     for (const std::uint32_t tile : touched_)
     {
         buffers_[tile].touched_ = false;
@@ -125,12 +125,12 @@ bool SpaceAllocator::grantable(UnitId unit) const
                        });
 }
 
-void SpaceAllocator::serve(std::vector<std::uint32_t>& worklist)
+void SpaceAllocator::serve()
 {
-    while (!worklist.empty())
+    while (!worklist_.empty())
     {
-        Buffer& buffer = buffers_[worklist.back()];
-        worklist.pop_back();
+        Buffer& buffer = buffers_[worklist_.back()];
+        worklist_.pop_back();
         while (!buffer.queue_.empty() && grantable(buffer.queue_.front()))
         {
             const UnitId unit = buffer.queue_.front();
@@ -156,7 +156,7 @@ void SpaceAllocator::serve(std::vector<std::uint32_t>& worklist)
                 }
                 if (&taken != &buffer)
                 {
-                    worklist.push_back(tile.value());
+                    worklist_.push_back(tile.value());
                 }
             }
             request.tiles.clear(); // nothing is asked for any more

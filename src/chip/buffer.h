@@ -90,7 +90,7 @@ public:
 
 private:
     void admit(UnitId unit);
-    void serve(std::vector<std::uint32_t>& worklist);
+    void serve();
     [[nodiscard]] bool grantable(UnitId unit) const;
 
     Wheel& wheel_;
@@ -100,6 +100,7 @@ private:
     std::vector<SpaceRequest> requests_; ///< by unit; a unit has at most one
     std::vector<UnitId> asking_;         ///< of this round
     std::vector<std::uint32_t> touched_; ///< buffers something changed in
+    std::vector<std::uint32_t> worklist_; ///< of these: still to be looked at
 };
 
 } // namespace tessera::chip

@@ -271,9 +271,9 @@ Summary Chip::summary() const
     return summary;
 }
 
-bool run_native(Chip& chip, const Monitor& monitor, Tick until)
+bool run_native(Chip& chip, const Monitor& monitor)
 {
-    if (!chip.advance(until, monitor))
+    if (!chip.advance(kNever - 1, monitor))
     {
         return false;
     }

@@ -104,6 +104,6 @@ private:
 
 /// Runs to the end on the wheel alone. Returns false when the monitor stopped it; throws
 /// DeadlockError when nothing can move any more.
-bool run_native(Chip& chip, const Monitor& monitor, Tick until = kNever - 1);
+bool run_native(Chip& chip, const Monitor& monitor);
 
 } // namespace tessera::chip

@@ -13,13 +13,6 @@
 namespace tessera::chip
 {
 
-/// When work of length `duration` ends that could begin at `from`: it begins at the first edge of
-/// `clock` not before that; work that takes no time needs no edge.
-[[nodiscard]] inline Tick work_end(const Clock& clock, Tick from, Duration duration)
-{
-    return duration.zero() ? from : duration.end(clock, clock.align(from));
-}
-
 /// What an operation in flight does next, when it falls due.
 enum class Step : std::uint8_t
 {

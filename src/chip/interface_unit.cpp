@@ -159,7 +159,9 @@ void MemoryPort::allocate()
     for (const Request& request : asking_)
     {
         const trace::Operation& op = request.flight->op;
-        const std::uint64_t address = sequencer().address(op, following_);
+        // What says neither address nor tensor follows the access before it, round and round.
+        const std::uint64_t next = following_ + op.bytes <= capacity_ ? following_ : 0;
+        const std::uint64_t address = sequencer().address(op, next);
         following_ = address + op.bytes;
         const Tick from = clock().align(now);
         const Tick alone = dram_.unloaded(address, op.bytes, from);

@@ -46,7 +46,8 @@ public:
     MemoryPort(UnitPlace place, const config::ChipConfig& config, Wheel& wheel,
                Sequencer& sequencer, noc::Fabric& fabric)
         : InterfaceUnit(std::move(place), config.noc, wheel, sequencer, fabric),
-          dram_(config.memory, config.noc.clock), free_(config.memory.channels == config::kUnlimited)
+          dram_(config.memory, config.noc.clock), free_(config.memory.channels == config::kUnlimited),
+          capacity_(config.memory.capacity)
     {
     }
     /// The memory takes no time at all.
@@ -68,6 +69,7 @@ private:
     };
     Dram dram_;
     bool free_;
+    std::uint64_t capacity_;
     std::uint64_t following_ = 0; ///< address after the last access
     std::vector<Request> asking_;
 };

@@ -14,12 +14,14 @@
 #include "record/results.h"
 #include "trace/header.h"
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <iostream>
 #include <memory>
 #include <ostream>
 #include <unistd.h>
+#include <zlib.h>
 
 namespace tessera::cli
 {
@@ -31,14 +33,14 @@ constexpr const char* kDefaultFolder = "tessera-out";
 
 ActivityLevel level_of(const std::string& name)
 {
-    for (unsigned level = 0; level < record::kLevels; ++level)
+    for (const ActivityLevel level : {ActivityLevel::off, ActivityLevel::unit, ActivityLevel::stage})
     {
-        if (name == record::name_of(static_cast<ActivityLevel>(level)))
+        if (name == record::name_of(level))
         {
-            return static_cast<ActivityLevel>(level);
+            return level;
         }
     }
-    throw UsageError("unknown level '" + name + "'; give off, unit, stage or flit");
+    throw UsageError("unknown level '" + name + "'; give off, unit or stage");
 }
 
 record::ActivityMeta meta_of(const chip::Chip& chip, const trace::Header& header,
@@ -96,6 +98,14 @@ public:
         info_.command_line.insert(info_.command_line.end(), arguments.begin(), arguments.end());
         info_.seed = settings_.seed;
         info_.kernel = settings_.kernel;
+        const auto checksum = [](const std::string& text)
+        {
+            return fmt::format("crc32:{:08x}",
+                               crc32(0, reinterpret_cast<const Bytef*>(text.data()),
+                                     static_cast<uInt>(text.size())));
+        };
+        info_.hashes = {{"config", checksum(config::effective(workload_.config).dump())},
+                        {"trace_header", checksum(trace::header_text(workload_.source->header()))}};
     }
 
     int execute(const Streams& streams);
@@ -210,7 +220,7 @@ int run_simulation(const Arguments& arguments, const Streams& streams)
         ("output,o", po::value<std::string>(), "folder for the results; default: tessera-out, replaced") //
         ("force", "replace the results of an earlier run in that folder")                        //
         ("level", po::value<std::string>()->default_value("unit"),
-         "what to record: off, unit, stage or flit")                                             //
+         "what to record: off, unit or stage")                                             //
         ("kernel", po::value<std::string>()->default_value("systemc"),
          "systemc or native; the results are the same")                                          //
         ("seed", po::value<std::uint64_t>()->default_value(1), "of everything random")           //

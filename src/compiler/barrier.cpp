@@ -31,11 +31,11 @@ void Barrier::close(std::vector<Operation>& operations, std::size_t first)
                     continue;
                 }
                 follows = true;
-                // The reader of one arrival of a multicast says nothing of the other arrivals, which
-                // may be for later stages. (Each arrival of a load is read in its stage.)
+                // The reader of one arrival of a multicast says nothing of the other arrivals,
+                // which may be for later stages. (Each arrival of a load is read in its stage.)
                 const Operation& before = operations[id.index()];
-                const bool some_arrive = list == &operation.in && before.kind == OpKind::move &&
-                                         before.to.size() > 1;
+                const bool some_arrive =
+                    list == &operation.in && before.kind == OpKind::move && before.to.size() > 1;
                 if (!some_arrive)
                 {
                     has_successor[id.index() - first] = 1;

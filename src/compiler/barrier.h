@@ -9,8 +9,8 @@
 namespace tessera::compiler
 {
 
-/// Keeps stages apart: no operation of a stage starts before every operation of the stage before has
-/// ended, by few edges from the last of the one to the first of the other.
+/// Keeps stages apart: no operation of a stage starts before every operation of the stage before
+/// has ended, by few edges from the last of the one to the first of the other.
 class Barrier
 {
 public:

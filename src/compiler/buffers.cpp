@@ -90,8 +90,8 @@ private:
     [[nodiscard]] std::size_t arrival(OpId id, NodeId tile) const
     {
         const auto& to = emitter_.operations()[id.index()].to;
-        const auto found = std::find_if(to.begin(), to.end(), [tile](const trace::Destination& d)
-                                        { return d.at == tile; });
+        const auto found = std::find_if(
+            to.begin(), to.end(), [tile](const trace::Destination& d) { return d.at == tile; });
         return arrivals_[id.index() - first_] +
                (found == to.end() ? 0 : static_cast<std::size_t>(found - to.begin()));
     }
@@ -206,8 +206,8 @@ BufferPlan::BufferPlan(Plan& plan)
 
 void BufferPlan::divide(Plan& plan, std::size_t stage)
 {
-    const auto accept = [&](const Emitter& emitter, const std::vector<Ring>& rings,
-                            std::uint32_t slack)
+    const auto accept =
+        [&](const Emitter& emitter, const std::vector<Ring>& rings, std::uint32_t slack)
     {
         planned_.push_back(space(rings, slack));
         slack_.push_back(slack);
@@ -267,13 +267,13 @@ void BufferPlan::divide(Plan& plan, std::size_t stage)
     }
     if (!found)
     {
-        throw InputError(
-            {plan.chip().name, 0, "/buffer/capacity"},
-            "is " + std::to_string(capacity_) + " bytes, but running layer '" +
-                plan.graph().layer(plan.stages()[stage].front()).name + "' of network '" +
-                plan.graph().network().name + "' takes " + std::to_string(fewest) +
-                " bytes in tile t" + std::to_string(where.value()),
-            "raise it, or spread the layer over more tiles with fewer macros each");
+        throw InputError({plan.chip().name, 0, "/buffer/capacity"},
+                         "is " + std::to_string(capacity_) + " bytes, but running layer '" +
+                             plan.graph().layer(plan.stages()[stage].front()).name +
+                             "' of network '" + plan.graph().network().name + "' takes " +
+                             std::to_string(fewest) + " bytes in tile t" +
+                             std::to_string(where.value()),
+                         "raise it, or spread the layer over more tiles with fewer macros each");
     }
     const Emitter emitter = try_level(level);
     accept(emitter, rings_of(emitter, 0), slack);
@@ -313,12 +313,10 @@ void BufferPlan::settle(const Plan& plan)
             candidates.push_back(id);
         }
     }
-    std::stable_sort(candidates.begin(), candidates.end(),
-                     [&plan](LayerId a, LayerId b)
-                     {
-                         return plan[a].last_stage - plan[a].stage <
-                                plan[b].last_stage - plan[b].stage;
-                     });
+    std::stable_sort(
+        candidates.begin(), candidates.end(),
+        [&plan](LayerId a, LayerId b)
+        { return plan[a].last_stage - plan[a].stage < plan[b].last_stage - plan[b].stage; });
     for (const LayerId id : candidates)
     {
         deliveries_.resident[id.index()] = stays(plan, id) ? 1 : 0;

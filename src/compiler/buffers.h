@@ -9,8 +9,8 @@
 namespace tessera::compiler
 {
 
-/// The data of one stream in one tile, in the order of operations. At most `slots` of them are alive
-/// at once when datum i + slots is made only `after` all readers of datum i have ended.
+/// The data of one stream in one tile, in the order of operations. At most `slots` of them are
+/// alive at once when datum i + slots is made only `after` all readers of datum i have ended.
 struct Ring
 {
     struct Datum
@@ -41,12 +41,12 @@ void bound(const Ring& ring, std::uint32_t slack, std::vector<trace::Operation>&
 /// How the space of the buffers is shared out.
 ///
 /// Why no operation ever waits for space, and so none can deadlock on it: a tile's buffer holds, at
-/// any moment, data of the rings of the stage that runs and resident tensors. A ring never holds more
-/// than slots(slack) data, whatever the timing, because the `after` edges say so; stages do not
-/// overlap; a resident tensor counts as whole from the stage that makes it to the last that reads
-/// it. choose() keeps the sum within the capacity, so every request for space is granted when it is
-/// made. All edges point to earlier operations and units issue in the order of the trace, so some
-/// operation can always go on.
+/// any moment, data of the rings of the stage that runs and resident tensors. A ring never holds
+/// more than slots(slack) data, whatever the timing, because the `after` edges say so; stages do
+/// not overlap; a resident tensor counts as whole from the stage that makes it to the last that
+/// reads it. choose() keeps the sum within the capacity, so every request for space is granted when
+/// it is made. All edges point to earlier operations and units issue in the order of the trace, so
+/// some operation can always go on.
 class BufferPlan
 {
 public:

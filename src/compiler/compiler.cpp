@@ -71,8 +71,8 @@ trace::Header describe(const Plan& plan, const Options& options)
     {
         const network::Layer& layer = network.layers[i];
         const auto bits = static_cast<std::uint8_t>(network.activation_bits);
-        header.tensors.push_back({layer.name, layer.output.height, layer.output.width,
-                                  layer.output.channels, bits});
+        header.tensors.push_back(
+            {layer.name, layer.output.height, layer.output.width, layer.output.channels, bits});
         const bool mapped = graph.role(LayerId(i)) == Role::crossbar;
         header.layers.push_back(
             {layer.name, name_of(layer.kind), TensorId(graph.value(LayerId(i)).value()),

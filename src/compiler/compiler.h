@@ -16,15 +16,19 @@
 /// units: their weight matrices would be nearly empty. Weights of vector layers are not moved.
 ///
 /// What an operation means, for whoever computes values:
-/// - mvm: rows of the layer's output (`ofm`: rows, columns, and the block's columns as channels) as far
-///   as the weights of `block` contribute. Its operands hold the input elements, padding apart, that
-///   the block's rows multiply; row (ky * kernel width + kx) * channels + c of the weight matrix
-///   multiplies channel c at (ky, kx). `bits` = input bits + weight bits + ceil(log2(block's rows)).
-/// - vec accumulate: the sum of its operands. If `bits` is that of the layer's tensor it is the last one
+/// - mvm: rows of the layer's output (`ofm`: rows, columns, and the block's columns as channels) as
+/// far
+///   as the weights of `block` contribute. Its operands hold the input elements, padding apart,
+///   that the block's rows multiply; row (ky * kernel width + kx) * channels + c of the weight
+///   matrix multiplies channel c at (ky, kx). `bits` = input bits + weight bits + ceil(log2(block's
+///   rows)).
+/// - vec accumulate: the sum of its operands. If `bits` is that of the layer's tensor it is the
+/// last one
 ///   and also adds the bias, applies the batch_norm and activation layers that follow the crossbar
-///   layer (and have no other input), and requantises; else it is the sum of one tile, still at full
-///   width, and travels on.
-/// - other vec: the layer's function, for the elements `ofm` of its output. Operands are listed operand
+///   layer (and have no other input), and requantises; else it is the sum of one tile, still at
+///   full width, and travels on.
+/// - other vec: the layer's function, for the elements `ofm` of its output. Operands are listed
+/// operand
 ///   layer by operand layer. `n` counts elementary operations (Graph::work).
 /// - move: `ofm` of the output of `layer`, or of a partial sum of it (wider `bits`).
 /// - load, store: `box` of `tensor`. The tensor of a crossbar layer is that of the last layer fused
@@ -43,7 +47,7 @@ struct Options
 
 /// Throws InputError when the chip has too few macros or too small buffers for the network, or its
 /// config names an unknown policy or kind; UsageError for unknown options.
-[[nodiscard]] trace::Trace compile(const network::Network& network,
-                                   const config::ChipConfig& chip, const Options& options = {});
+[[nodiscard]] trace::Trace compile(const network::Network& network, const config::ChipConfig& chip,
+                                   const Options& options = {});
 
 } // namespace tessera::compiler

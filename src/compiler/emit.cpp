@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <stdexcept>
+#include <utility>
 
 namespace tessera::compiler
 {
@@ -26,11 +28,12 @@ std::uint8_t bits_of_sum(std::uint8_t bits, std::size_t terms)
     return bits;
 }
 
-std::uint32_t count(std::uint64_t value, const network::Layer& layer)
+std::uint32_t count(std::uint64_t value, const network::Network& network,
+                    const network::Layer& layer)
 {
     if (value > std::numeric_limits<std::uint32_t>::max())
     {
-        throw InputError({"", 0, "layer '" + layer.name + "'"},
+        throw InputError({network.name, 0, "/layers/" + layer.name},
                          "one vector operation would have " + std::to_string(value) + " elements",
                          "put the layer on crossbars (mapping.on_crossbar) or divide it");
     }
@@ -62,19 +65,41 @@ void Emitter::begin_image(std::uint32_t image)
 void Emitter::emit(std::size_t stage)
 {
     stage_ = static_cast<std::uint32_t>(stage);
-    std::vector<Cursor> cursors;
-    for (const LayerId id : plan_.stages()[stage])
+    const Stage& layers = plan_.stages()[stage];
+    std::vector<Cursor> cursors(layers.size());
+    std::map<LayerId, std::size_t> position;
+    for (std::size_t i = 0; i < layers.size(); ++i)
     {
-        cursors.emplace_back().layer = id;
+        cursors[i].layer = layers[i];
+        position[layers[i]] = i;
     }
-    // The first layer's next task is always ready unless all are done: a stage is in topological order.
-    for (std::size_t i = cursors.size(); i > 0;)
+    std::set<std::size_t> ready;
+    std::vector<std::vector<std::size_t>> waiting(layers.size()); // for a layer's next task
+    const auto consider = [&](std::size_t i)
     {
-        Cursor& cursor = cursors[--i];
-        if (!ready(cursor))
+        if (cursors[i].next == plan_[layers[i]].grid.tasks())
         {
-            continue;
+            return;
         }
+        const LayerId missing = missing_input(cursors[i]);
+        if (missing.valid())
+        {
+            waiting[position.at(missing)].push_back(i);
+        }
+        else
+        {
+            ready.insert(i);
+        }
+    };
+    for (std::size_t i = 0; i < cursors.size(); ++i)
+    {
+        consider(i);
+    }
+    while (!ready.empty())
+    {
+        const std::size_t i = *ready.rbegin();
+        ready.erase(i);
+        Cursor& cursor = cursors[i];
         consumer_ = cursor.layer;
         if (plan_.graph().role(cursor.layer) == Role::crossbar)
         {
@@ -86,27 +111,26 @@ void Emitter::emit(std::size_t stage)
         }
         done_[cursor.layer.index()] = ++cursor.next;
         cursor.known = false;
-        i = cursors.size();
+        consider(i);
+        for (const std::size_t reader : std::exchange(waiting[i], {}))
+        {
+            consider(reader);
+        }
     }
 }
 
-bool Emitter::ready(Cursor& cursor)
+/// A layer of this stage that must make more data before the cursor's next task; none(): ready.
+LayerId Emitter::missing_input(Cursor& cursor)
 {
     const Graph& graph = plan_.graph();
     const LayerId id = cursor.layer;
-    const Grid& grid = plan_[id].grid;
-    if (cursor.next == grid.tasks())
-    {
-        return false;
-    }
     if (!cursor.known)
     {
         regions_.clear();
-        const Volume made = grid.task(cursor.next);
+        const Volume made = plan_[id].grid.task(cursor.next);
         if (graph.role(id) == Role::crossbar)
         {
-            const auto rows = static_cast<std::uint32_t>(plan_[id].blocks.back().rows.end);
-            graph.block_operand(id, {0, rows}, made, regions_);
+            graph.block_operand(id, {0, plan_[id].blocks.back().rows.end}, made, regions_);
         }
         else
         {
@@ -126,9 +150,14 @@ bool Emitter::ready(Cursor& cursor)
         }
         cursor.known = true;
     }
-    return std::all_of(cursor.waits.begin(), cursor.waits.end(),
-                       [this](const auto& wait)
-                       { return done_[wait.first.index()] >= wait.second; });
+    for (const auto& [layer, tasks] : cursor.waits)
+    {
+        if (done_[layer.index()] < tasks)
+        {
+            return layer;
+        }
+    }
+    return LayerId::none();
 }
 
 void Emitter::emit_crossbar(LayerId id, std::uint32_t task)
@@ -139,7 +168,8 @@ void Emitter::emit_crossbar(LayerId id, std::uint32_t task)
     }
 }
 
-/// One column of blocks: their partial sums are added up in each tile, and then in the group's tile.
+/// One column of blocks: their partial sums are added up in each tile, and then in the group's
+/// tile.
 void Emitter::emit_group(LayerId id, std::uint32_t task, std::size_t group)
 {
     const LayerPlan& plan = plan_[id];
@@ -237,7 +267,7 @@ void Emitter::emit_vector(LayerId id, std::uint32_t task)
         vec.function = function_of(layer);
         vec.arguments = arguments_of(graph.network(), layer);
         vec.ofm = made.box();
-        vec.n = count(graph.work(id, made), layer);
+        vec.n = count(graph.work(id, made), graph.network(), layer);
         vec.bits = grid.bits;
         vec.bytes = grid.bytes(datum);
         deliver(id, datum, push(std::move(vec), stream(id, group)));
@@ -392,7 +422,7 @@ Operation Emitter::accumulation(LayerId id, const Volume& made, NodeId tile,
     Operation sum = operation(OpKind::vec, vector_unit(tile), id);
     sum.function = accumulate_function();
     sum.ofm = made.box();
-    sum.n = count(made.elements() * parts.size(), plan_.graph().layer(id));
+    sum.n = count(made.elements() * parts.size(), plan_.graph().network(), plan_.graph().layer(id));
     for (const Partial& part : parts)
     {
         sum.in.push_back(part.operation);
@@ -447,8 +477,8 @@ void Emitter::collect(std::size_t stage, std::vector<Readers>& readers) const
     };
     for (std::uint32_t i = 0; i < plan_.graph().size(); ++i)
     {
-        const bool own = plan_.graph().role(LayerId(i)) != Role::memory &&
-                         plan_[LayerId(i)].stage == stage;
+        const bool own =
+            plan_.graph().role(LayerId(i)) != Role::memory && plan_[LayerId(i)].stage == stage;
         Readers& its = readers[i];
         const std::vector<Datum>& data = data_[i];
         if (!data.empty() && its.same_stage.size() != data.size())
@@ -516,8 +546,8 @@ trace::TracedUnit Emitter::traced(UnitId unit) const
     }
     else
     {
-        result.kind = position == macros ? trace::UnitKind::vector_unit
-                                         : trace::UnitKind::network_interface;
+        result.kind =
+            position == macros ? trace::UnitKind::vector_unit : trace::UnitKind::network_interface;
     }
     return result;
 }

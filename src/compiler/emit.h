@@ -16,7 +16,7 @@ namespace tessera::compiler
 struct Readers
 {
     std::vector<std::vector<NodeId>> same_stage; ///< by datum, rising
-    std::vector<std::vector<NodeId>> later;      ///< by datum, rising; may hold the datum's own tile
+    std::vector<std::vector<NodeId>> later; ///< by datum, rising; may hold the datum's own tile
 };
 
 /// Where the data of each layer spend the time between stages.
@@ -64,7 +64,8 @@ public:
     /// Adds what the emitted stage has read to the readers of the layers that made it.
     void collect(std::size_t stage, std::vector<Readers>& readers) const;
 
-    /// Issuing units of a tile: its macros, its vector unit, its network interface; memory ports last.
+    /// Issuing units of a tile: its macros, its vector unit, its network interface; memory ports
+    /// last.
     [[nodiscard]] UnitId macro(const Slot& slot) const;
     [[nodiscard]] UnitId vector_unit(NodeId tile) const;
     [[nodiscard]] UnitId network_interface(NodeId tile) const;
@@ -88,7 +89,7 @@ private:
     {
         LayerId layer;
         std::uint32_t next = 0;
-        bool known = false; ///< `waits` belongs to task `next`
+        bool known = false;                                   ///< `waits` belongs to task `next`
         std::vector<std::pair<LayerId, std::uint32_t>> waits; ///< tasks of layers of this stage
     };
     /// A partial sum and how wide it is.
@@ -98,7 +99,7 @@ private:
         std::uint8_t bits = 0;
     };
 
-    [[nodiscard]] bool ready(Cursor& cursor);
+    [[nodiscard]] LayerId missing_input(Cursor& cursor);
     void emit_crossbar(LayerId id, std::uint32_t task);
     void emit_group(LayerId id, std::uint32_t task, std::size_t group);
     void emit_vector(LayerId id, std::uint32_t task);
@@ -125,8 +126,8 @@ private:
     std::uint32_t stage_ = 0;
     LayerId consumer_; ///< layer whose task is being emitted: loads are made for it
     std::uint64_t marks_ = 0;
-    std::vector<Region> regions_;        // scratch
-    std::vector<std::size_t> overlaps_;  // scratch
+    std::vector<Region> regions_;       // scratch
+    std::vector<std::size_t> overlaps_; // scratch
 };
 
 } // namespace tessera::compiler

@@ -15,16 +15,17 @@ using network::Layer;
 using network::LayerKind;
 using network::Shape;
 
-/// Positions that taps `first`..`last` of a sliding window read for results `made`, without padding.
+/// Positions that taps `first`..`last` of a sliding window read for results `made`, without
+/// padding.
 Extent window(const Extent& made, std::uint32_t stride, std::uint32_t dilation,
               std::uint32_t padding, std::uint32_t first, std::uint32_t last, std::uint32_t limit)
 {
     const auto clip = [limit](std::int64_t position)
     { return static_cast<std::uint32_t>(std::clamp<std::int64_t>(position, 0, limit)); };
-    const std::int64_t begin = std::int64_t{made.begin} * stride - padding +
-                               std::int64_t{first} * dilation;
-    const std::int64_t end = std::int64_t{made.end - 1} * stride - padding +
-                             std::int64_t{last} * dilation + 1;
+    const std::int64_t begin =
+        std::int64_t{made.begin} * stride - padding + std::int64_t{first} * dilation;
+    const std::int64_t end =
+        std::int64_t{made.end - 1} * stride - padding + std::int64_t{last} * dilation + 1;
     return {clip(begin), clip(end)};
 }
 
@@ -47,7 +48,8 @@ void check_crossbar_kinds(const config::ChipConfig& chip)
         if (kinds[i] != name_of(LayerKind::conv2d) && kinds[i] != name_of(LayerKind::dense))
         {
             throw InputError({chip.name, 0, "/mapping/on_crossbar/" + std::to_string(i)},
-                             "layers of kind '" + kinds[i] + "' have no weights to put on crossbars",
+                             "layers of kind '" + kinds[i] +
+                                 "' have no weights to put on crossbars",
                              "list conv2d, dense or both");
         }
     }
@@ -190,52 +192,77 @@ bool Graph::channelwise(LayerId id) const
 
 void Graph::resolve(LayerId id, Volume volume, std::vector<Region>& out) const
 {
-    while (!volume.empty())
+    // No recursion: files may nest views thousands deep.
+    std::vector<Region> open;
+    while (true)
     {
         id = head(id);
-        if (has_data(id))
+        if (!volume.empty() && !has_data(id))
+        {
+            const Layer& its = layer(id);
+            if (its.kind == LayerKind::concat)
+            {
+                open_parts(its, volume, open);
+            }
+            else
+            {
+                open.push_back({its.inputs.front(), before_view(its, volume)});
+            }
+        }
+        else if (!volume.empty())
         {
             out.push_back({id, volume});
+        }
+        if (open.empty())
+        {
             return;
         }
-        const Layer& its = layer(id);
-        const Shape& input = network_.input_shape(its);
-        if (its.kind == LayerKind::concat)
-        {
-            std::uint32_t offset = 0;
-            for (const LayerId part : its.inputs)
-            {
-                const bool by_rows = its.axis == "height";
-                const Shape& shape = layer(part).output;
-                const std::uint32_t length = by_rows ? shape.height : shape.channels;
-                Volume sub = volume;
-                Extent& cut = by_rows ? sub.rows : sub.channels;
-                cut = cut.clipped({offset, offset + length});
-                if (!cut.empty())
-                {
-                    cut = {cut.begin - offset, cut.end - offset};
-                    resolve(part, sub, out);
-                }
-                offset += length;
-            }
-            return;
-        }
-        if (its.kind == LayerKind::split)
-        {
-            volume.channels.begin += its.channel_begin;
-            volume.channels.end += its.channel_begin;
-        }
-        else if (its.kind == LayerKind::pad)
-        {
-            volume.rows = window(volume.rows, 1, 1, its.padding.top, 0, 0, input.height);
-            volume.columns = window(volume.columns, 1, 1, its.padding.left, 0, 0, input.width);
-        }
-        else
-        {
-            volume = reshaped(input, its.output, volume);
-        }
-        id = its.inputs.front();
+        id = open.back().layer;
+        volume = open.back().volume;
+        open.pop_back();
     }
+}
+
+/// What makes up `volume` of a concatenation; the first part last.
+void Graph::open_parts(const Layer& concat, const Volume& volume, std::vector<Region>& open) const
+{
+    const auto first = static_cast<std::ptrdiff_t>(open.size());
+    const bool by_rows = concat.axis == "height";
+    std::uint32_t offset = 0;
+    for (const LayerId part : concat.inputs)
+    {
+        const Shape& shape = layer(part).output;
+        const std::uint32_t length = by_rows ? shape.height : shape.channels;
+        Volume sub = volume;
+        Extent& cut = by_rows ? sub.rows : sub.channels;
+        cut = cut.clipped({offset, offset + length});
+        if (!cut.empty())
+        {
+            cut = {cut.begin - offset, cut.end - offset};
+            open.push_back({part, sub});
+        }
+        offset += length;
+    }
+    std::reverse(open.begin() + first, open.end());
+}
+
+/// The part of a split, pad or reshape's input that is `volume` of its output.
+Volume Graph::before_view(const Layer& view, Volume volume) const
+{
+    const Shape& input = network_.input_shape(view);
+    if (view.kind == LayerKind::split)
+    {
+        volume.channels.begin += view.channel_begin;
+        volume.channels.end += view.channel_begin;
+        return volume;
+    }
+    if (view.kind == LayerKind::pad)
+    {
+        volume.rows = window(volume.rows, 1, 1, view.padding.top, 0, 0, input.height);
+        volume.columns = window(volume.columns, 1, 1, view.padding.left, 0, 0, input.width);
+        return volume;
+    }
+    return reshaped(input, view.output, volume);
 }
 
 void Graph::operand(LayerId id, std::size_t k, const Volume& made, std::vector<Region>& out) const

@@ -94,6 +94,10 @@ public:
     [[nodiscard]] std::uint64_t work(LayerId id, const Volume& made) const;
 
 private:
+    void open_parts(const network::Layer& concat, const Volume& volume,
+                    std::vector<Region>& open) const;
+    [[nodiscard]] Volume before_view(const network::Layer& view, Volume volume) const;
+
     const network::Network& network_;
     std::vector<Role> roles_;
     std::vector<LayerId> heads_;

@@ -27,9 +27,9 @@ struct MatrixBlock
     Extent columns;
 };
 
-/// Cuts a matrix into blocks of at most macro.rows x macro.columns. Blocks of the same columns follow
-/// each other, so that partial sums that belong together are made by neighbouring macros. Throws
-/// InputError when the matrix has 2^32 rows or more.
+/// Cuts a matrix into blocks of at most macro.rows x macro.columns. Blocks of the same columns
+/// follow each other, so that partial sums that belong together are made by neighbouring macros.
+/// Throws InputError when the matrix has 2^32 rows or more.
 [[nodiscard]] std::vector<MatrixBlock> cut(const network::Network& network,
                                            const network::Layer& layer,
                                            const config::ChipConfig::Macro& macro);

@@ -36,7 +36,8 @@ public:
 const Placement& placement(const config::ChipConfig& chip)
 {
     static const RowMajor row_major;
-    const std::array<std::pair<const char*, const Placement*>, 1> known{{{"row-major", &row_major}}};
+    const std::array<std::pair<const char*, const Placement*>, 1> known{
+        {{"row-major", &row_major}}};
     std::string names;
     for (const auto& [name, policy] : known)
     {

@@ -119,11 +119,13 @@ Plan::Plan(const Graph& graph, const config::ChipConfig& chip, const Schedule& s
 {
     check_widths(graph, chip);
     place_blocks();
+    std::vector<std::vector<Group>> groups(graph.size()); // views and fused layers too
     for (std::uint32_t i = 0; i < graph.size(); ++i)
     {
         const LayerId id(i);
+        const network::Layer& layer = graph.layer(id);
         Grid& grid = layers_[i].grid;
-        grid.shape = graph.layer(id).output;
+        grid.shape = layer.output;
         grid.bits = static_cast<std::uint8_t>(graph.network().activation_bits);
         grid.segment = grid.shape.width;
         if (graph.role(id) == Role::memory)
@@ -132,8 +134,9 @@ Plan::Plan(const Graph& graph, const config::ChipConfig& chip, const Schedule& s
         }
         else if (graph.role(id) == Role::vector)
         {
-            group_vector_layer(id);
+            grid.groups = vector_groups(id, groups[layer.inputs.front().index()]);
         }
+        groups[i] = graph.has_data(id) ? grid.groups : groups_read(id, groups);
         layers_[i].natural_chunk = natural_chunk(id);
         grid.chunk = layers_[i].natural_chunk;
     }
@@ -166,15 +169,14 @@ void Plan::place_blocks()
     const std::uint64_t macros = std::uint64_t{chip_.tile_count()} * chip_.tiles.macros;
     if (block_count_ > macros)
     {
-        throw InputError({chip_.name, 0, "/tiles"},
-                         "network '" + graph_.network().name + "' needs " +
-                             std::to_string(block_count_) + " macros of " +
-                             std::to_string(chip_.macro.rows) + "x" +
-                             std::to_string(chip_.macro.columns) + ", the chip has " +
-                             std::to_string(macros),
-                         "give it more tiles or macros (" + std::to_string(block_count_ - macros) +
-                             " are missing), larger macros, or fewer kinds in "
-                             "mapping.on_crossbar");
+        throw InputError(
+            {chip_.name, 0, "/tiles"},
+            "network '" + graph_.network().name + "' needs " + std::to_string(block_count_) +
+                " macros of " + std::to_string(chip_.macro.rows) + "x" +
+                std::to_string(chip_.macro.columns) + ", the chip has " + std::to_string(macros),
+            "give it more tiles or macros (" + std::to_string(block_count_ - macros) +
+                " are missing), larger macros, or fewer kinds in "
+                "mapping.on_crossbar");
     }
     const std::vector<Slot> slots = placement(chip_).place(counts, chip_);
     std::uint32_t next = 0;
@@ -185,9 +187,9 @@ void Plan::place_blocks()
         const auto close_group = [&]
         {
             // Most partial sums are already there: the fewest have to travel.
-            const auto most = std::max_element(in_tile.begin(), in_tile.end(),
-                                               [](const auto& a, const auto& b)
-                                               { return a.second < b.second; });
+            const auto most =
+                std::max_element(in_tile.begin(), in_tile.end(),
+                                 [](const auto& a, const auto& b) { return a.second < b.second; });
             plan.grid.groups.back().tile = most->first;
             in_tile.clear();
         };
@@ -212,13 +214,10 @@ void Plan::place_blocks()
     }
 }
 
-std::vector<Group> Plan::groups_of(LayerId id) const
+/// Channel groups of the data that consumers of a fused layer or view read; `known`: of the layers
+/// before.
+std::vector<Group> Plan::groups_read(LayerId id, const std::vector<std::vector<Group>>& known) const
 {
-    id = graph_.head(id);
-    if (graph_.has_data(id))
-    {
-        return layers_[id.index()].grid.groups;
-    }
     const network::Layer& layer = graph_.layer(id);
     if (layer.kind == LayerKind::concat && layer.axis != "height")
     {
@@ -226,16 +225,16 @@ std::vector<Group> Plan::groups_of(LayerId id) const
         std::uint32_t offset = 0;
         for (const LayerId input : layer.inputs)
         {
-            for (Group group : groups_of(input))
+            for (Group group : known[input.index()])
             {
                 group.channels = {group.channels.begin + offset, group.channels.end + offset};
                 all.push_back(group);
             }
             offset += graph_.layer(input).output.channels;
         }
-        return all;
+        return merged(all);
     }
-    std::vector<Group> its = groups_of(layer.inputs.front());
+    const std::vector<Group>& its = known[layer.inputs.front().index()];
     if (layer.kind == LayerKind::split)
     {
         std::vector<Group> part;
@@ -259,10 +258,10 @@ std::vector<Group> Plan::groups_of(LayerId id) const
 
 /// A vector layer works where its first operand is made; one that mixes channels, or finds its
 /// operand in memory, in one tile.
-void Plan::group_vector_layer(LayerId id)
+std::vector<Group> Plan::vector_groups(LayerId id, const std::vector<Group>& operand) const
 {
     const network::Layer& layer = graph_.layer(id);
-    std::vector<Group> groups = merged(groups_of(layer.inputs.front()));
+    std::vector<Group> groups = operand;
     for (Group& group : groups)
     {
         if (!group.tile.valid())
@@ -272,9 +271,9 @@ void Plan::group_vector_layer(LayerId id)
     }
     if (!graph_.channelwise(id) || groups.back().channels.end != layer.output.channels)
     {
-        groups = {{{0, layer.output.channels}, groups.front().tile}};
+        return {{{0, layer.output.channels}, groups.front().tile}};
     }
-    layers_[id.index()].grid.groups = merged(groups);
+    return merged(groups);
 }
 
 std::uint32_t Plan::natural_chunk(LayerId id) const
@@ -330,8 +329,8 @@ void Plan::set_level(std::size_t stage, std::uint32_t level)
     for (const LayerId id : stages_[stage])
     {
         Grid& grid = layers_[id.index()].grid;
-        const std::uint32_t parts =
-            std::uint32_t{1} << std::min(level, std::uint32_t{16}); // extents end at 65536
+        const std::uint32_t parts = std::uint32_t{1}
+                                    << std::min(level, std::uint32_t{16}); // extents end at 65536
         grid.chunk = std::max(layers_[id.index()].natural_chunk / parts, 1U);
         grid.segment = (grid.shape.width + parts - 1) / parts;
     }

@@ -19,8 +19,8 @@ struct Group
     NodeId tile; ///< none(): in external memory (inputs)
 };
 
-/// How the data of a layer are divided: `chunk` rows x `segment` columns make one task; a task makes
-/// one datum per channel group. Data are numbered by task (row-major), then group.
+/// How the data of a layer are divided: `chunk` rows x `segment` columns make one task; a task
+/// makes one datum per channel group. Data are numbered by task (row-major), then group.
 struct Grid
 {
     network::Shape shape;
@@ -88,8 +88,10 @@ public:
 
 private:
     void place_blocks();
-    void group_vector_layer(LayerId id);
-    [[nodiscard]] std::vector<Group> groups_of(LayerId id) const;
+    [[nodiscard]] std::vector<Group>
+    groups_read(LayerId id, const std::vector<std::vector<Group>>& known) const;
+    [[nodiscard]] std::vector<Group> vector_groups(LayerId id,
+                                                   const std::vector<Group>& operand) const;
     [[nodiscard]] std::uint32_t natural_chunk(LayerId id) const;
     void trace_readers();
 

@@ -29,7 +29,7 @@ public:
     {
         bytes_[transfer.from.index()] += transfer.bytes;
         sent_.push_back(transfer.tag);
-        const Tick arrival = latency_.end(clock_, wheel_.now());
+        const Tick arrival = work_end(clock_, wheel_.now(), latency_);
         arrivals_.push_back({arrival, transfer.tag, transfer.to.size()});
         wheel_.wake_now(index_, Phase::arrive);
         wheel_.wake_at(index_, Phase::arrive, arrival);
@@ -58,7 +58,7 @@ public:
 
     [[nodiscard]] Tick zero_load(const Transfer& /*transfer*/, Tick start) const override
     {
-        return latency_.end(clock_, start) - start;
+        return work_end(clock_, start, latency_) - start;
     }
 
     [[nodiscard]] std::vector<LinkSummary> links() const override

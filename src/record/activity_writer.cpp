@@ -14,7 +14,9 @@
 #include <exception>
 #include <mutex>
 #include <stdexcept>
+#include <sys/mman.h>
 #include <thread>
+#include <unistd.h>
 #include <zlib.h>
 
 namespace tessera::record
@@ -69,6 +71,23 @@ h5::Handle fixed_text(std::size_t length)
 h5::Handle scalar_space()
 {
     return {H5Screate(H5S_SCALAR), H5Sclose, "make a dataspace"};
+}
+
+/// Sends what HDF5 still has to write to memory instead of the file. After a failed write, closing
+/// would write on in place and spoil what had been flushed; and a close that fails leaves HDF5 with
+/// a freed file, on which it stumbles when the process ends.
+void divert_to_memory(hid_t file)
+{
+    void* descriptor = nullptr;
+    const int memory = memfd_create("activity.h5", MFD_CLOEXEC);
+    if (memory >= 0 && H5Fget_vfd_handle(file, H5P_DEFAULT, &descriptor) >= 0)
+    {
+        dup2(memory, *static_cast<const int*>(descriptor));
+    }
+    if (memory >= 0)
+    {
+        ::close(memory);
+    }
 }
 
 /// Creates or overwrites a scalar attribute.
@@ -473,6 +492,7 @@ public:
             catch (const std::exception&)
             {
                 // Nobody is left to tell; what had been flushed stays readable.
+                abandon();
             }
             close();
         }
@@ -506,6 +526,7 @@ public:
         }
         catch (...)
         {
+            abandon();
             close();
             throw;
         }
@@ -668,6 +689,13 @@ private:
             links.set(i, "stalled", std::uint64_t{link.stalled});
         }
         write_rows(create_table(file, links).get(), links);
+    }
+
+    /// Keeps the file as it is.
+    void abandon()
+    {
+        const h5::Lock lock;
+        divert_to_memory(file_.get());
     }
 
     void close()

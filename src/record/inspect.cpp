@@ -40,10 +40,10 @@ std::vector<std::size_t> largest(const std::vector<Entry>& entries, std::size_t 
     return order;
 }
 
-std::string title_of(const std::string& what, std::size_t shown, std::size_t all)
+/// Says how many rows are left out, if any.
+std::string note_of(std::size_t shown, std::size_t all)
 {
-    return shown == all ? what
-                        : what + " (" + std::to_string(shown) + " of " + std::to_string(all) + ")";
+    return shown == all ? "" : std::to_string(shown) + " of " + std::to_string(all);
 }
 
 Cell name_cell(const std::string& name)
@@ -57,7 +57,7 @@ Table summary_table(const ResultReader& reader)
 {
     const ResultHeader& header = reader.header();
     const chip::Summary& summary = header.summary;
-    Table table{"Summary", {"figure", "value", "unit"}, {}};
+    Table table{"Summary", {"figure", "value", "unit"}, {}, ""};
     const auto add = [&](const std::string& name, Cell value, const std::string& unit = "") {
         table.rows.push_back({name, std::move(value), unit});
     };
@@ -80,7 +80,8 @@ Table layer_table(const chip::Summary& summary)
     Table table{"Layers",
                 {"layer", "kind", "crossbars", "operations", "vectors", "start", "end",
                  "utilization", "moved_bytes", "memory_bytes"},
-                {}};
+                {},
+                ""};
     for (const chip::LayerSummary& layer : summary.layers)
     {
         const bool ran = layer.start != kNever;
@@ -99,7 +100,7 @@ Table layer_table(const chip::Summary& summary)
 
 Table unit_table(const chip::Summary& summary, std::size_t top)
 {
-    Table table{"", {"unit", "kind", "operations", "busy", "busy_share"}, {}};
+    Table table{"Busiest units", {"unit", "kind", "operations", "busy", "busy_share"}, {}, ""};
     for (unsigned stage = 0; stage < kStages; ++stage)
     {
         if (!is_work(static_cast<Stage>(stage)))
@@ -122,13 +123,13 @@ Table unit_table(const chip::Summary& summary, std::size_t top)
         }
         table.rows.push_back(std::move(row));
     }
-    table.title = title_of("Busiest units", table.rows.size(), summary.units.size());
+    table.note = note_of(table.rows.size(), summary.units.size());
     return table;
 }
 
 Table link_table(const chip::Summary& summary, std::size_t top)
 {
-    Table table{"", {"link", "flits", "busy", "busy_share", "stalled"}, {}};
+    Table table{"Busiest links", {"link", "flits", "busy", "busy_share", "stalled"}, {}, ""};
     for (const std::size_t i :
          largest(summary.links, top, [](const noc::LinkSummary& link) { return link.busy; }))
     {
@@ -137,13 +138,14 @@ Table link_table(const chip::Summary& summary, std::size_t top)
                               ShareCell{share(link.busy, summary.makespan)},
                               TimeCell{link.stalled}});
     }
-    table.title = title_of("Busiest links", table.rows.size(), summary.links.size());
+    table.note = note_of(table.rows.size(), summary.links.size());
     return table;
 }
 
 Table buffer_table(const chip::Summary& summary)
 {
-    Table table{"", {"buffer", "capacity", "peak", "mean", "waits"}, {}};
+    Table table{
+        "Buffers in use, in bytes", {"buffer", "capacity", "peak", "mean", "waits"}, {}, ""};
     for (const chip::BufferSummary& buffer : summary.buffers)
     {
         if (buffer.peak != 0 || buffer.waits != 0)
@@ -153,7 +155,7 @@ Table buffer_table(const chip::Summary& summary)
                  buffer.peak, buffer.mean, buffer.waits});
         }
     }
-    table.title = title_of("Buffers in use, in bytes", table.rows.size(), summary.buffers.size());
+    table.note = note_of(table.rows.size(), summary.buffers.size());
     return table;
 }
 
@@ -168,7 +170,7 @@ Table path_table(const std::string& title, const std::vector<PathPart>& parts, s
         has_what = has_what || !part.what.empty();
         has_layer = has_layer || !part.layer.empty();
     }
-    Table table{title, {}, {}};
+    Table table{title, {}, {}, ""};
     if (has_what || !has_layer)
     {
         table.columns.emplace_back("what");
@@ -217,7 +219,7 @@ Table path_table(const std::string& title, const std::vector<PathPart>& parts, s
 
 Table change_table(const std::string& title, const std::vector<PathChange>& changes)
 {
-    Table table{title, {"what", "layer", "before", "after", "difference"}, {}};
+    Table table{title, {"what", "layer", "before", "after", "difference"}, {}, ""};
     for (const PathChange& change : changes)
     {
         table.rows.push_back({change.what, name_cell(change.layer), TimeCell{change.before},
@@ -231,7 +233,8 @@ Table chain_table(const ResultReader& reader, const std::vector<OpRecord>& chain
     Table table{"What let it start",
                 {"operation", "kind", "unit", "layer", "image", "ready", "start", "end", "waited",
                  "cause", "because"},
-                {}};
+                {},
+                ""};
     for (const OpRecord& record : chain)
     {
         const bool caused = record.because != ~std::uint64_t{0};

@@ -21,8 +21,9 @@ namespace
 
 namespace fs = std::filesystem;
 
-constexpr std::array kResultFiles = {"activity.h5", "activity.h5.part",     "stats.json",
-                                     "stats.txt",   "config.resolved.json", "run.json"};
+constexpr std::array kResultFiles = {"activity.h5",  "activity.h5.part",     "stats.json",
+                                     "stats.txt",    "config.resolved.json", "run.json",
+                                     "deadlock.json"};
 
 std::string hidden(const std::string& name)
 {

@@ -84,7 +84,7 @@ void print(std::ostream& out, const Table& table)
             lines[r + 1].push_back(to_text(table.rows[r][c]));
         }
     }
-    out << table.title << '\n';
+    out << table.title << (table.note.empty() ? "" : " (" + table.note + ")") << '\n';
     std::vector<std::size_t> widths(table.columns.size(), 0);
     for (const auto& line : lines)
     {

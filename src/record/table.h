@@ -36,9 +36,10 @@ using Cell = std::variant<std::monostate, std::string, std::uint64_t, double, Ti
 /// Rows under named columns, for people (aligned text) and programs (JSON).
 struct Table
 {
-    std::string title;
+    std::string title;                ///< the same in every run
     std::vector<std::string> columns; ///< JSON keys; times get "_ps" there
     std::vector<std::vector<Cell>> rows;
+    std::string note; ///< printed after the title, e.g. "20 of 96"
 };
 
 /// Title, header and rows; the first column to the left, numbers to the right.

@@ -8,9 +8,9 @@ namespace tessera::trace
 
 const std::vector<Function>& functions()
 {
-    static const std::vector<const char*> kPool = {
-        "kernel_height", "kernel_width", "stride_height", "stride_width", "pad_top",
-        "pad_bottom",    "pad_left",     "pad_right",     "ceil_mode"};
+    static const std::vector<const char*> kPool = {"kernel_height", "kernel_width", "stride_height",
+                                                   "stride_width",  "pad_top",      "pad_bottom",
+                                                   "pad_left",      "pad_right",    "ceil_mode"};
     static const std::vector<Function> kFunctions = {
         {"accumulate", "sum of all operands, element by element (partial sums)", {}},
         {"bias", "adds the layer's bias", {}},

@@ -57,8 +57,8 @@ h5::Compound unit_type()
     return type;
 }
 
-/// A contiguous dataset of so many records, with its place in the file taken at once, so that a file
-/// that is cut short is too short.
+/// A contiguous dataset of so many records, with its place in the file taken at once, so that a
+/// file that is cut short is too short.
 h5::Handle create_array(hid_t file, const std::string& name, hid_t type, std::uint64_t count)
 {
     const hsize_t size = count;
@@ -66,9 +66,9 @@ h5::Handle create_array(hid_t file, const std::string& name, hid_t type, std::ui
     const h5::Handle setup(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, "set up " + name);
     h5::check(H5Pset_alloc_time(setup.get(), H5D_ALLOC_TIME_EARLY), "set up " + name);
     h5::check(H5Pset_fill_time(setup.get(), H5D_FILL_TIME_NEVER), "set up " + name);
-    return {H5Dcreate2(file, name.c_str(), type, space.get(), H5P_DEFAULT, setup.get(),
-                       H5P_DEFAULT),
-            H5Dclose, "create dataset " + name};
+    return {
+        H5Dcreate2(file, name.c_str(), type, space.get(), H5P_DEFAULT, setup.get(), H5P_DEFAULT),
+        H5Dclose, "create dataset " + name};
 }
 
 void write_range(hid_t dataset, hid_t type, std::uint64_t first, std::uint64_t count,
@@ -107,7 +107,11 @@ void H5Sizes::add(const Operation& operation)
 }
 
 H5Writer::H5Writer(const std::string& path, const Header& header, std::vector<std::uint64_t> words)
-    : path_(path), part_(path + ".part"), header_(header), format_(header_), rules_(header_),
+    : path_(path),
+      part_(path + ".part"),
+      header_(header),
+      format_(header_),
+      rules_(header_),
       tally_(header_),
       limit_(std::clamp(kWriterMemory / std::max<std::size_t>(header_.units.size(), 1),
                         std::size_t{kLeastBlock}, std::size_t{kGreatestBlock}))
@@ -199,8 +203,7 @@ void H5Writer::flush(Stream& stream)
 {
     if (stream.words.size() > stream.words_left)
     {
-        throw Malformed{"", "needs more words than were announced",
-                        "announce what H5Sizes counts"};
+        throw Malformed{"", "needs more words than were announced", "announce what H5Sizes counts"};
     }
     const h5::Lock lock;
     write_range(ops_.get(), row_type().get(), stream.row, stream.rows.size(), stream.rows.data());
@@ -229,8 +232,7 @@ void H5Writer::finish()
                              "correct the header's counts.units");
         }
     }
-    h5::set_attribute(file_.get(), "crc32",
-                      hex(crc32_of(crc_, text_.data(), text_.size())));
+    h5::set_attribute(file_.get(), "crc32", hex(crc32_of(crc_, text_.data(), text_.size())));
     ops_.reset();
     words_.reset();
     h5::check(H5Fflush(file_.get(), H5F_SCOPE_GLOBAL), "write " + part_);
@@ -286,8 +288,7 @@ void H5Source::open(const std::string& path)
     const std::string version = h5::text_attribute(file_.get(), "version");
     if (version != "1.0")
     {
-        fail("/version", "version " + version + " is not known",
-             "this program reads version 1.0");
+        fail("/version", "version " + version + " is not known", "this program reads version 1.0");
     }
     const std::string crc = h5::text_attribute(file_.get(), "crc32");
     const auto [end, error] = std::from_chars(crc.data(), crc.data() + crc.size(), crc_, 16);
@@ -391,8 +392,8 @@ void H5Source::read_units(std::uint64_t memory)
         fail("/words", "has " + std::to_string(all_words) + " words, but /units counts " +
                            std::to_string(words));
     }
-    block_bytes_ = std::clamp(memory / std::max<std::uint64_t>(active, 1), kLeastBlock,
-                              kGreatestBlock);
+    block_bytes_ =
+        std::clamp(memory / std::max<std::uint64_t>(active, 1), kLeastBlock, kGreatestBlock);
 }
 
 /// Loads the next rows of a unit and their words. Contract: the buffer is used up.

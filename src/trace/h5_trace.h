@@ -17,8 +17,8 @@
 namespace tessera::trace
 {
 
-// Layout of *.trace.h5, version 1.0. Root attributes: format "tessera-trace", version "1.0", crc32 (of
-// the canonical lines, 8 hex digits). Datasets:
+// Layout of *.trace.h5, version 1.0. Root attributes: format "tessera-trace", version "1.0", crc32
+// (of the canonical lines, 8 hex digits). Datasets:
 //   /header     text: the canonical first line, without its newline
 //   /functions  text: [["relu",[arguments...]],...], the meaning of function numbers in /ops
 //   /units      {operations, words} of every unit in the header's order
@@ -98,14 +98,14 @@ public:
 private:
     struct Cursor
     {
-        const Row* row = nullptr;          ///< next in the buffer
-        const Row* rows_end = nullptr;     ///< end of the buffered rows
+        const Row* row = nullptr;      ///< next in the buffer
+        const Row* rows_end = nullptr; ///< end of the buffered rows
         const std::uint64_t* word = nullptr;
-        std::uint64_t latest = 0;          ///< id of the last operation plus 1
+        std::uint64_t latest = 0;                   ///< id of the last operation plus 1
         std::uint64_t next_row = 0, last_row = 0;   ///< not yet buffered: in /ops
         std::uint64_t next_word = 0, last_word = 0; ///< not yet buffered: in /words
-        std::unique_ptr<std::uint64_t[]> buffer; // NOLINT(*avoid-c-arrays): rows, then words
-        std::size_t capacity = 0;          ///< of the buffer, in words
+        std::unique_ptr<std::uint64_t[]> buffer;    // NOLINT(*avoid-c-arrays): rows, then words
+        std::size_t capacity = 0;                   ///< of the buffer, in words
     };
     void open(const std::string& path);
     void read_functions();
@@ -123,7 +123,7 @@ private:
     h5::Handle ops_;
     h5::Handle words_;
     h5::Handle row_type_;
-    std::uint64_t block_bytes_ = 0; ///< of one cursor's buffer
+    std::uint64_t block_bytes_ = 0;       ///< of one cursor's buffer
     std::vector<std::uint16_t> function_; ///< our number of the file's functions
     std::vector<Cursor> cursors_;
 };

@@ -192,7 +192,8 @@ public:
         if (!value_.is_number_unsigned() || value_.get<std::uint64_t>() < minimum ||
             value_.get<std::uint64_t>() > maximum)
         {
-            fail(pointer_, "is not a whole number from " + std::to_string(minimum) + " to " +
+            fail(pointer_,
+                 "is not a whole number from " + std::to_string(minimum) + " to " +
                      std::to_string(maximum),
                  "write one without sign, fraction or exponent");
         }
@@ -257,8 +258,8 @@ TracedLayer read_layer(const Reader& in)
         layer.output = TensorId(in["output"].number32(0, 0xffff'fffeU));
     }
     layer.vectors = in.has("vectors") ? in["vectors"].number(0, kMaxNumber) : 0;
-    layer.input_bits = static_cast<std::uint8_t>(
-        in.has("input_bits") ? in["input_bits"].number(1, kMaxBits) : 8);
+    layer.input_bits =
+        static_cast<std::uint8_t>(in.has("input_bits") ? in["input_bits"].number(1, kMaxBits) : 8);
     return layer;
 }
 
@@ -299,8 +300,8 @@ Header read(const Json& json)
     Header header;
     header.producer = in.has("producer") ? in["producer"].text() : "unknown";
     header.tiles = in["tiles"].number32(0, kMaxTiles);
-    header.memory_ports = in.has("memory_ports") ? in["memory_ports"].number32(0, kMaxMemoryPorts)
-                                                 : 0;
+    header.memory_ports =
+        in.has("memory_ports") ? in["memory_ports"].number32(0, kMaxMemoryPorts) : 0;
     if (in.has("network"))
     {
         const Reader network = in["network"];
@@ -351,8 +352,8 @@ Header read(const Json& json)
         {
             entry.only({"layer", "copy", "rows", "columns", "at"});
             Block block;
-            block.layer = entry.has("layer") ? LayerId(entry["layer"].number32(0, 0xffff'fffeU))
-                                             : LayerId();
+            block.layer =
+                entry.has("layer") ? LayerId(entry["layer"].number32(0, 0xffff'fffeU)) : LayerId();
             block.copy = entry.has("copy") ? entry["copy"].number32() : 0;
             const std::vector<Reader> rows = entry["rows"].list_of(2);
             const std::vector<Reader> columns = entry["columns"].list_of(2);
@@ -455,8 +456,7 @@ void check_header(const Header& header)
         }
         if (i != 0 && !(sort_key(header.units[i - 1]) < sort_key(unit)))
         {
-            fail("/counts/units",
-                 unit.name(header.tiles) + " is listed twice or out of order",
+            fail("/counts/units", unit.name(header.tiles) + " is listed twice or out of order",
                  "finalize() the trace before writing or running it");
         }
         if (unit.operations > kMaxNumber - sum)

@@ -64,8 +64,7 @@ struct Where
 [[noreturn]] void wrong_number(const Where& where, std::uint64_t minimum, std::uint64_t maximum)
 {
     fail(where.pointer(),
-         "is not a whole number from " + std::to_string(minimum) + " to " +
-             std::to_string(maximum),
+         "is not a whole number from " + std::to_string(minimum) + " to " + std::to_string(maximum),
          "write one without sign, fraction or exponent");
 }
 
@@ -248,8 +247,8 @@ private:
     bool extension_ = false; ///< the kind of this line begins with x-
 };
 
-/// Position of a key in the table. Lines come mostly in canonical order, so the search begins at the
-/// key that would be next.
+/// Position of a key in the table. Lines come mostly in canonical order, so the search begins at
+/// the key that would be next.
 unsigned LineParser::Implementation::find_key(std::string_view key, unsigned expected) const
 {
     for (unsigned i = expected; i < kKeys; ++i)
@@ -276,8 +275,8 @@ void LineParser::Implementation::unknown_key(std::string_view key) const
     {
         list += (list.empty() ? "" : ", ") + std::string(fields_[i].name);
     }
-    fail("/" + std::string(key), "is an unknown key", "use " + list +
-                                     ", or a key beginning with x- for what Tessera should ignore");
+    fail("/" + std::string(key), "is an unknown key",
+         "use " + list + ", or a key beginning with x- for what Tessera should ignore");
 }
 
 void LineParser::Implementation::read_ids(Key key, value json, std::vector<OpId>& ids) const
@@ -297,65 +296,64 @@ void LineParser::Implementation::read_ids(Key key, value json, std::vector<OpId>
 
 void LineParser::Implementation::read_destinations(value json, Operation& operation) const
 {
-    for_each(json, {"to"},
-             [&](value entry, std::int64_t index)
-             {
-                 if (operation.to.size() == kMaxFanIn)
-                 {
-                     fail("/to", "has more than 65535 entries", "split the transfer");
-                 }
-                 object members;
-                 if (const error_code error = entry.get_object().get(members))
-                 {
-                     wrong_value(error, {"to", index}, R"(an object {"at":...,"uses":...})");
-                 }
-                 Destination destination;
-                 bool has_uses = false;
-                 const std::string none;
-                 for_each_member(
-                     members, none,
-                     [&](std::string_view key, value member)
-                     {
-                         const Where where{"to", index, key};
-                         if ((key == "at" && destination.at.valid()) || (key == "uses" && has_uses))
-                         {
-                             fail(where.pointer(), "appears twice", "give every key once");
-                         }
-                         if (key == "at")
-                         {
-                             const std::string_view name = text(member, where);
-                             const auto node =
-                                 parse_node(name, header_->tiles, header_->memory_ports);
-                             if (!node)
-                             {
-                                 fail(where.pointer(),
-                                      '"' + std::string(name) + "\" does not exist",
-                                      "use t0 to t" + std::to_string(header_->tiles - 1) +
-                                          ", or mem0, ... for a store");
-                             }
-                             destination.at = *node;
-                         }
-                         else if (key == "uses")
-                         {
-                             destination.uses =
-                                 static_cast<std::uint32_t>(number(member, where, 0xffff'ffffU));
-                             has_uses = true;
-                         }
-                         else if (is_extension(key))
-                         {
-                             skip(member, where);
-                         }
-                         else
-                         {
-                             fail(where.pointer(), "is an unknown key", "use at and uses");
-                         }
-                     });
-                 if (!destination.at.valid())
-                 {
-                     fail(Where{"to", index}.pointer(), "lacks \"at\"", "add it");
-                 }
-                 operation.to.push_back(destination);
-             });
+    for_each(
+        json, {"to"},
+        [&](value entry, std::int64_t index)
+        {
+            if (operation.to.size() == kMaxFanIn)
+            {
+                fail("/to", "has more than 65535 entries", "split the transfer");
+            }
+            object members;
+            if (const error_code error = entry.get_object().get(members))
+            {
+                wrong_value(error, {"to", index}, R"(an object {"at":...,"uses":...})");
+            }
+            Destination destination;
+            bool has_uses = false;
+            const std::string none;
+            for_each_member(
+                members, none,
+                [&](std::string_view key, value member)
+                {
+                    const Where where{"to", index, key};
+                    if ((key == "at" && destination.at.valid()) || (key == "uses" && has_uses))
+                    {
+                        fail(where.pointer(), "appears twice", "give every key once");
+                    }
+                    if (key == "at")
+                    {
+                        const std::string_view name = text(member, where);
+                        const auto node = parse_node(name, header_->tiles, header_->memory_ports);
+                        if (!node)
+                        {
+                            fail(where.pointer(), '"' + std::string(name) + "\" does not exist",
+                                 "use t0 to t" + std::to_string(header_->tiles - 1) +
+                                     ", or mem0, ... for a store");
+                        }
+                        destination.at = *node;
+                    }
+                    else if (key == "uses")
+                    {
+                        destination.uses =
+                            static_cast<std::uint32_t>(number(member, where, 0xffff'ffffU));
+                        has_uses = true;
+                    }
+                    else if (is_extension(key))
+                    {
+                        skip(member, where);
+                    }
+                    else
+                    {
+                        fail(where.pointer(), "is an unknown key", "use at and uses");
+                    }
+                });
+            if (!destination.at.valid())
+            {
+                fail(Where{"to", index}.pointer(), "lacks \"at\"", "add it");
+            }
+            operation.to.push_back(destination);
+        });
 }
 
 void LineParser::Implementation::read_arguments(value json, Operation& operation)
@@ -535,8 +533,9 @@ void LineParser::Implementation::check_keys(unsigned seen, const Operation& oper
         if ((missing >> key & 1U) != 0)
         {
             // Without its kind nothing more can be said about an operation.
-            fail("", "lacks \"" + name + "\"", "every " +
-                     std::string((seen & bit(Key::op)) != 0 ? kind : "operation") + " has one");
+            fail("", "lacks \"" + name + "\"",
+                 "every " + std::string((seen & bit(Key::op)) != 0 ? kind : "operation") +
+                     " has one");
         }
         if ((unexpected >> key & 1U) != 0)
         {

@@ -65,7 +65,8 @@ struct Destination
 /// Half-open box of an OFM or tensor: rows, columns, channels.
 struct Box
 {
-    std::array<std::uint32_t, 6> bounds{}; ///< row begin, row end, column begin, end, channel begin, end
+    std::array<std::uint32_t, 6>
+        bounds{}; ///< row begin, row end, column begin, end, channel begin, end
     friend bool operator==(const Box& a, const Box& b) { return a.bounds == b.bounds; }
 };
 
@@ -75,24 +76,24 @@ struct Operation
 {
     OpId id;
     OpKind kind = OpKind::mvm;
-    UnitId at;                         ///< index into Header::units
-    std::vector<OpId> in;              ///< data operands in order; each counts one use
-    std::vector<OpId> after;           ///< order only
-    std::vector<Destination> to;       ///< move, load, store
-    std::uint64_t bytes = 0;           ///< of the result (per destination for move and load)
-    std::uint32_t uses = 0;            ///< operand slots that will read the result (mvm, vec)
-    std::uint32_t n = 0;               ///< vectors (mvm), elements (vec), rows (program)
-    std::int32_t into = -1;            ///< operand whose space the result reuses; -1: none
-    Tick release = 0;                  ///< forbids an earlier start
-    std::optional<Tick> start_hint;    ///< what the compiler planned ("start")
-    BlockId block;                     ///< weights used (mvm, program); none() in foreign traces
-    LayerId layer;                     ///< layer worked for; none() when not said
-    std::uint32_t image = 0;           ///< "img"
-    std::uint8_t bits = 0;             ///< element width; 0: not said
-    std::uint16_t function = 0;        ///< index into functions() for vec
-    std::optional<Box> ofm;            ///< region of the layer's OFM made or carried
-    TensorId tensor;                   ///< load, store
-    std::optional<Box> box;            ///< region of that tensor
+    UnitId at;                            ///< index into Header::units
+    std::vector<OpId> in;                 ///< data operands in order; each counts one use
+    std::vector<OpId> after;              ///< order only
+    std::vector<Destination> to;          ///< move, load, store
+    std::uint64_t bytes = 0;              ///< of the result (per destination for move and load)
+    std::uint32_t uses = 0;               ///< operand slots that will read the result (mvm, vec)
+    std::uint32_t n = 0;                  ///< vectors (mvm), elements (vec), rows (program)
+    std::int32_t into = -1;               ///< operand whose space the result reuses; -1: none
+    Tick release = 0;                     ///< forbids an earlier start
+    std::optional<Tick> start_hint;       ///< what the compiler planned ("start")
+    BlockId block;                        ///< weights used (mvm, program); none() in foreign traces
+    LayerId layer;                        ///< layer worked for; none() when not said
+    std::uint32_t image = 0;              ///< "img"
+    std::uint8_t bits = 0;                ///< element width; 0: not said
+    std::uint16_t function = 0;           ///< index into functions() for vec
+    std::optional<Box> ofm;               ///< region of the layer's OFM made or carried
+    TensorId tensor;                      ///< load, store
+    std::optional<Box> box;               ///< region of that tensor
     std::optional<std::uint64_t> address; ///< external memory; default: from tensor and box
     std::map<std::string, std::int64_t> arguments; ///< "args" of a vec function
 
@@ -107,9 +108,9 @@ struct Function
     const char* doc;
     std::vector<const char*> arguments; ///< argument names allowed in "args"
 };
-/// accumulate, bias, relu, relu6, leaky_relu, silu, mish, gelu, sigmoid, tanh, hard_swish, add, mul, max_pool,
-/// average_pool, global_average_pool, concat, split, upsample, pad, batch_norm, softmax, layer_norm,
-/// matmul, reshape, transpose, requantize, copy, dense, conv2d, ...
+/// accumulate, bias, relu, relu6, leaky_relu, silu, mish, gelu, sigmoid, tanh, hard_swish, add,
+/// mul, max_pool, average_pool, global_average_pool, concat, split, upsample, pad, batch_norm,
+/// softmax, layer_norm, matmul, reshape, transpose, requantize, copy, dense, conv2d, ...
 [[nodiscard]] const std::vector<Function>& functions();
 [[nodiscard]] std::optional<std::uint16_t> find_function(std::string_view name);
 
@@ -146,9 +147,9 @@ struct Block
 struct TracedUnit
 {
     UnitKind kind = UnitKind::macro;
-    NodeId node;                   ///< its tile, or its memory port's node
-    std::uint32_t position = 0;    ///< macro number inside the tile
-    std::uint64_t operations = 0;  ///< how many the trace holds for this unit
+    NodeId node;                  ///< its tile, or its memory port's node
+    std::uint32_t position = 0;   ///< macro number inside the tile
+    std::uint64_t operations = 0; ///< how many the trace holds for this unit
     [[nodiscard]] std::string name(std::uint32_t tiles) const;
 };
 
@@ -167,9 +168,9 @@ struct Header
     std::string producer = "unknown";
     std::string network;                        ///< network's name, may be empty
     std::map<std::string, std::string> mapping; ///< mapping-relevant config keys and their values
-    std::uint32_t tiles = 0;                    ///< NodeId below this is a tile, from it on a memory port
+    std::uint32_t tiles = 0; ///< NodeId below this is a tile, from it on a memory port
     std::uint32_t memory_ports = 0;
-    std::vector<TracedUnit> units;              ///< all units that have operations
+    std::vector<TracedUnit> units; ///< all units that have operations
     std::vector<Tensor> tensors;
     std::vector<TracedLayer> layers;
     std::vector<Block> blocks;

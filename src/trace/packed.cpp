@@ -34,8 +34,8 @@ constexpr std::array<std::uint8_t, 128> kFlagWords = []
         {
             if ((flags & flag) != 0)
             {
-                words[flags] =
-                    static_cast<std::uint8_t>(words[flags] + (flag == kOfm || flag == kBox ? 3 : 1));
+                words[flags] = static_cast<std::uint8_t>(words[flags] +
+                                                         (flag == kOfm || flag == kBox ? 3 : 1));
             }
         }
     }

@@ -64,9 +64,9 @@ private:
     };
     struct Queue
     {
-        std::size_t size = 0; ///< words
-        std::size_t first = 0, last = 0;   ///< blocks; meaningless when empty
-        std::size_t begin = 0, end = 0;    ///< position in the first, behind the last word
+        std::size_t size = 0;            ///< words
+        std::size_t first = 0, last = 0; ///< blocks; meaningless when empty
+        std::size_t begin = 0, end = 0;  ///< position in the first, behind the last word
     };
     std::size_t take_block();
 

@@ -18,8 +18,8 @@ public:
     /// Next operation by id. False: no more, and the whole file was sound, except that the checksum
     /// of an HDF5 file is only compared by check(). Throws InputError, IoError.
     virtual bool next(Operation& operation) = 0;
-    /// Where the operation last read stands in the file: its line, or in HDF5 the line that it would
-    /// have.
+    /// Where the operation last read stands in the file: its line, or in HDF5 the line that it
+    /// would have.
     [[nodiscard]] virtual std::uint64_t line() const = 0;
     [[nodiscard]] virtual std::uint32_t declared_crc() const = 0; ///< known when next() said false
 };

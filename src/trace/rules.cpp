@@ -174,7 +174,8 @@ void Rules::check_references(const Operation& operation) const
 {
     if (operation.id.value() > kMaxNumber)
     {
-        fail("/id", "is missing or too great", "give an id from 0 to " + std::to_string(kMaxNumber));
+        fail("/id", "is missing or too great",
+             "give an id from 0 to " + std::to_string(kMaxNumber));
     }
     check_earlier(operation.in, operation.id, "/in");
     check_earlier(operation.after, operation.id, "/after");
@@ -211,8 +212,7 @@ void Rules::check_unused(const Operation& operation) const
         mask(Key::bytes, operation.bytes != 0) | mask(Key::uses, operation.uses != 0) |
         mask(Key::into, operation.into >= 0) | mask(Key::to, !operation.to.empty()) |
         mask(Key::fn, operation.function != 0) | mask(Key::args, !operation.arguments.empty()) |
-        mask(Key::tensor, operation.tensor.valid()) |
-        mask(Key::box, operation.box.has_value()) |
+        mask(Key::tensor, operation.tensor.valid()) | mask(Key::box, operation.box.has_value()) |
         mask(Key::address, operation.address.has_value());
     const unsigned unexpected = present & ~allowed_[static_cast<std::size_t>(operation.kind)];
     if (unexpected == 0)
@@ -292,8 +292,7 @@ void Rules::check_block(Operation& operation) const
     {
         if (operation.block.index() >= header_->blocks.size())
         {
-            fail("/block",
-                 "there are only " + std::to_string(header_->blocks.size()) + " blocks",
+            fail("/block", "there are only " + std::to_string(header_->blocks.size()) + " blocks",
                  "add the block to the header's placement.blocks");
         }
         const Block& block = header_->blocks[operation.block.index()];
@@ -380,8 +379,7 @@ void Rules::check_rest(const Operation& operation) const
             {
                 list += (list.empty() ? "it takes " : ", ") + std::string(name);
             }
-            fail("/args/" + argument.first,
-                 std::string(function.name) + " has no such argument",
+            fail("/args/" + argument.first, std::string(function.name) + " has no such argument",
                  list.empty() ? "it takes none" : list);
         }
     }

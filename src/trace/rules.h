@@ -108,7 +108,7 @@ private:
 
     const Header* header_;
     std::array<unsigned, kOpKinds> allowed_{}; ///< allowed_keys() by kind
-    std::vector<NodeId> destinations_; ///< scratch
+    std::vector<NodeId> destinations_;         ///< scratch
 };
 
 } // namespace tessera::trace

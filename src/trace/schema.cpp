@@ -56,9 +56,9 @@ Json property(Key key, const Field& field)
         result = list(whole(0, field.maximum), 6, 6);
         break;
     case Form::destinations:
-        result = list(object({{"at", text("^(t|mem)(0|[1-9][0-9]*)$")}, {"uses", whole(0, kMax32)}},
-                             {"at"}),
-                      1, kMaxFanIn);
+        result = list(
+            object({{"at", text("^(t|mem)(0|[1-9][0-9]*)$")}, {"uses", whole(0, kMax32)}}, {"at"}),
+            1, kMaxFanIn);
         break;
     case Form::arguments:
         result = {{"type", "object"}, {"additionalProperties", {{"type", "integer"}}}};
@@ -193,25 +193,23 @@ Json header_schema()
                                {"columns", range},
                                {"at", text("^t(0|[1-9][0-9]*)\\.m(0|[1-9][0-9]*)$")}},
                               {"rows", "columns", "at"});
-    Json result =
-        object({{"format", {{"const", "tessera-trace"}}},
-                {"version", {{"const", "1.0"}}},
-                {"producer", name},
-                {"network", object({{"name", name},
-                                    {"tensors", {{"type", "array"}, {"items", tensor}}},
-                                    {"layers", {{"type", "array"}, {"items", layer}}}},
-                                   {})},
-                {"mapping", {{"type", "object"}, {"additionalProperties", name}}},
-                {"placement",
-                 object({{"blocks", {{"type", "array"}, {"items", block}}}}, {"blocks"})},
-                {"tiles", whole(0, kMaxTiles)},
-                {"memory_ports", whole(0, kMaxMemoryPorts)},
-                {"counts",
-                 object({{"operations", count},
-                         {"units", {{"type", "object"}, {"additionalProperties", count}}}},
-                        {"operations", "units"})},
-                {"window", count}},
-               {"format", "version", "tiles", "counts", "window"});
+    Json result = object(
+        {{"format", {{"const", "tessera-trace"}}},
+         {"version", {{"const", "1.0"}}},
+         {"producer", name},
+         {"network", object({{"name", name},
+                             {"tensors", {{"type", "array"}, {"items", tensor}}},
+                             {"layers", {{"type", "array"}, {"items", layer}}}},
+                            {})},
+         {"mapping", {{"type", "object"}, {"additionalProperties", name}}},
+         {"placement", object({{"blocks", {{"type", "array"}, {"items", block}}}}, {"blocks"})},
+         {"tiles", whole(0, kMaxTiles)},
+         {"memory_ports", whole(0, kMaxMemoryPorts)},
+         {"counts", object({{"operations", count},
+                            {"units", {{"type", "object"}, {"additionalProperties", count}}}},
+                           {"operations", "units"})},
+         {"window", count}},
+        {"format", "version", "tiles", "counts", "window"});
     result["description"] = "the first line";
     return result;
 }
@@ -246,9 +244,7 @@ std::string schema()
           {"then", {{"$ref", "#/$defs/end"}}},
           {"else", {{"$ref", "#/$defs/operation"}}}}},
         {"$defs",
-         {{"header", header_schema()},
-          {"operation", operation_schema()},
-          {"end", end_schema()}}}};
+         {{"header", header_schema()}, {"operation", operation_schema()}, {"end", end_schema()}}}};
     return result.dump(2) + '\n';
 }
 

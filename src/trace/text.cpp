@@ -234,13 +234,17 @@ std::uint32_t TextReader::canonical_crc() const
 }
 
 TextWriter::TextWriter(const Header& header, std::string name)
-    : name_(std::move(name)), header_(checked(header, name_)), format_(header_), rules_(header_), tally_(header_), buffer_(header_text(header_) + '\n')
+    : name_(std::move(name)),
+      header_(checked(header, name_)),
+      format_(header_),
+      rules_(header_),
+      tally_(header_),
+      buffer_(header_text(header_) + '\n')
 {
     buffer_.reserve(buffer_.size() + 2 * kFlushAt);
 }
 
-TextWriter::TextWriter(const std::string& path, const Header& header)
-    : TextWriter(header, path)
+TextWriter::TextWriter(const std::string& path, const Header& header) : TextWriter(header, path)
 {
     file_.emplace(path);
 }
@@ -301,6 +305,10 @@ void TextWriter::finish()
     {
         file_->commit();
     }
+    else if (!stream_->flush())
+    {
+        throw IoError("cannot write the trace to its stream");
+    }
 }
 
 TextSource::TextSource(const std::string& path, std::uint64_t limit)
@@ -316,10 +324,9 @@ TextSource::TextSource(const std::string& path, std::uint64_t limit)
 void TextSource::too_far(std::uint64_t line, const std::string& problem) const
 {
     const std::string& path = reader_.path();
-    const std::string stem =
-        path.substr(0, path.size() - (ends_with(path, ".jsonl")      ? 6
-                                      : ends_with(path, ".jsonl.gz") ? 9
-                                                                     : 0));
+    const std::string stem = path.substr(0, path.size() - (ends_with(path, ".jsonl")      ? 6
+                                                           : ends_with(path, ".jsonl.gz") ? 9
+                                                                                          : 0));
     throw InputError({path, line, line == 1 ? "/window" : ""}, problem,
                      "convert it: tessera trace convert " + path + " " + stem + ".h5");
 }

@@ -6,8 +6,8 @@
 #include "trace/line_format.h"
 #include "trace/line_parser.h"
 #include "trace/packed.h"
-#include "trace/rules.h"
 #include "trace/reader.h"
+#include "trace/rules.h"
 #include "trace/text_file.h"
 
 #include <memory>
@@ -19,8 +19,8 @@
 namespace tessera::trace
 {
 
-/// Checks what ties the operations of a trace together: rising ids, numbers per unit that agree with
-/// the header, a window that is wide enough. Throws Malformed.
+/// Checks what ties the operations of a trace together: rising ids, numbers per unit that agree
+/// with the header, a window that is wide enough. Throws Malformed.
 class Tally
 {
 public:
@@ -82,14 +82,14 @@ private:
 class TextWriter
 {
 public:
-    /// Writes a file, compressed when the name ends in ".gz"; it bears its name only after finish().
-    /// Throws InputError for a header that contradicts itself, IoError.
+    /// Writes a file, compressed when the name ends in ".gz"; it bears its name only after
+    /// finish(). Throws InputError for a header that contradicts itself, IoError.
     TextWriter(const std::string& path, const Header& header);
     TextWriter(std::ostream& stream, const Header& header);
     ~TextWriter();
 
-    /// In the order of ids; sets the layer that the operation's block implies. Throws InputError for
-    /// what a reader would refuse, IoError.
+    /// In the order of ids; sets the layer that the operation's block implies. Throws InputError
+    /// for what a reader would refuse, IoError.
     void write(Operation& operation);
     /// Throws InputError when operations are missing or the header's window is too small, IoError.
     void finish();

@@ -49,8 +49,7 @@ bool ends_with(std::string_view text, std::string_view end)
 
 std::string first_bytes(const std::string& path, std::size_t count)
 {
-    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(open_plain(path, "rb"),
-                                                              std::fclose);
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(open_plain(path, "rb"), std::fclose);
     std::string bytes(count, '\0');
     bytes.resize(std::fread(bytes.data(), 1, count, file.get()));
     if (std::ferror(file.get()) != 0)
@@ -258,10 +257,9 @@ void TextOutput::write(std::string_view text)
     {
         return;
     }
-    const bool written =
-        plain_ != nullptr
-            ? std::fwrite(text.data(), 1, text.size(), plain_) == text.size()
-            : gzfwrite(text.data(), 1, text.size(), compressed_) == text.size();
+    const bool written = plain_ != nullptr
+                             ? std::fwrite(text.data(), 1, text.size(), plain_) == text.size()
+                             : gzfwrite(text.data(), 1, text.size(), compressed_) == text.size();
     if (!written)
     {
         fail("write");

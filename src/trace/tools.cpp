@@ -143,10 +143,9 @@ public:
     }
     [[nodiscard]] bool contains(std::uint64_t id) const
     {
-        const auto behind =
-            std::upper_bound(stretches_.begin(), stretches_.end(), id,
-                             [](std::uint64_t value, const auto& stretch)
-                             { return value < stretch.first; });
+        const auto behind = std::upper_bound(stretches_.begin(), stretches_.end(), id,
+                                             [](std::uint64_t value, const auto& stretch)
+                                             { return value < stretch.first; });
         return behind != stretches_.begin() && id < std::prev(behind)->second;
     }
 
@@ -235,8 +234,9 @@ void Checker::check_operands(const Operation& operation, NodeId tile)
         if (operation.into == static_cast<std::int32_t>(i) && operation.bytes > datum->bytes)
         {
             fail(line, "/into",
-                 "a result of " + std::to_string(operation.bytes) + " bytes does not fit into the " +
-                     std::to_string(datum->bytes) + " bytes of operand " + std::to_string(i),
+                 "a result of " + std::to_string(operation.bytes) +
+                     " bytes does not fit into the " + std::to_string(datum->bytes) +
+                     " bytes of operand " + std::to_string(i),
                  "leave `into` out");
         }
     }
@@ -443,8 +443,8 @@ Json CheckReport::json() const
 
 std::string CheckReport::text() const
 {
-    std::string out = fmt::format("{} operations on {} units, {} blocks\n", operations, units,
-                                  blocks);
+    std::string out =
+        fmt::format("{} operations on {} units, {} blocks\n", operations, units, blocks);
     for (std::size_t kind = 0; kind < kOpKinds; ++kind)
     {
         if (kinds[kind] != 0)
@@ -454,12 +454,12 @@ std::string CheckReport::text() const
     }
     out += fmt::format("{} operands, each in the tile that reads it; all uses counted right\n",
                        operands);
-    out += fmt::format("{} order dependencies; up to {} data alive at once\n", orders,
-                       greatest_live);
+    out +=
+        fmt::format("{} order dependencies; up to {} data alive at once\n", orders, greatest_live);
     if (in_place != 0)
     {
-        out += fmt::format("{} results in place ({} of operands that others read later)\n", in_place,
-                           in_place_shared);
+        out += fmt::format("{} results in place ({} of operands that others read later)\n",
+                           in_place, in_place_shared);
     }
     out += fmt::format("window {} ({} declared), checksum {}\n", window, declared_window, crc);
     out += values ? "complete enough for values\n"
@@ -539,9 +539,9 @@ Json stats(const std::string& path)
                                                             "network_interfaces", "memory_ports"};
     for (std::size_t kind = 0; kind < kUnitKinds; ++kind)
     {
-        units[kNames[kind]] =
-            std::count_if(header.units.begin(), header.units.end(), [&](const TracedUnit& unit)
-                          { return static_cast<std::size_t>(unit.kind) == kind; });
+        units[kNames[kind]] = std::count_if(
+            header.units.begin(), header.units.end(),
+            [&](const TracedUnit& unit) { return static_cast<std::size_t>(unit.kind) == kind; });
     }
     Json table = Json::array();
     for (std::size_t i = 0; i < layers.size(); ++i)
@@ -582,12 +582,11 @@ std::string stats_text(const Json& stats)
 {
     const auto number = [](const Json& json) { return json.get<std::uint64_t>(); };
     const auto text = [](const Json& json) { return json.get<std::string>(); };
-    std::string out =
-        fmt::format("network {}, made by {}\n{} tiles, {} memory ports, {} blocks\n",
-                    stats["network"].get<std::string>().empty() ? "(unnamed)"
-                                                                : text(stats["network"]),
-                    text(stats["producer"]), number(stats["tiles"]),
-                    number(stats["memory_ports"]), number(stats["blocks"]));
+    std::string out = fmt::format(
+        "network {}, made by {}\n{} tiles, {} memory ports, {} blocks\n",
+        stats["network"].get<std::string>().empty() ? "(unnamed)" : text(stats["network"]),
+        text(stats["producer"]), number(stats["tiles"]), number(stats["memory_ports"]),
+        number(stats["blocks"]));
     out += fmt::format("\n{:<8} {:>14} {:>20}\n", "kind", "operations", "bytes of results");
     for (const auto& item : stats["kinds"].items())
     {
@@ -611,12 +610,12 @@ std::string stats_text(const Json& stats)
                        "kind", "mvm", "vectors", "vec", "elements", "move", "bytes moved");
     for (const Json& layer : stats["layers"])
     {
-        out += fmt::format(
-            "{:<24} {:<12} {:>10} {:>14} {:>10} {:>14} {:>10} {:>16}\n",
-            layer["layer"].is_null() ? "(no layer)" : text(layer["name"]), text(layer["kind"]),
-            number(layer["operations"]["mvm"]), number(layer["vectors"]),
-            number(layer["operations"]["vec"]), number(layer["elements"]),
-            number(layer["operations"]["move"]), number(layer["bytes_moved"]));
+        out += fmt::format("{:<24} {:<12} {:>10} {:>14} {:>10} {:>14} {:>10} {:>16}\n",
+                           layer["layer"].is_null() ? "(no layer)" : text(layer["name"]),
+                           text(layer["kind"]), number(layer["operations"]["mvm"]),
+                           number(layer["vectors"]), number(layer["operations"]["vec"]),
+                           number(layer["elements"]), number(layer["operations"]["move"]),
+                           number(layer["bytes_moved"]));
     }
     return out;
 }

@@ -20,25 +20,25 @@ struct CheckReport
     std::array<std::uint64_t, kOpKinds> kinds{}; ///< operations by OpKind
     std::uint64_t units = 0;
     std::uint64_t blocks = 0;
-    std::uint64_t operands = 0;       ///< entries of `in`; each read an existing datum in its tile
-    std::uint64_t orders = 0;         ///< entries of `after`
-    std::uint64_t in_place = 0;       ///< operations with `into`
+    std::uint64_t operands = 0;        ///< entries of `in`; each read an existing datum in its tile
+    std::uint64_t orders = 0;          ///< entries of `after`
+    std::uint64_t in_place = 0;        ///< operations with `into`
     std::uint64_t in_place_shared = 0; ///< of these: later operations read the operand, too
-    std::uint64_t window = 0;         ///< needed
+    std::uint64_t window = 0;          ///< needed
     std::uint64_t declared_window = 0;
-    std::uint64_t greatest_live = 0;  ///< data alive at once, if lines were time
-    std::string crc;                  ///< of the canonical form
-    bool values = true; ///< every mvm names its block and every vec and mvm its `ofm`
+    std::uint64_t greatest_live = 0; ///< data alive at once, if lines were time
+    std::string crc;                 ///< of the canonical form
+    bool values = true;              ///< every mvm names its block and every vec and mvm its `ofm`
 
     [[nodiscard]] nlohmann::ordered_json json() const;
     [[nodiscard]] std::string text() const;
 };
 
 /// Proves a trace: every reader's checks, the checksum, and that every operand is in the tile that
-/// reads it, every datum is read exactly as often as its `uses` say, references name operations that
-/// exist, a result fits into the space it takes over, and a macro holds the block that it uses (the
-/// first one placed there, until another one is programmed). Memory: O(data alive).
-/// Throws InputError naming file and line, IoError.
+/// reads it, every datum is read exactly as often as its `uses` say, references name operations
+/// that exist, a result fits into the space it takes over, and a macro holds the block that it uses
+/// (the first one placed there, until another one is programmed). Memory: O(data alive). Throws
+/// InputError naming file and line, IoError.
 [[nodiscard]] CheckReport check(const std::string& path);
 
 /// Writes the trace `in` under the name `out`, whose ending (.jsonl, .jsonl.gz, .h5) decides how.

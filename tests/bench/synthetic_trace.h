@@ -13,9 +13,10 @@
 namespace tessera::bench
 {
 
-/// A big valid trace out of a random number generator, operation by operation: the same for the same
-/// parameters, on every machine. Random mvm, vec and move over all units; up to 64 operands, about
-/// three on average; data live for up to a million operations; data reach other tiles by moves only.
+/// A big valid trace out of a random number generator, operation by operation: the same for the
+/// same parameters, on every machine. Random mvm, vec and move over all units; up to 64 operands,
+/// about three on average; data live for up to a million operations; data reach other tiles by
+/// moves only.
 class SyntheticTrace
 {
 public:
@@ -109,8 +110,8 @@ private:
             for (std::uint32_t macro = 0; macro < shape_.macros; ++macro)
             {
                 const UnitId at(static_cast<std::uint32_t>(header_.units.size()));
-                header_.blocks.push_back({LayerId(tile % 16), tile / 16, 256 * macro,
-                                          256 * (macro + 1), 0, 256, at});
+                header_.blocks.push_back(
+                    {LayerId(tile % 16), tile / 16, 256 * macro, 256 * (macro + 1), 0, 256, at});
                 header_.units.push_back({trace::UnitKind::macro, NodeId(tile), macro, 0});
             }
             header_.units.push_back({trace::UnitKind::vector_unit, NodeId(tile), 0, 0});

@@ -17,12 +17,6 @@
 #include <string>
 #include <sys/resource.h>
 
-// libsystemc, which comes with the other layers, refers to it.
-int sc_main(int /*argc*/, char** /*argv*/) // NOLINT(readability-identifier-naming)
-{
-    return 0;
-}
-
 namespace
 {
 
@@ -39,8 +33,8 @@ double cpu_seconds()
     return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
-/// Runs `work`, which returns how many operations it did, and prints the rate. The rate of processor
-/// time says more on a busy machine.
+/// Runs `work`, which returns how many operations it did, and prints the rate. The rate of
+/// processor time says more on a busy machine.
 template <class Work> void timed(const std::string& name, Work work)
 {
     const auto begin = std::chrono::steady_clock::now();
@@ -107,70 +101,76 @@ void run(std::uint64_t operations, const std::filesystem::path& folder)
     const std::string text = (folder / "bench.trace.jsonl").string();
     const std::string h5 = (folder / "bench.trace.h5").string();
 
-    timed("generate", [&]
-    {
-        trace::Operation operation;
-        generator.restart();
-        while (generator.next(operation))
-        {
-        }
-        return operations;
-    });
-    timed("generate and write JSON Lines", [&]
-    {
-        trace::TextWriter writer(text, generator.header());
-        return write_all(generator, writer);
-    });
-    timed("generate and write HDF5", [&]
-    {
-        trace::H5Sizes sizes(generator.header());
-        trace::Operation operation;
-        generator.restart();
-        while (generator.next(operation))
-        {
-            sizes.add(operation);
-        }
-        trace::H5Writer writer(h5, generator.header(), sizes.words());
-        return write_all(generator, writer);
-    });
-    const auto bytes = [&](const std::string& path)
-    { return static_cast<double>(std::filesystem::file_size(path)) / static_cast<double>(operations); };
+    timed("generate",
+          [&]
+          {
+              trace::Operation operation;
+              generator.restart();
+              while (generator.next(operation))
+              {
+              }
+              return operations;
+          });
+    timed("generate and write JSON Lines",
+          [&]
+          {
+              trace::TextWriter writer(text, generator.header());
+              return write_all(generator, writer);
+          });
+    timed("generate and write HDF5",
+          [&]
+          {
+              trace::H5Sizes sizes(generator.header());
+              trace::Operation operation;
+              generator.restart();
+              while (generator.next(operation))
+              {
+                  sizes.add(operation);
+              }
+              trace::H5Writer writer(h5, generator.header(), sizes.words());
+              return write_all(generator, writer);
+          });
+    const auto bytes = [&](const std::string& path) {
+        return static_cast<double>(std::filesystem::file_size(path)) /
+               static_cast<double>(operations);
+    };
     std::cout << fmt::format("bytes per operation: {:.1f} JSON Lines, {:.1f} HDF5; window {}\n",
                              bytes(text), bytes(h5), generator.header().window);
-    timed("read HDF5, round robin", [&]
-    { return read_round_robin(*trace::open(h5)); });
-    timed("read HDF5, unit by unit", [&]
-    { return read_unit_by_unit(*trace::open(h5)); });
-    timed("read JSON Lines in order", [&]
-    {
-        trace::TextReader reader(text);
-        trace::Operation operation;
-        std::uint64_t count = 0;
-        while (reader.next(operation))
-        {
-            ++count;
-        }
-        return count;
-    });
-    timed("read HDF5 in order", [&]
-    {
-        trace::H5Reader reader(h5, trace::OpenOptions().memory);
-        trace::Operation operation;
-        std::uint64_t count = 0;
-        while (reader.next(operation))
-        {
-            ++count;
-        }
-        return count;
-    });
+    timed("read HDF5, round robin", [&] { return read_round_robin(*trace::open(h5)); });
+    timed("read HDF5, unit by unit", [&] { return read_unit_by_unit(*trace::open(h5)); });
+    timed("read JSON Lines in order",
+          [&]
+          {
+              trace::TextReader reader(text);
+              trace::Operation operation;
+              std::uint64_t count = 0;
+              while (reader.next(operation))
+              {
+                  ++count;
+              }
+              return count;
+          });
+    timed("read HDF5 in order",
+          [&]
+          {
+              trace::H5Reader reader(h5, trace::OpenOptions().memory);
+              trace::Operation operation;
+              std::uint64_t count = 0;
+              while (reader.next(operation))
+              {
+                  ++count;
+              }
+              return count;
+          });
     timed("check JSON Lines", [&] { return trace::check(text).operations; });
     timed("check HDF5", [&] { return trace::check(h5).operations; });
-    timed("read JSON Lines, round robin", [&]
-    {
-        trace::OpenOptions options;
-        options.buffered_operations = operations;
-        return read_round_robin(*trace::open(text, options));
-    });
+    timed("read JSON Lines, round robin",
+          [&]
+          {
+              trace::OpenOptions options;
+              options.buffered_operations = operations;
+              return read_round_robin(*trace::open(text, options));
+          });
 }
 
 } // namespace
@@ -178,8 +178,8 @@ void run(std::uint64_t operations, const std::filesystem::path& folder)
 int main(int argc, char** argv)
 {
     const std::uint64_t operations = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 10'000'000;
-    const std::filesystem::path folder = argc > 2 ? std::filesystem::path(argv[2])
-                                                  : std::filesystem::temp_directory_path();
+    const std::filesystem::path folder =
+        argc > 2 ? std::filesystem::path(argv[2]) : std::filesystem::temp_directory_path();
     try
     {
         run(operations, folder);

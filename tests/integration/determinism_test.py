@@ -12,7 +12,7 @@ import generate  # noqa: E402
 import harness  # noqa: E402
 
 CASES = int(os.environ.get("DETERMINISM_CASES", "40"))
-FILES = ("activity.h5", "stats.json", "stats.txt", "config.resolved.json")
+FILES = ["stats.json", "stats.txt", "config.resolved.json"]
 OTHER_HEAP = {"MALLOC_MMAP_THRESHOLD_": "256", "MALLOC_TOP_PAD_": "0", "MALLOC_PERTURB_": "165"}
 
 # (name, kernel, options, environment); each is held against the first
@@ -28,33 +28,36 @@ VARIANTS = [
 ]
 
 
-def compare(name, folder, inputs, level, variants):
-    """Problems, as texts. Every run uses the same folder: its name must not matter either way."""
+def compare(name, folder, inputs, level, variants, deadlock=False):
+    """Problems, as texts."""
     problems, first = [], None
+    files = FILES + (["activity.h5.part", "deadlock.json"] if deadlock else ["activity.h5"])
     for variant, kernel, options, environment in variants:
         out = os.path.join(folder, "out")
         run = harness.run(out, inputs, kernel, level, options, environment)
-        if run.returncode != 0:
+        if run.returncode != (4 if deadlock else 0):
             problems.append(f"{name}, {variant}: exit {run.returncode}: {run.stderr.strip()}")
             continue
-        hashes = {file: hashlib.sha256(harness.read_bytes(out, file)).hexdigest() for file in FILES}
+        hashes = {file: hashlib.sha256(harness.read_bytes(out, file)).hexdigest() for file in files}
         first = first or hashes
-        differ = [file for file in FILES if hashes[file] != first[file]]
+        differ = [file for file in files if hashes[file] != first[file]]
         if differ:
             problems.append(f"{name}, {variant}: {', '.join(differ)} differ from {variants[0][0]}")
     return problems
 
 
 def one_case(seed):
-    while True:  # the next seed that runs to its end
-        case = generate.generate(seed, ports=[2, "unlimited"][seed % 2])
-        if not case.model.heads:
-            break
-        seed += 100_000
+    case = generate.generate(seed, ports=[2, "unlimited"][seed % 2], keep_deadlock=0.5)
+    deadlock = bool(case.model.heads)
+    if seed % 3 == 2:  # what the model does not cover: mesh, staged macros, memory that takes time
+        del case.chip["macro"]["t_mvm"]
+        case.chip["buffer"]["capacity"] = "1 MiB"
+        case.chip.update(noc={"kind": "mesh", "vcs": 2, "flit_bits": 64}, memory={**case.chip["memory"], "channels": 1})
+        deadlock = False
     with tempfile.TemporaryDirectory() as folder:
         trace, chip = generate.write(folder, case.chip, case.operations)
         return compare(f"seed {seed}", folder, ["--trace", trace, "--chip", chip], ["unit", "stage"][seed // 2 % 2],
-                       VARIANTS)
+                       VARIANTS, deadlock)
 
 
 def whole_network(_):

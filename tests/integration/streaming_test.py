@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import generate  # noqa: E402
 import harness  # noqa: E402
 
-OPERATIONS = int(os.environ.get("STREAMING_OPERATIONS", "120000"))
+OPERATIONS = int(os.environ.get("STREAMING_OPERATIONS", "300000"))
 REPETITIONS = 5
 ATTEMPTS = 4
 TOLERANCE = 0.10

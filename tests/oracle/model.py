@@ -51,11 +51,13 @@ class Model:
         for unit, queue in self.units.items():  # requests, in the order of the units
             if queue and unit not in self.busy and queue[0]["id"] not in self.asked:
                 self.look_at(queue[0], starting)
+        self.line_up_at_ports()
         self.grant_space(starting)
         self.grant_bus()
         self.grant_ports()
         for op in starting:
             self.begin(op)
+        self.line_up_at_ports()
         self.hand_over()
 
     # Before the start ---------------------------------------------------------------------------
@@ -146,7 +148,7 @@ class Model:
         if self.buffers[tile].data[number].uses == 0:
             del self.buffers[tile].data[number]
 
-    # Ports and interconnect: what is handed over in a round is decided about in the next one ----
+    # Ports, and the interconnect, which decides in the next round about what it was handed in this one
     def through_port(self, op, size, then):
         width = self.chip["buffer"]["bytes_per_cycle"]
         if size == 0 or "unlimited" in (self.chip["buffer"]["ports"], width):
@@ -154,9 +156,12 @@ class Model:
         self.to_port.append((order(op["at"]), op["id"], -(-size // width), then))
         return self.at(self.now)
 
-    def hand_over(self):
+    def line_up_at_ports(self):
         for request in sorted(self.to_port, key=lambda request: request[:2]):
             self.buffers[tile_of(self.operations[request[1]])].port_queue.append(request)
+        self.to_port.clear()
+
+    def hand_over(self):
         for op in sorted(self.sent, key=lambda op: order(op["at"])):
             if self.chip["noc"]["kind"] == "ideal":
                 self.at(self.now, self.free_unit, op)
@@ -164,7 +169,6 @@ class Model:
             else:
                 self.bus_queue.append(op)
                 self.at(self.now)
-        self.to_port.clear()
         self.sent.clear()
 
     def grant_ports(self):

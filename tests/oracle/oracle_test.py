@@ -26,7 +26,7 @@ def causes_of(case, op):
     causes |= {("unit", n) for n in before[-1:] if model.freed[n] == ready}
     causes |= {("release", None)} if op.get("release", 0) == ready else set()
     causes |= {("none", None)} if ready == 0 else set()
-    if start > 0 and start == model.clock_of(op).after(ready, 0) and results(op) and op.get("bytes", 0):
+    if results(op) and op.get("bytes", 0):
         causes |= {("space", n) for n, end in model.end.items() if end == start}  # in a later round of the tick
     return causes
 

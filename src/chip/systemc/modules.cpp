@@ -49,8 +49,8 @@ TileModule::TileModule(const sc_core::sc_module_name& name, Chip& chip, TileId t
     add(chip.network_interface(tile));
 }
 
-WheelBridge::WheelBridge(const sc_core::sc_module_name& name, Chip& chip, Monitor monitor, Tick until)
-    : sc_module(name), chip_(chip), monitor_(std::move(monitor)), until_(until)
+WheelBridge::WheelBridge(const sc_core::sc_module_name& name, Chip& chip, Monitor monitor)
+    : sc_module(name), chip_(chip), monitor_(std::move(monitor))
 {
     SC_HAS_PROCESS(WheelBridge);
     SC_METHOD(step);
@@ -67,15 +67,18 @@ void WheelBridge::before_end_of_elaboration()
 
 void WheelBridge::step()
 {
+    if (ended_)
+    {
+        return; // the kernel's clock is where the wheel's is: nothing is pending, sc_start() returns
+    }
     const Tick now = sc_core::sc_time_stamp().value();
     Wheel& wheel = chip_.wheel();
     try
     {
         // Nobody else acts before the kernel's next activity: up to it, time is the wheel's own.
-        const Tick limit =
-            sc_core::sc_pending_activity_at_future_time()
-                ? std::min<Tick>(until_, now + sc_core::sc_time_to_pending_activity().value())
-                : until_;
+        const Tick limit = sc_core::sc_pending_activity_at_future_time()
+                               ? now + sc_core::sc_time_to_pending_activity().value()
+                               : kNever - 1;
         stopped_ = !chip_.advance(limit, monitor_);
     }
     catch (...)
@@ -83,23 +86,16 @@ void WheelBridge::step()
         failure_ = std::current_exception();
         return;
     }
-    const Tick next = wheel.next();
-    if (stopped_ || next > until_)
+    ended_ = stopped_ || wheel.next() == kNever;
+    const Tick next = ended_ ? wheel.now() : wheel.next();
+    if (next > now)
     {
-        // Once more, to leave the kernel's clock where the wheel's is; then nothing is pending, and
-        // sc_start() returns.
-        if (wheel.now() > now)
-        {
-            until_ = wheel.now();
-            next_trigger(picoseconds(wheel.now() - now));
-        }
-        return;
+        next_trigger(picoseconds(next - now));
     }
-    next_trigger(picoseconds(next - now));
 }
 
-ChipModule::ChipModule(const sc_core::sc_module_name& name, Chip& chip, Monitor monitor, Tick until)
-    : sc_module(name), bridge_("bridge", chip, std::move(monitor), until)
+ChipModule::ChipModule(const sc_core::sc_module_name& name, Chip& chip, Monitor monitor)
+    : sc_module(name), bridge_("bridge", chip, std::move(monitor))
 {
     for (std::uint32_t tile = 0; tile < chip.config().tile_count(); ++tile)
     {

@@ -55,7 +55,7 @@ class WheelBridge : public sc_core::sc_module
 {
 public:
     /// Throws SimulationError at elaboration when the time resolution is not 1 ps.
-    WheelBridge(const sc_core::sc_module_name& name, Chip& chip, Monitor monitor, Tick until);
+    WheelBridge(const sc_core::sc_module_name& name, Chip& chip, Monitor monitor);
 
     /// The monitor ended the run before its time.
     [[nodiscard]] bool stopped() const { return stopped_; }
@@ -68,8 +68,8 @@ private:
 
     Chip& chip_;
     Monitor monitor_;
-    Tick until_;
     bool stopped_ = false;
+    bool ended_ = false;
     std::exception_ptr failure_;
 };
 
@@ -77,8 +77,7 @@ private:
 class ChipModule : public sc_core::sc_module
 {
 public:
-    ChipModule(const sc_core::sc_module_name& name, Chip& chip, Monitor monitor,
-               Tick until = kNever - 1);
+    ChipModule(const sc_core::sc_module_name& name, Chip& chip, Monitor monitor);
     [[nodiscard]] const char* kind() const override { return "tessera_chip"; }
     [[nodiscard]] const WheelBridge& bridge() const { return bridge_; }
 

@@ -85,6 +85,10 @@ TEST(Duration, CyclesCountFromAnEdgeAndTicksFromTheStart)
     EXPECT_EQ((Duration::of_cycles(2) + Duration::of_ticks(7)).end(clock, 1), 3007U);
     EXPECT_EQ((3 * Duration{2, 5}), (Duration{6, 15}));
     EXPECT_EQ((Duration{2, 5}).length(clock), 2005U);
+    EXPECT_EQ(work_end(clock, 1, Duration::of_ticks(7)), 1007U);
+    EXPECT_EQ(work_end(clock, 1000, Duration::of_ticks(7)), 1007U);
+    EXPECT_EQ(work_end(clock, 1, Duration::of_cycles(2)), 3000U);
+    EXPECT_EQ(work_end(clock, 1, Duration{}), 1U);
     EXPECT_TRUE(Duration{}.zero());
     EXPECT_FALSE(Duration::of_ticks(1).zero());
     EXPECT_FALSE(Duration::of_cycles(1).zero());

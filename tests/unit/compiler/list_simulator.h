@@ -12,8 +12,9 @@
 #include <queue>
 #include <vector>
 
-/// The README's "How a chip executes a trace", without clocks, ports and contention: every operation
-/// takes the time that a function gives it. Small, slow and independent of the real simulator.
+/// The README's "How a chip executes a trace", without clocks, ports and contention: every
+/// operation takes the time that a function gives it. Small, slow and independent of the real
+/// simulator.
 namespace tessera::test
 {
 
@@ -23,9 +24,9 @@ struct Simulated
     std::vector<Tick> end;
     Tick makespan = 0;
     bool finished = false;
-    std::uint64_t waits = 0;               ///< requests for space that were not granted at once
-    std::map<NodeId, std::uint64_t> peak;  ///< bytes
-    std::map<NodeId, std::uint64_t> left;  ///< bytes still taken at the end
+    std::uint64_t waits = 0;              ///< requests for space that were not granted at once
+    std::map<NodeId, std::uint64_t> peak; ///< bytes
+    std::map<NodeId, std::uint64_t> left; ///< bytes still taken at the end
 };
 
 class ListSimulator
@@ -199,13 +200,11 @@ private:
             {
                 const trace::Operation& operation = op(requests_[r]);
                 const std::vector<NodeId> tiles = space_of(operation);
-                const bool fits = std::all_of(
-                    tiles.begin(), tiles.end(),
-                    [&](NodeId tile)
-                    {
-                        return queues_[tile].front() == operation.id &&
-                               operation.bytes <= capacity_ - used_[tile];
-                    });
+                const bool fits = std::all_of(tiles.begin(), tiles.end(),
+                                              [&](NodeId tile) {
+                                                  return queues_[tile].front() == operation.id &&
+                                                         operation.bytes <= capacity_ - used_[tile];
+                                              });
                 if (!fits)
                 {
                     continue;

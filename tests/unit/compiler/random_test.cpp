@@ -36,10 +36,10 @@ private:
 json random_layer(Dice& dice, const network::Network& so_far)
 {
     static const std::vector<std::string> kinds{
-        "conv2d",   "conv2d",    "conv2d",     "conv2d",   "dense",        "max_pool",
-        "add",      "mul",       "concat",     "concat",   "split",        "upsample",
-        "pad",      "reshape",   "transpose",  "softmax",  "layer_norm",   "global_average_pool",
-        "matmul",   "activation", "activation", "batch_norm", "average_pool"};
+        "conv2d", "conv2d",     "conv2d",     "conv2d",     "dense",       "max_pool",
+        "add",    "mul",        "concat",     "concat",     "split",       "upsample",
+        "pad",    "reshape",    "transpose",  "softmax",    "layer_norm",  "global_average_pool",
+        "matmul", "activation", "activation", "batch_norm", "average_pool"};
     const auto& layers = so_far.layers;
     // Mostly the last layer, sometimes an old one: chains, skips and branches.
     const auto choose = [&]
@@ -49,9 +49,10 @@ json random_layer(Dice& dice, const network::Network& so_far)
     };
     const std::uint32_t from = choose();
     const network::Shape& shape = layers[from].output;
-    json layer{{"name", "l" + std::to_string(layers.size()) + "-" + std::to_string(dice(0, 1u << 30))},
-               {"kind", dice.pick(kinds)},
-               {"inputs", {layers[from].name}}};
+    json layer{
+        {"name", "l" + std::to_string(layers.size()) + "-" + std::to_string(dice(0, 1u << 30))},
+        {"kind", dice.pick(kinds)},
+        {"inputs", {layers[from].name}}};
     const std::string kind = layer["kind"];
     if (kind == "conv2d")
     {
@@ -99,17 +100,16 @@ json random_layer(Dice& dice, const network::Network& so_far)
     }
     else if (kind == "reshape")
     {
-        const std::vector<json> shapes{
-            {1, 1, shape.elements()},
-            {shape.height * shape.width, 1, shape.channels},
-            {shape.width, shape.height, shape.channels},
-            {shape.height, 1, shape.width * shape.channels}};
+        const std::vector<json> shapes{{1, 1, shape.elements()},
+                                       {shape.height * shape.width, 1, shape.channels},
+                                       {shape.width, shape.height, shape.channels},
+                                       {shape.height, 1, shape.width * shape.channels}};
         layer["shape"] = dice.pick(shapes);
     }
     else if (kind == "transpose")
     {
-        layer["axes"] =
-            dice.pick(std::vector<std::string>{"height,width", "height,channels", "width,channels"});
+        layer["axes"] = dice.pick(
+            std::vector<std::string>{"height,width", "height,channels", "width,channels"});
     }
     else if (kind == "softmax")
     {

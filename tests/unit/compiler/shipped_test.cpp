@@ -15,8 +15,8 @@ namespace
 struct Case
 {
     const char* network;
-    std::size_t crossbars;    ///< of 256 x 256 for convolutions
-    std::uint64_t vectors;    ///< MVMs one after the other, layer by layer
+    std::size_t crossbars; ///< of 256 x 256 for convolutions
+    std::uint64_t vectors; ///< MVMs one after the other, layer by layer
 };
 
 /// Counts that follow from the published definitions of the networks; see models/networks.
@@ -26,8 +26,8 @@ constexpr Case kCases[] = {
     {"resnet152", 936, 85358},
 };
 
-constexpr const char* kAll[] = {"tinyyolov3", "tinyyolov4", "vgg16",       "vgg19",    "resnet18",
-                                "resnet34",   "resnet50",   "resnet101",   "resnet152", "mobilenetv2",
+constexpr const char* kAll[] = {"tinyyolov3", "tinyyolov4", "vgg16",     "vgg19",     "resnet18",
+                                "resnet34",   "resnet50",   "resnet101", "resnet152", "mobilenetv2",
                                 "lenet5",     "bert-base",  "vit-b16"};
 
 network::Network load(const std::string& name)

@@ -17,8 +17,8 @@
 #include <tuple>
 #include <vector>
 
-/// What every compiled trace must satisfy, worked out element by element and without the compiler's own
-/// arithmetic of boxes.
+/// What every compiled trace must satisfy, worked out element by element and without the compiler's
+/// own arithmetic of boxes.
 namespace tessera::test
 {
 
@@ -149,8 +149,10 @@ public:
                 }
                 if (final_data(op))
                 {
-                    for_each_element(*op.ofm, [&](const Element& element)
-                                     { ++made[{op.image, op.layer}][element]; });
+                    for_each_element(*op.ofm,
+                                     [&](const Element& element) {
+                                         ++made[{op.image, op.layer}][element];
+                                     });
                 }
                 break;
             case trace::OpKind::load:
@@ -299,8 +301,8 @@ private:
             const network::Shape& from = network_.input_shape(its);
             const std::uint32_t flat =
                 (element[0] * to.width + element[1]) * to.channels + element[2];
-            element = {flat / (from.width * from.channels),
-                       flat / from.channels % from.width, flat % from.channels};
+            element = {flat / (from.width * from.channels), flat / from.channels % from.width,
+                       flat % from.channels};
             return find(its.inputs[0], element, layer, where);
         }
         default:
@@ -322,14 +324,14 @@ private:
         {
             return;
         }
-        const bool there = std::any_of(
-            op.in.begin(), op.in.end(),
-            [&](OpId in)
-            {
-                const trace::Operation& datum = operation(in);
-                return datum.image == op.image && final_data(datum) &&
-                       layer_of_data(datum) == layer && inside(box_of_data(datum), where);
-            });
+        const bool there = std::any_of(op.in.begin(), op.in.end(),
+                                       [&](OpId in)
+                                       {
+                                           const trace::Operation& datum = operation(in);
+                                           return datum.image == op.image && final_data(datum) &&
+                                                  layer_of_data(datum) == layer &&
+                                                  inside(box_of_data(datum), where);
+                                       });
         EXPECT_TRUE(there) << "operation " << op.id.value() << " of layer "
                            << network_[op.layer].name << " lacks " << network_[layer].name << " ["
                            << where[0] << "][" << where[1] << "][" << where[2] << ']';
@@ -340,8 +342,7 @@ private:
                     std::uint32_t dilation, std::uint32_t padding, std::uint32_t limit,
                     std::uint32_t& position)
     {
-        const std::int64_t at =
-            std::int64_t{made} * stride + std::int64_t{k} * dilation - padding;
+        const std::int64_t at = std::int64_t{made} * stride + std::int64_t{k} * dilation - padding;
         position = static_cast<std::uint32_t>(at);
         return at >= 0 && at < limit;
     }
@@ -398,8 +399,8 @@ private:
         {
             return;
         }
-        std::sort(blocks.begin(), blocks.end(), [](const auto* a, const auto* b)
-                  { return a->row_begin < b->row_begin; });
+        std::sort(blocks.begin(), blocks.end(),
+                  [](const auto* a, const auto* b) { return a->row_begin < b->row_begin; });
         std::uint32_t rows = 0;
         for (const trace::Block* block : blocks)
         {
@@ -410,8 +411,8 @@ private:
             rows = block->row_end;
         }
         const network::Layer& layer = network_[op.layer];
-        EXPECT_EQ(rows, layer.kernel_height * layer.kernel_width *
-                            network_.input_shape(layer).channels);
+        EXPECT_EQ(rows,
+                  layer.kernel_height * layer.kernel_width * network_.input_shape(layer).channels);
     }
 
     void check_vector(const trace::Operation& op) const
@@ -537,8 +538,10 @@ private:
         {
             if (op.kind == trace::OpKind::store)
             {
-                for_each_element(*op.box, [&](const Element& element)
-                                 { stored[{op.image, op.layer}].insert(element); });
+                for_each_element(*op.box,
+                                 [&](const Element& element) {
+                                     stored[{op.image, op.layer}].insert(element);
+                                 });
             }
         }
         for (const LayerId output : network_.outputs)

@@ -25,11 +25,12 @@ config::ChipConfig ideal_chip(Duration latency)
 TEST(Ideal, SourceIsFreeAtOnceAndBytesArriveALatencyLater)
 {
     Recorder chip(ideal_chip(Duration::of_ticks(2500)));
+    // The way begins at an edge of the noc clock.
     chip.send_at(700, {7, NodeId(0), {NodeId(1), NodeId(3)}, 1'000'000});
     chip.wheel().run();
     EXPECT_EQ(chip.sent_log(), (Log{{7, 700}}));
-    EXPECT_EQ(chip.delivered_at(7, 0), 3200U);
-    EXPECT_EQ(chip.delivered_at(7, 1), 3200U);
+    EXPECT_EQ(chip.delivered_at(7, 0), 3500U);
+    EXPECT_EQ(chip.delivered_at(7, 1), 3500U);
 }
 
 TEST(Ideal, CyclesCountFromTheNextEdge)
@@ -74,6 +75,8 @@ TEST(Ideal, ZeroLoadIsTheLatency)
     Recorder chip(ideal_chip(Duration::of_cycles(3)));
     EXPECT_EQ(chip.fabric().zero_load({0, NodeId(0), {NodeId(1)}, 8}), 3000U);
     EXPECT_EQ(chip.fabric().zero_load({0, NodeId(0), {NodeId(1)}, 8}, 1), 3999U);
+    Recorder free(ideal_chip({}));
+    EXPECT_EQ(free.fabric().zero_load({0, NodeId(0), {NodeId(1)}, 8}, 1), 0U);
 }
 
 TEST(Fabric, UnknownKindIsAnInputError)

@@ -370,8 +370,16 @@ TEST(ActivityWriter, ReportsAFullDisk)
     const TemporaryFolder folder;
     // Room for the beginning, for many chunks but not all, for all but the end.
     EXPECT_EQ(record_with_limit(folder.path(), 1000, 10), 5);
-    EXPECT_EQ(record_with_limit(folder.path(), 4'000'000, 60 * kChunkRecords), 5);
+    EXPECT_EQ(record_with_limit(folder.path(), 10'000'000, 60 * kChunkRecords), 5);
     EXPECT_FALSE(std::filesystem::exists(folder.path() / "activity.h5"));
+    {
+        // What had been flushed is still there.
+        const ResultReader reader(folder.path());
+        ASSERT_GT(reader.count<OpRecord>(), 0U);
+        std::uint64_t expected = 0;
+        reader.for_each<OpRecord>([&](const OpRecord& record)
+                                  { ASSERT_EQ(record.id, expected++); });
+    }
     write(folder.path(), 1000);
     const auto needed = std::filesystem::file_size(folder.path() / "activity.h5");
     std::filesystem::remove(folder.path() / "activity.h5");

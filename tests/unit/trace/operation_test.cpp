@@ -22,10 +22,17 @@ TEST(UnitNames, AreReadAndWrittenAlike)
 
 TEST(UnitNames, OfOtherChipsAndOtherTextsAreNone)
 {
-    for (const char* name :
-         {"", "t", "t0", "t4.m0", "t00.m0", "t01.m0", "t0.m", "t0.m01", "t0.m0 ", " t0.m0", "t-1.m0",
-          "t0.m4294967296", "t0.vec0", "t0.nix", "t0.mem0", "mem2", "mem", "mem00", "mem0.m0", "T0.m0",
-          "t0,m0", "t99999999999999999999.m0"})
+    for (const char* name : {"",        "t",
+                             "t0",      "t4.m0",
+                             "t00.m0",  "t01.m0",
+                             "t0.m",    "t0.m01",
+                             "t0.m0 ",  " t0.m0",
+                             "t-1.m0",  "t0.m4294967296",
+                             "t0.vec0", "t0.nix",
+                             "t0.mem0", "mem2",
+                             "mem",     "mem00",
+                             "mem0.m0", "T0.m0",
+                             "t0,m0",   "t99999999999999999999.m0"})
     {
         EXPECT_FALSE(parse_unit(name, 4, 2)) << name;
     }
@@ -80,7 +87,8 @@ TEST(Clear, ForgetsEverything)
         EXPECT_EQ(operation.bytes + operation.uses + operation.n + operation.release, 0U);
         EXPECT_EQ(operation.into, -1);
         EXPECT_FALSE(operation.start_hint || operation.ofm || operation.box || operation.address);
-        EXPECT_FALSE(operation.block.valid() || operation.layer.valid() || operation.tensor.valid());
+        EXPECT_FALSE(operation.block.valid() || operation.layer.valid() ||
+                     operation.tensor.valid());
         EXPECT_TRUE(operation.arguments.empty());
         EXPECT_EQ(operation.image + operation.bits + operation.function, 0U);
     }

@@ -108,8 +108,8 @@ inline std::string error_of(const std::string& path)
     return "";
 }
 
-/// A random trace that every reader accepts, with every field somewhere. Its operands obey the rules
-/// of single operations, not those of check().
+/// A random trace that every reader accepts, with every field somewhere. Its operands obey the
+/// rules of single operations, not those of check().
 inline Trace random_trace(std::uint64_t seed)
 {
     std::mt19937_64 random(seed);
@@ -117,8 +117,7 @@ inline Trace random_trace(std::uint64_t seed)
     const auto below32 = [&](std::uint64_t bound)
     { return static_cast<std::uint32_t>(random() % bound); };
     const auto chance = [&](std::uint64_t of) { return random() % of == 0; };
-    const auto wide = [&]
-    { return (std::uint64_t{random()} & kMaxNumber) >> below(63); };
+    const auto wide = [&] { return (std::uint64_t{random()} & kMaxNumber) >> below(63); };
     const auto box = [&](std::uint32_t h, std::uint32_t w, std::uint32_t c)
     {
         Box result;
@@ -157,9 +156,8 @@ inline Trace random_trace(std::uint64_t seed)
         header.units.push_back({UnitKind::network_interface, NodeId(tile), 0, 0});
         header.units.push_back({UnitKind::vector_unit, NodeId(tile), 0, 0});
         header.units.push_back({UnitKind::macro, NodeId(tile), 7 * below32(2), 0});
-        header.blocks.push_back({chance(4) ? LayerId() : LayerId(below32(layers)), below32(2),
-                                 10, 20 + below32(9), 0, 1 + below32(300),
-                                 UnitId(3 * tile + 2)});
+        header.blocks.push_back({chance(4) ? LayerId() : LayerId(below32(layers)), below32(2), 10,
+                                 20 + below32(9), 0, 1 + below32(300), UnitId(3 * tile + 2)});
     }
     for (std::uint32_t port = 0; port < header.memory_ports; ++port)
     {
@@ -198,10 +196,10 @@ inline Trace random_trace(std::uint64_t seed)
         }
         if (!trace.operations.empty())
         {
-            const std::uint64_t operands = travels                       ? 1
-                                           : is_load                     ? 0
+            const std::uint64_t operands = travels                      ? 1
+                                           : is_load                    ? 0
                                            : op.kind == OpKind::program ? below(2)
-                                                                         : below(5);
+                                                                        : below(5);
             for (std::uint64_t k = 0; k < operands; ++k)
             {
                 op.in.push_back(earlier());
@@ -219,7 +217,8 @@ inline Trace random_trace(std::uint64_t seed)
         if (computes)
         {
             op.uses = chance(3) ? 0 : below32(0xffff'ffffU);
-            op.into = op.in.empty() || chance(2) ? -1 : static_cast<std::int32_t>(below(op.in.size()));
+            op.into =
+                op.in.empty() || chance(2) ? -1 : static_cast<std::int32_t>(below(op.in.size()));
         }
         if (op.kind == OpKind::move || is_load)
         {
@@ -227,7 +226,8 @@ inline Trace random_trace(std::uint64_t seed)
             {
                 if (k == 1 || chance(2))
                 {
-                    op.to.push_back({NodeId((tile + k) % header.tiles), chance(3) ? 0 : below32(99)});
+                    op.to.push_back(
+                        {NodeId((tile + k) % header.tiles), chance(3) ? 0 : below32(99)});
                 }
             }
         }

@@ -1,0 +1,62 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs what the README tells its readers to run, in an empty folder: every `sh` block, every `$` line
+(whose output must be what the README shows), the chip config and the Python snippet."""
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+SOURCE = Path(os.environ["TESSERA_SOURCE_DIR"])
+README = (SOURCE / "README.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.S | re.M)
+
+
+def run(command, folder):
+    return subprocess.run(["bash", "-c", command], cwd=folder, text=True, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=280)
+
+
+def main():
+    failures = []
+    ran = 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "tessera").symlink_to(os.environ["TESSERA"])
+        for shared in ("traces", "configs"):
+            (folder / shared).symlink_to(SOURCE / shared)
+        (folder / "results").mkdir()
+        (folder / "my-chip.json").write_text(blocks("json")[0])
+        commands = ["./tessera config check my-chip.json"]
+        commands += [line for block in blocks("sh") for line in block.splitlines() if line.strip()]
+        for command in commands:
+            ran += 1
+            result = run(command, folder)
+            if result.returncode != 0:
+                failures.append(f"{command}\nexit code {result.returncode}\n{result.stdout}")
+        for block in blocks(""):
+            lines = block.splitlines()
+            if lines[0].startswith("$ "):
+                ran += 1
+                result = run(lines[0][2:], folder)
+                if result.stdout.splitlines() != lines[1:]:
+                    failures.append(f"{lines[0]}\nprinted\n{result.stdout}")
+        for snippet in blocks("python"):
+            ran += 1
+            result = subprocess.run(["/usr/bin/python3", "-c", snippet], cwd=folder, text=True,
+                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
+            if result.returncode != 0:
+                failures.append(f"python snippet\n{result.stdout}")
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    print(f"{ran - len(failures)} passed, {len(failures)} failed")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
