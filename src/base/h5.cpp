@@ -45,6 +45,14 @@ Handle text_type()
     return type;
 }
 
+/// Creation properties of an object that does not note when it was made: equal runs make equal files.
+Handle without_times(hid_t kind)
+{
+    Handle properties(H5Pcreate(kind), H5Pclose, "set up an object");
+    check(H5Pset_obj_track_times(properties.get(), static_cast<hbool_t>(false)), "set up an object");
+    return properties;
+}
+
 Handle scalar()
 {
     return {H5Screate(H5S_SCALAR), H5Sclose, "make a dataspace"};
@@ -54,6 +62,9 @@ Handle scalar()
 
 Lock::Lock() : guard_(library_mutex())
 {
+    // At exit the library would flush what could not be written (a full disk), and crash on it.
+    static const herr_t no_exit_handler = H5dont_atexit();
+    static_cast<void>(no_exit_handler);
     // The library prints its error stack to stderr unless told not to; check() reports instead.
     H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
 }
@@ -118,13 +129,15 @@ Handle create_file(const std::string& path)
     const Lock lock;
     const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, "set up " + path);
     check(H5Pset_libver_bounds(access.get(), H5F_LIBVER_V18, H5F_LIBVER_V18), "set up " + path);
-    return {H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access.get()), H5Fclose,
+    const Handle timeless = without_times(H5P_FILE_CREATE);
+    return {H5Fcreate(path.c_str(), H5F_ACC_TRUNC, timeless.get(), access.get()), H5Fclose,
             "create " + path};
 }
 
 Handle create_group(hid_t parent, const std::string& name)
 {
-    return {H5Gcreate2(parent, name.c_str(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Gclose,
+    const Handle timeless = without_times(H5P_GROUP_CREATE);
+    return {H5Gcreate2(parent, name.c_str(), H5P_DEFAULT, timeless.get(), H5P_DEFAULT), H5Gclose,
             "create group " + name};
 }
 
@@ -148,8 +161,9 @@ void write_array(hid_t parent, const std::string& name, hid_t type, std::uint64_
 {
     const hsize_t size = count;
     const Handle space(H5Screate_simple(1, &size, nullptr), H5Sclose, "size " + name);
+    const Handle timeless = without_times(H5P_DATASET_CREATE);
     const Handle dataset(
-        H5Dcreate2(parent, name.c_str(), type, space.get(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
+        H5Dcreate2(parent, name.c_str(), type, space.get(), H5P_DEFAULT, timeless.get(), H5P_DEFAULT),
         H5Dclose, "create dataset " + name);
     if (count != 0)
     {
@@ -185,8 +199,9 @@ void write_text(hid_t parent, const std::string& name, const std::string& text)
 {
     const Handle type = text_type();
     const Handle space = scalar();
+    const Handle timeless = without_times(H5P_DATASET_CREATE);
     const Handle dataset(H5Dcreate2(parent, name.c_str(), type.get(), space.get(), H5P_DEFAULT,
-                                    H5P_DEFAULT, H5P_DEFAULT),
+                                    timeless.get(), H5P_DEFAULT),
                          H5Dclose, "create dataset " + name);
     const char* const pointer = text.c_str();
     check(H5Dwrite(dataset.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, &pointer),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/json.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <fstream>
@@ -236,6 +237,11 @@ Place JsonDocument::place(const std::string& pointer) const
 JsonDocument parse_json(std::string_view text, const std::string& file, const JsonLimits& limits)
 {
     check_size(text.size(), file, limits);
+    if (static_cast<std::size_t>(std::count(text.begin(), text.end(), ',')) > limits.values)
+    {
+        throw InputError({file, 0, ""}, "has more than " + std::to_string(limits.values) + " values",
+                         "check that it is the right file, or divide it");
+    }
     Cursor cursor;
     Builder builder(file, limits, cursor);
     json::sax_parse(CountingIterator(text.data(), &cursor),

@@ -18,6 +18,7 @@ struct JsonLimits
 {
     std::size_t bytes = std::size_t{16} << 20U;
     std::size_t depth = 64; ///< objects and arrays inside each other
+    std::size_t values = 2'000'000; ///< every value costs memory for its place
 };
 
 /// A JSON text with the line of every value, so that messages can point at what they are about.

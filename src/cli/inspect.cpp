@@ -60,7 +60,7 @@ int inspect(const Arguments& arguments, const Streams& streams)
         {
             document[table.title] = record::to_json(table);
         }
-        streams.out << record::dump(document) << '\n';
+        streams.out << record::dump(document);
         return 0;
     }
     for (const record::Table& table : tables)

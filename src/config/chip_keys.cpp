@@ -2,8 +2,8 @@
 #include "config/chip_keys.h"
 
 #include "base/json.h"
+#include "base/nearest.h"
 #include "base/quantity.h"
-#include "config/nearest.h"
 
 #include <algorithm>
 #include <array>

@@ -3,8 +3,8 @@
 
 #include "base/install.h"
 #include "base/json.h"
+#include "base/nearest.h"
 #include "config/chip_keys.h"
-#include "config/nearest.h"
 
 #include <algorithm>
 #include <filesystem>

@@ -3,7 +3,7 @@
 
 #include "base/error.h"
 #include "base/install.h"
-#include "network/nearest.h"
+#include "base/nearest.h"
 
 #include <algorithm>
 #include <filesystem>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "network/object_reader.h"
 
-#include "network/nearest.h"
+#include "base/nearest.h"
 
 #include <algorithm>
 

@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/json.h"
+#include "base/nearest.h"
 #include "network/fold.h"
 #include "network/kinds.h"
-#include "network/nearest.h"
 #include "network/network.h"
 #include "network/object_reader.h"
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
-#include <fstream>
 #include <string_view>
-#include <system_error>
 #include <unordered_map>
 
 namespace tessera::network
@@ -23,7 +19,6 @@ using nlohmann::json;
 
 constexpr JsonLimits kLimits{std::size_t{64} << 20U, 8}; // the format itself is 4 deep
 constexpr std::size_t kMaxLayers = 100'000;
-constexpr std::size_t kMaxValues = 2'000'000; // 20 of each of so many layers
 
 /// Names go into unit names, tables and HDF5 paths of other programs.
 void check_name(const ObjectReader& object, const std::string& name)
@@ -298,44 +293,16 @@ private:
     std::vector<bool> used_; ///< read by a layer or named as an output
 };
 
-/// At most one byte more than allowed: enough for the parser to see that the file is too large.
-std::string text_of(const std::string& path)
-{
-    std::ifstream stream(path, std::ios::binary);
-    if (!stream)
-    {
-        throw IoError("cannot read " + path + ": " + std::generic_category().message(errno));
-    }
-    std::string text;
-    std::array<char, 65536> chunk{};
-    while (stream && text.size() <= kLimits.bytes)
-    {
-        stream.read(chunk.data(), static_cast<std::streamsize>(chunk.size()));
-        text.append(chunk.data(), static_cast<std::size_t>(stream.gcount()));
-    }
-    if (stream.bad())
-    {
-        throw IoError("cannot read " + path + ": " + std::generic_category().message(errno));
-    }
-    return text;
-}
-
 } // namespace
 
 Network parse(const std::string& text, const std::string& file)
 {
-    // Every value costs memory for its place: a file of nothing but "0,0,0" must not take it all.
-    if (static_cast<std::size_t>(std::count(text.begin(), text.end(), ',')) > kMaxValues)
-    {
-        throw InputError({file, 0, ""}, "has more than " + std::to_string(kMaxValues) + " values",
-                         "check that it is the right file, or divide the network");
-    }
     return Parser(parse_json(text, file, kLimits)).run();
 }
 
 Network load(const std::string& path)
 {
-    return parse(text_of(path), path);
+    return Parser(load_json(path, kLimits)).run();
 }
 
 } // namespace tessera::network

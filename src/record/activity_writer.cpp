@@ -35,7 +35,7 @@ constexpr int kDeflateLevel = 1;
 h5::Handle untimed(hid_t list_class)
 {
     h5::Handle list(H5Pcreate(list_class), H5Pclose, "set up a dataset");
-    h5::check(H5Pset_obj_track_times(list.get(), 0), "set up a dataset");
+    h5::check(H5Pset_obj_track_times(list.get(), false), "set up a dataset");
     // Attributes stay in the object's header: one block less for a crash to hit.
     h5::check(H5Pset_attr_phase_change(list.get(), 64, 32), "set up a dataset");
     return list;
@@ -262,7 +262,7 @@ private:
     std::size_t deflate()
     {
         packed_.resize(compressBound(static_cast<uLong>(shuffled_.size())));
-        uLongf length = static_cast<uLongf>(packed_.size());
+        auto length = static_cast<uLongf>(packed_.size());
         if (compress2(packed_.data(), &length, reinterpret_cast<const Bytef*>(shuffled_.data()),
                       static_cast<uLong>(shuffled_.size()), kDeflateLevel) != Z_OK)
         {

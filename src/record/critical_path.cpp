@@ -309,6 +309,7 @@ std::vector<PathChange> compare(const CriticalPath& before, const CriticalPath& 
         change_of(part).after = part.time;
     }
     std::vector<PathChange> result;
+    result.reserve(changes.size());
     for (const auto& [key, change] : changes)
     {
         result.push_back(change);

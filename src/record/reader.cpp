@@ -37,6 +37,7 @@ public:
         throw InputError({path_, 0, where}, problem, kRemedy);
     }
 
+    // NOLINTNEXTLINE(modernize-use-nodiscard): most actions return nothing
     template <class Action> auto guard(const std::string& where, Action action) const
     {
         try

@@ -431,7 +431,7 @@ Header parse_header(std::string_view text, const std::string& file)
     }
     catch (const Malformed& problem)
     {
-        throw InputError({file, 1, problem.pointer}, problem.problem, problem.remedy);
+        throw InputError({file, 1, shown(problem.pointer)}, shown(problem.problem), problem.remedy);
     }
 }
 

@@ -4,8 +4,11 @@
 #include "trace/header.h"
 #include "trace/rules.h"
 
+#include <array>
 #include <charconv>
+#include <cstring>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <simdjson.h>
 
 namespace tessera::trace
@@ -68,7 +71,7 @@ struct Where
          "write one without sign, fraction or exponent");
 }
 
-std::uint64_t number(value json, const Where& where, std::uint64_t maximum)
+std::uint64_t number(value& json, const Where& where, std::uint64_t maximum)
 {
     std::uint64_t result = 0;
     const error_code error = json.get_uint64().get(result);
@@ -84,8 +87,56 @@ std::uint64_t number(value json, const Where& where, std::uint64_t maximum)
     wrong_value(error, where, "a number");
 }
 
-std::string_view text(value json, const Where& where)
+/// The eight bytes at `text` as they stand; so many are readable behind everything in a line.
+std::uint64_t eight_bytes(const char* text)
 {
+    std::uint64_t result = 0;
+    std::memcpy(&result, text, sizeof(result));
+    return result;
+}
+
+/// High bit of every byte of `bytes` that equals `c`; right up to the first such byte.
+std::uint64_t matches(std::uint64_t bytes, char c)
+{
+    constexpr std::uint64_t kOnes = 0x0101'0101'0101'0101U;
+    const std::uint64_t zero = bytes ^ (kOnes * static_cast<unsigned char>(c));
+    return (zero - kOnes) & ~zero & (kOnes << 7U);
+}
+
+/// A key of at most seven bytes and its length as one number, 0 for a longer one: keys are compared
+/// without a branch per byte. `readable` as eight_bytes() has them.
+std::uint64_t packed(std::uint64_t readable, std::size_t size)
+{
+    const std::uint64_t length = size;
+    return size > 7 ? 0 : (readable & ((std::uint64_t{1} << (8 * size)) - 1)) ^ length << 56U;
+}
+
+/// Contents of a JSON string that begins behind its quote at `raw`, if it holds no escapes.
+std::optional<std::string_view> plain(const char* raw)
+{
+    const std::uint64_t bytes = eight_bytes(raw);
+    const std::uint64_t quotes = matches(bytes, '"');
+    if (quotes != 0 && matches(bytes, '\\') == 0)
+    {
+        return std::string_view(raw, static_cast<std::size_t>(__builtin_ctzll(quotes)) / 8);
+    }
+    std::size_t length = 0;
+    while (raw[length] != '"' && raw[length] != '\\')
+    {
+        ++length;
+    }
+    return raw[length] == '"' ? std::optional(std::string_view(raw, length)) : std::nullopt;
+}
+
+std::string_view text(value& json, const Where& where)
+{
+    const std::string_view token = json.raw_json_token();
+    simdjson::ondemand::raw_json_string raw;
+    const auto contents = token.front() == '"' ? plain(token.data() + 1) : std::nullopt;
+    if (contents && json.get_raw_json_string().get(raw) == simdjson::SUCCESS)
+    {
+        return *contents;
+    }
     std::string_view result;
     if (const error_code error = json.get_string().get(result))
     {
@@ -95,7 +146,7 @@ std::string_view text(value json, const Where& where)
 }
 
 /// Calls `each(value, index)` for the entries of a list.
-template <class Each> void for_each(value json, const Where& where, Each each)
+template <class Each> void for_each(value& json, const Where& where, Each each)
 {
     simdjson::ondemand::array list;
     if (const error_code error = json.get_array().get(list))
@@ -105,11 +156,12 @@ template <class Each> void for_each(value json, const Where& where, Each each)
     std::int64_t index = 0;
     for (auto item : list)
     {
-        value entry;
-        if (const error_code error = std::move(item).get(entry))
+        if (item.error() != simdjson::SUCCESS)
         {
-            not_json(error, where.pointer());
+            not_json(item.error(), where.pointer());
         }
+        // By reference: copies of these small objects take most of the time.
+        value&& entry = std::move(item).value_unsafe();
         each(entry, index);
         ++index;
     }
@@ -120,31 +172,26 @@ template <class Each> void for_each_member(object json, const std::string& point
 {
     for (auto member : json)
     {
-        simdjson::ondemand::field field;
-        if (const error_code error = std::move(member).get(field))
+        if (member.error() != simdjson::SUCCESS)
+        {
+            not_json(member.error(), pointer);
+        }
+        simdjson::ondemand::field&& field = std::move(member).value_unsafe();
+        // Keys hardly ever hold escapes; only those that do are copied.
+        std::string_view key;
+        if (const auto contents = plain(field.key().raw()))
+        {
+            key = *contents;
+        }
+        else if (const error_code error = field.unescaped_key().get(key))
         {
             not_json(error, pointer);
-        }
-        // Keys hardly ever hold escapes; only those that do are copied.
-        const char* const raw = field.key().raw();
-        std::size_t length = 0;
-        while (raw[length] != '"' && raw[length] != '\\')
-        {
-            ++length;
-        }
-        std::string_view key(raw, length);
-        if (raw[length] == '\\')
-        {
-            if (const error_code error = field.unescaped_key().get(key))
-            {
-                not_json(error, pointer);
-            }
         }
         each(key, field.value());
     }
 }
 
-std::string_view raw_json(value json, bool is_array, const Where& where)
+std::string_view raw_json(value& json, bool is_array, const Where& where)
 {
     std::string_view raw;
     simdjson::ondemand::array array;
@@ -162,7 +209,7 @@ std::string_view raw_json(value json, bool is_array, const Where& where)
 }
 
 /// What an ignored key holds must be JSON too, though nobody looks at it.
-void skip(value json, const Where& where)
+void skip(value& json, const Where& where)
 {
     std::string_view raw;
     const auto type = json.type();
@@ -185,12 +232,12 @@ void skip(value json, const Where& where)
     }
 }
 
-Box box(value json, const Where& where)
+Box box(value& json, const Where& where)
 {
     Box result;
     std::int64_t count = 0;
     for_each(json, where,
-             [&](value entry, std::int64_t index)
+             [&](value& entry, std::int64_t index)
              {
                  if (index < 6)
                  {
@@ -224,6 +271,12 @@ public:
     explicit Implementation(const Header& header)
         : header_(&header), index_(header), rules_(header), fields_(fields())
     {
+        for (unsigned i = 0; i < kKeys; ++i)
+        {
+            char name[sizeof(std::uint64_t)] = {}; // NOLINT(*avoid-c-arrays)
+            fields_[i].name.copy(name, sizeof(name));
+            names_[i] = packed(eight_bytes(name), fields_[i].name.size());
+        }
     }
 
     Line parse(const char* line, std::size_t size, std::size_t capacity, Operation& operation,
@@ -231,11 +284,11 @@ public:
 
 private:
     unsigned find_key(std::string_view key, unsigned expected) const;
-    void read(Key key, value json, Operation& operation, EndLine& end);
-    void read_ids(Key key, value json, std::vector<OpId>& ids) const;
-    void read_destinations(value json, Operation& operation) const;
-    static void read_arguments(value json, Operation& operation);
-    void read_unit(value json, Operation& operation) const;
+    void read(Key key, value& json, Operation& operation, EndLine& end);
+    void read_ids(Key key, value& json, std::vector<OpId>& ids) const;
+    void read_destinations(value& json, Operation& operation) const;
+    static void read_arguments(value& json, Operation& operation);
+    void read_unit(value& json, Operation& operation) const;
     void check_keys(unsigned seen, const Operation& operation) const;
     [[noreturn]] void unknown_key(std::string_view key) const;
 
@@ -243,6 +296,7 @@ private:
     UnitIndex index_;
     Rules rules_;
     const std::vector<Field>& fields_;
+    std::array<std::uint64_t, kKeys> names_{}; ///< packed() names of the keys
     simdjson::ondemand::parser parser_;
     bool extension_ = false; ///< the kind of this line begins with x-
 };
@@ -251,16 +305,17 @@ private:
 /// the key that would be next.
 unsigned LineParser::Implementation::find_key(std::string_view key, unsigned expected) const
 {
+    const std::uint64_t wanted = packed(eight_bytes(key.data()), key.size());
     for (unsigned i = expected; i < kKeys; ++i)
     {
-        if (fields_[i].name == key)
+        if (names_[i] == wanted)
         {
             return i;
         }
     }
     for (unsigned i = 0; i < expected; ++i)
     {
-        if (fields_[i].name == key)
+        if (names_[i] == wanted)
         {
             return i;
         }
@@ -279,11 +334,11 @@ void LineParser::Implementation::unknown_key(std::string_view key) const
          "use " + list + ", or a key beginning with x- for what Tessera should ignore");
 }
 
-void LineParser::Implementation::read_ids(Key key, value json, std::vector<OpId>& ids) const
+void LineParser::Implementation::read_ids(Key key, value& json, std::vector<OpId>& ids) const
 {
     const std::string_view name = fields_[static_cast<std::size_t>(key)].name;
     for_each(json, {name},
-             [&](value entry, std::int64_t index)
+             [&](value& entry, std::int64_t index)
              {
                  if (ids.size() == kMaxFanIn)
                  {
@@ -294,11 +349,11 @@ void LineParser::Implementation::read_ids(Key key, value json, std::vector<OpId>
              });
 }
 
-void LineParser::Implementation::read_destinations(value json, Operation& operation) const
+void LineParser::Implementation::read_destinations(value& json, Operation& operation) const
 {
     for_each(
         json, {"to"},
-        [&](value entry, std::int64_t index)
+        [&](value& entry, std::int64_t index)
         {
             if (operation.to.size() == kMaxFanIn)
             {
@@ -314,7 +369,7 @@ void LineParser::Implementation::read_destinations(value json, Operation& operat
             const std::string none;
             for_each_member(
                 members, none,
-                [&](std::string_view key, value member)
+                [&](std::string_view key, value& member)
                 {
                     const Where where{"to", index, key};
                     if ((key == "at" && destination.at.valid()) || (key == "uses" && has_uses))
@@ -356,7 +411,7 @@ void LineParser::Implementation::read_destinations(value json, Operation& operat
         });
 }
 
-void LineParser::Implementation::read_arguments(value json, Operation& operation)
+void LineParser::Implementation::read_arguments(value& json, Operation& operation)
 {
     object members;
     if (const error_code error = json.get_object().get(members))
@@ -364,7 +419,7 @@ void LineParser::Implementation::read_arguments(value json, Operation& operation
         wrong_value(error, {"args"}, "an object");
     }
     for_each_member(members, "/args",
-                    [&](std::string_view key, value member)
+                    [&](std::string_view key, value& member)
                     {
                         const Where where{"args", -1, key};
                         std::int64_t argument = 0;
@@ -379,7 +434,7 @@ void LineParser::Implementation::read_arguments(value json, Operation& operation
                     });
 }
 
-void LineParser::Implementation::read_unit(value json, Operation& operation) const
+void LineParser::Implementation::read_unit(value& json, Operation& operation) const
 {
     const std::string_view name = text(json, {"at"});
     const auto unit = parse_unit(name, header_->tiles, header_->memory_ports);
@@ -397,7 +452,7 @@ void LineParser::Implementation::read_unit(value json, Operation& operation) con
     }
 }
 
-void LineParser::Implementation::read(Key key, value json, Operation& operation, EndLine& end)
+void LineParser::Implementation::read(Key key, value& json, Operation& operation, EndLine& end)
 {
     const Field& field = fields_[static_cast<std::size_t>(key)];
     const auto any = [&] { return number(json, {field.name}, field.maximum); };
@@ -567,7 +622,7 @@ Line LineParser::Implementation::parse(const char* line, std::size_t size, std::
     unsigned seen = 0;
     unsigned expected = 0;
     for_each_member(members, {},
-                    [&](std::string_view key, value json)
+                    [&](std::string_view key, value& json)
                     {
                         const unsigned found = find_key(key, expected);
                         if (found == kKeys)

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <fmt/format.h>
 #include <limits>
 
 namespace tessera::trace
@@ -81,6 +82,18 @@ void check_range(const Box& box, const char* pointer)
 }
 
 } // namespace
+
+std::string shown(std::string_view text)
+{
+    constexpr std::size_t kMost = 1000;
+    std::string result;
+    for (const char c : text.substr(0, kMost))
+    {
+        const auto code = static_cast<unsigned char>(c);
+        result += code < 0x20 ? fmt::format("\\u{:04x}", code) : std::string(1, c);
+    }
+    return text.size() > kMost ? result + "..." : result;
+}
 
 const std::vector<Field>& fields()
 {

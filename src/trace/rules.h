@@ -20,6 +20,9 @@ struct Malformed
     std::string remedy;
 };
 
+/// Text out of a file as a message may show it: control characters escaped, cut when it is long.
+[[nodiscard]] std::string shown(std::string_view text);
+
 /// Keys of an operation's line, in canonical order. The last three belong to the last line.
 enum class Key : std::uint8_t
 {

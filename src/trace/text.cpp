@@ -104,13 +104,13 @@ TextReader::TextReader(const std::string& path, bool compare_checksum)
 
 InputError TextReader::located(const Malformed& problem) const
 {
+    const Place place = {input_.path(), input_.number(), shown(problem.pointer)};
     if (!input_.complete())
     {
-        return {{input_.path(), input_.number(), problem.pointer},
-                "the file ends within this line: " + problem.problem,
+        return {place, "the file ends within this line: " + shown(problem.problem),
                 "copy or write the file again"};
     }
-    return {{input_.path(), input_.number(), problem.pointer}, problem.problem, problem.remedy};
+    return {place, shown(problem.problem), problem.remedy};
 }
 
 Line TextReader::read_line(Operation& operation)

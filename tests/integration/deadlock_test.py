@@ -188,7 +188,7 @@ def one_case(number):
             verify(model, operations, report)
             for entry in report["cycle"]:
                 assert str(entry["operation"]) in run.stderr and entry["unit"] in run.stderr, "not on stderr"
-        except (AssertionError, KeyError, OSError, ValueError, TypeError) as problem:
+        except (AssertionError, LookupError, OSError, ValueError, TypeError) as problem:
             return f"case {number}: {type(problem).__name__} {problem}\n{run.stderr}", 0, []
     return None, len(report["cycle"]), [entry["waits_for"]["kind"] for entry in report["cycle"]]
 

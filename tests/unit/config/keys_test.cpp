@@ -2,7 +2,7 @@
 #include "base/json.h"
 #include "config/chip_keys.h"
 #include "config/load.h"
-#include "config/nearest.h"
+#include "base/nearest.h"
 
 #include <cstdint>
 #include <gmock/gmock.h>

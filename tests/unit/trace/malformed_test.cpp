@@ -5,6 +5,7 @@
 #include "trace/h5_trace.h"
 
 #include <csignal>
+#include <cstdlib>
 #include <hdf5.h>
 #include <sys/resource.h>
 
@@ -92,6 +93,8 @@ const std::vector<BadLine>& bad_lines()
         {"t0.m0", R"({"id":6,"op":"mvm","at":"t0.m0","n":1,"tensor":0})",
          R"(/tensor: mvm has no "tensor")"},
         {"t0.m0", R"({"id":6,"op":"mvm","at":"t0.m0","n":1,"end":true})", "neither an operation"},
+        {"t0.m0", R"({"id":6,"op":"mvm","at":"t0.m0","n":1,"n\u0000":1})", "is an unknown key"},
+        {"t0.m0", R"({"id":6,"op":"mvm","at":"t0.m0","n":1,"":1})", "is an unknown key"},
         // values
         {"t0.m0", R"({"id":"6","op":"mvm","at":"t0.m0","n":1})",
          "/id: is not a whole number from 0 to 9223372036854775807"},
@@ -175,6 +178,7 @@ const std::vector<BadLine>& bad_lines()
          "/at: store cannot be issued by mem0"},
         {"t0.ni", R"({"id":6,"op":"load","at":"t0.ni","to":[{"at":"t1"}]})",
          "/at: load cannot be issued by t0.ni"},
+        {"t0.m0", R"({"id":6,"op":"mvm","at":"t0.m0\u0000","n":1})", "is not a unit"},
         // destinations
         {"t0.ni", R"({"id":6,"op":"move","at":"t0.ni","in":[5],"to":[]})",
          "/to: move has 0 destinations"},
@@ -449,35 +453,30 @@ TEST_F(MalformedTrace, NoRoomForTheFileIsAnError)
         trace.operations.back().bytes = random() / 2;
     }
     finalize(trace);
-    // A limit on the size of files fails in the middle as a full disk does.
-    rlimit before = {};
-    ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
-    const auto handler = std::signal(SIGXFSZ, SIG_IGN);
-    rlimit low = before;
-    low.rlim_cur = 100'000;
-    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &low), 0);
-    std::vector<std::string> wrong;
     for (const char* name : {"a.trace.jsonl", "a.trace.jsonl.gz", "a.trace.h5"})
     {
-        try
+        // In a process of its own that ends at once: HDF5 1.10 keeps a file that it could not
+        // close, and stumbles over it when it cleans up at a normal exit.
+        const auto write_with_little_room = [&]
         {
-            write(trace, path(name));
-            wrong.emplace_back(name);
-        }
-        catch (const IoError&)
-        {
-            if (std::filesystem::exists(path(name)) ||
-                std::filesystem::exists(path(name) + std::string(".part")))
+            // A limit on the size of files fails in the middle as a full disk does.
+            std::signal(SIGXFSZ, SIG_IGN);
+            const rlimit low = {100'000, 100'000};
+            setrlimit(RLIMIT_FSIZE, &low);
+            try
             {
-                wrong.push_back(std::string(name) + " was left behind");
+                write(trace, path(name));
             }
-        }
+            catch (const IoError&)
+            {
+                std::_Exit(5);
+            }
+            std::_Exit(0);
+        };
+        EXPECT_EXIT(write_with_little_room(), testing::ExitedWithCode(5), "") << name;
+        EXPECT_FALSE(std::filesystem::exists(path(name))) << name;
+        EXPECT_FALSE(std::filesystem::exists(path(name) + std::string(".part"))) << name;
     }
-    setrlimit(RLIMIT_FSIZE, &before);
-    std::signal(SIGXFSZ, handler);
-    EXPECT_EQ(wrong, std::vector<std::string>());
-    write(trace, path("a.trace.h5"));
-    EXPECT_EQ(check(path("a.trace.h5")).operations, 20'000U);
 }
 
 /// Overwrites parts of a good HDF5 trace.
