@@ -3,7 +3,6 @@
 """Runs what the README tells its readers to run, in an empty folder: every `sh` block, every `$` line
 (whose output must be what the README shows), the chip config and the Python snippet."""
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -14,7 +13,19 @@ README = (SOURCE / "README.md").read_text()
 
 
 def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.S | re.M)
+    """The fenced blocks of a language, in order, each with a newline at its end."""
+    found = []
+    inside = None
+    for line in README.splitlines():
+        if inside is None and line.startswith("```"):
+            inside = (line[3:].strip(), [])
+        elif inside is not None and line == "```":
+            if inside[0] == language:
+                found.append("".join(text + "\n" for text in inside[1]))
+            inside = None
+        elif inside is not None:
+            inside[1].append(line)
+    return found
 
 
 def run(command, folder):
@@ -44,7 +55,7 @@ def main():
             if lines[0].startswith("$ "):
                 ran += 1
                 result = run(lines[0][2:], folder)
-                if result.stdout.splitlines() != lines[1:]:
+                if result.stdout.rstrip().splitlines() != lines[1:]:
                     failures.append(f"{lines[0]}\nprinted\n{result.stdout}")
         for snippet in blocks("python"):
             ran += 1
