@@ -6,8 +6,8 @@
 #include <cstdlib>
 #include <iostream>
 
-// libsystemc brings a main() of its own that would call this one; ours comes first, so that commands
-// that do not simulate never start the kernel.
+// libsystemc brings a main() of its own that would call this one; ours comes first, so that
+// commands that do not simulate never start the kernel.
 int sc_main(int /*argc*/, char** /*argv*/) // NOLINT(readability-identifier-naming)
 {
     return 0;

@@ -33,20 +33,20 @@ enum class Cause : std::uint8_t
 enum class Stage : std::uint8_t
 {
     // stages of work
-    read,       ///< operands leave the buffer through a port
-    drive,      ///< DACs drive the rows
-    crossbar,   ///< the array settles
-    hold,       ///< sample-and-hold
-    convert,    ///< ADC conversions
-    shift_add,  ///< slices are weighted and added
-    output,     ///< results enter the output register
-    mvm,        ///< the whole MVM when only `t_mvm` is known
-    program,    ///< rows are written
-    vector,     ///< lanes of the vector unit compute
-    write,      ///< the result enters the buffer through a port
-    reserve,    ///< the reservation of destination space is being confirmed
-    transfer,   ///< bytes travel
-    memory,     ///< the external memory works
+    read,      ///< operands leave the buffer through a port
+    drive,     ///< DACs drive the rows
+    crossbar,  ///< the array settles
+    hold,      ///< sample-and-hold
+    convert,   ///< ADC conversions
+    shift_add, ///< slices are weighted and added
+    output,    ///< results enter the output register
+    mvm,       ///< the whole MVM when only `t_mvm` is known
+    program,   ///< rows are written
+    vector,    ///< lanes of the vector unit compute
+    write,     ///< the result enters the buffer through a port
+    reserve,   ///< the reservation of destination space is being confirmed
+    transfer,  ///< bytes travel
+    memory,    ///< the external memory works
     // waits
     wait_input,   ///< an operand or an `after` has not come
     wait_release, ///< the release time has not come
@@ -62,11 +62,11 @@ inline constexpr unsigned kStages = static_cast<unsigned>(Stage::no_work) + 1;
 struct OpRecord
 {
     std::uint64_t id;
-    Tick ready;   ///< all but space was there: turn on the unit, operands, `after`, release
+    Tick ready; ///< all but space was there: turn on the unit, operands, `after`, release
     Tick start;
     Tick end;
     std::uint64_t because; ///< operation id; ~0 when the cause has none
-    Tick wait;    ///< time in [start, end] lost to contention for ports, interconnect or memory
+    Tick wait; ///< time in [start, end] lost to contention for ports, interconnect or memory
     std::uint32_t unit;
     std::uint32_t layer; ///< ~0: none
     std::uint32_t image;
@@ -84,7 +84,8 @@ struct DependencyRecord
     std::uint8_t reserved[7];
 };
 
-/// `count` stretches [begin + k period, end + k period) of one stage: a steady pipeline is one record.
+/// `count` stretches [begin + k period, end + k period) of one stage: a steady pipeline is one
+/// record.
 struct IntervalRecord
 {
     std::uint64_t operation;
@@ -119,8 +120,8 @@ struct CycleRecord
     std::uint32_t memory_ports;
 };
 
-/// Appends records of one kind to chunks that somebody else provides and empties. Off: no chunk, and
-/// append() is one comparison.
+/// Appends records of one kind to chunks that somebody else provides and empties. Off: no chunk,
+/// and append() is one comparison.
 template <class Record> class RecordStream
 {
 public:

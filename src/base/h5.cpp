@@ -45,11 +45,13 @@ Handle text_type()
     return type;
 }
 
-/// Creation properties of an object that does not note when it was made: equal runs make equal files.
+/// Creation properties of an object that does not note when it was made: equal runs make equal
+/// files.
 Handle without_times(hid_t kind)
 {
     Handle properties(H5Pcreate(kind), H5Pclose, "set up an object");
-    check(H5Pset_obj_track_times(properties.get(), static_cast<hbool_t>(false)), "set up an object");
+    check(H5Pset_obj_track_times(properties.get(), static_cast<hbool_t>(false)),
+          "set up an object");
     return properties;
 }
 
@@ -110,7 +112,8 @@ Handle open_file(const std::string& path)
     struct stat info = {};
     if (stat(path.c_str(), &info) != 0)
     {
-        throw IoError("cannot open " + path + ": " + std::strerror(errno)); // NOLINT(concurrency-mt-unsafe)
+        throw IoError("cannot open " + path + ": " +
+                      std::strerror(errno)); // NOLINT(concurrency-mt-unsafe)
     }
     const Lock lock;
     const hid_t id = H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT);
@@ -162,9 +165,9 @@ void write_array(hid_t parent, const std::string& name, hid_t type, std::uint64_
     const hsize_t size = count;
     const Handle space(H5Screate_simple(1, &size, nullptr), H5Sclose, "size " + name);
     const Handle timeless = without_times(H5P_DATASET_CREATE);
-    const Handle dataset(
-        H5Dcreate2(parent, name.c_str(), type, space.get(), H5P_DEFAULT, timeless.get(), H5P_DEFAULT),
-        H5Dclose, "create dataset " + name);
+    const Handle dataset(H5Dcreate2(parent, name.c_str(), type, space.get(), H5P_DEFAULT,
+                                    timeless.get(), H5P_DEFAULT),
+                         H5Dclose, "create dataset " + name);
     if (count != 0)
     {
         check(H5Dwrite(dataset.get(), type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data), "write " + name);
@@ -239,19 +242,19 @@ std::string read_text(hid_t parent, const std::string& name)
     const Handle dataset = open_dataset(parent, name);
     const Handle type(H5Dget_type(dataset.get()), H5Tclose, "read " + name);
     return read_string(type,
-                       [&](hid_t memory, void* into)
-                       {
-                           check(H5Dread(dataset.get(), memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, into),
-                                 "read " + name);
+                       [&](hid_t memory, void* into) {
+                           check(
+                               H5Dread(dataset.get(), memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, into),
+                               "read " + name);
                        });
 }
 
 void set_attribute(hid_t object, const std::string& name, std::uint64_t value)
 {
     const Handle space = scalar();
-    const Handle attribute(H5Acreate2(object, name.c_str(), H5T_NATIVE_UINT64, space.get(),
-                                      H5P_DEFAULT, H5P_DEFAULT),
-                           H5Aclose, "create attribute " + name);
+    const Handle attribute(
+        H5Acreate2(object, name.c_str(), H5T_NATIVE_UINT64, space.get(), H5P_DEFAULT, H5P_DEFAULT),
+        H5Aclose, "create attribute " + name);
     check(H5Awrite(attribute.get(), H5T_NATIVE_UINT64, &value), "write attribute " + name);
 }
 
@@ -285,8 +288,10 @@ std::string text_attribute(hid_t object, const std::string& name)
     const Handle attribute(H5Aopen(object, name.c_str(), H5P_DEFAULT), H5Aclose,
                            "open attribute " + name);
     const Handle type(H5Aget_type(attribute.get()), H5Tclose, "read attribute " + name);
-    return read_string(type, [&](hid_t memory, void* into)
-                       { check(H5Aread(attribute.get(), memory, into), "read attribute " + name); });
+    return read_string(type,
+                       [&](hid_t memory, void* into) {
+                           check(H5Aread(attribute.get(), memory, into), "read attribute " + name);
+                       });
 }
 
 Compound::Compound(std::size_t size)

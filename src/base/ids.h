@@ -29,13 +29,13 @@ private:
     Rep value_ = std::numeric_limits<Rep>::max();
 };
 
-using TileId = Id<struct TileTag>;                ///< row-major position in the grid of tiles
-using NodeId = Id<struct NodeTag>;                ///< a place data can be: tiles first, then memory ports
-using UnitId = Id<struct UnitTag>;                ///< an issuing unit of the chip (macro, vector unit, ...)
-using LayerId = Id<struct LayerTag>;              ///< position in the network's list of layers
-using TensorId = Id<struct TensorTag>;            ///< position in the trace header's list of tensors
-using BlockId = Id<struct BlockTag>;              ///< position in the trace header's list of blocks
-using OpId = Id<struct OpTag, std::uint64_t>;     ///< an operation of a trace, rising in the file
+using TileId = Id<struct TileTag>;     ///< row-major position in the grid of tiles
+using NodeId = Id<struct NodeTag>;     ///< a place data can be: tiles first, then memory ports
+using UnitId = Id<struct UnitTag>;     ///< an issuing unit of the chip (macro, vector unit, ...)
+using LayerId = Id<struct LayerTag>;   ///< position in the network's list of layers
+using TensorId = Id<struct TensorTag>; ///< position in the trace header's list of tensors
+using BlockId = Id<struct BlockTag>;   ///< position in the trace header's list of blocks
+using OpId = Id<struct OpTag, std::uint64_t>; ///< an operation of a trace, rising in the file
 
 } // namespace tessera
 

@@ -239,7 +239,8 @@ JsonDocument parse_json(std::string_view text, const std::string& file, const Js
     check_size(text.size(), file, limits);
     if (static_cast<std::size_t>(std::count(text.begin(), text.end(), ',')) > limits.values)
     {
-        throw InputError({file, 0, ""}, "has more than " + std::to_string(limits.values) + " values",
+        throw InputError({file, 0, ""},
+                         "has more than " + std::to_string(limits.values) + " values",
                          "check that it is the right file, or divide it");
     }
     Cursor cursor;

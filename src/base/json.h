@@ -17,7 +17,7 @@ namespace tessera
 struct JsonLimits
 {
     std::size_t bytes = std::size_t{16} << 20U;
-    std::size_t depth = 64; ///< objects and arrays inside each other
+    std::size_t depth = 64;         ///< objects and arrays inside each other
     std::size_t values = 2'000'000; ///< every value costs memory for its place
 };
 

@@ -8,9 +8,9 @@
 namespace tessera
 {
 
-/// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): a function from
-/// (counter, key) to 128 random bits. There is no state, so a draw depends on what it is for and not on
-/// how many draws came before it.
+/// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): a
+/// function from (counter, key) to 128 random bits. There is no state, so a draw depends on what it
+/// is for and not on how many draws came before it.
 [[nodiscard]] constexpr std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter,
                                                             std::array<std::uint32_t, 2> key)
 {
@@ -32,8 +32,8 @@ namespace tessera
     return counter;
 }
 
-/// Random numbers of one run: a seed, and for each draw the four numbers that say what it is for (say
-/// layer, row, column, write count).
+/// Random numbers of one run: a seed, and for each draw the four numbers that say what it is for
+/// (say layer, row, column, write count).
 class Draws
 {
 public:

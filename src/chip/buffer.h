@@ -18,7 +18,9 @@ namespace tessera::chip
 class Buffer
 {
 public:
-    Buffer(std::string name, std::uint64_t capacity) : name_(std::move(name)), capacity_(capacity) {}
+    Buffer(std::string name, std::uint64_t capacity) : name_(std::move(name)), capacity_(capacity)
+    {
+    }
 
     [[nodiscard]] bool fits(std::uint64_t bytes) const { return bytes <= capacity_ - used_; }
     void take(std::uint64_t bytes, Tick now);
@@ -74,7 +76,10 @@ class SpaceAllocator final : public Wakeable
 public:
     SpaceAllocator(Wheel& wheel, WakeIndex index, std::vector<Buffer>& buffers,
                    std::vector<SpaceClient*>& clients)
-        : wheel_(wheel), index_(index), buffers_(buffers), clients_(clients),
+        : wheel_(wheel),
+          index_(index),
+          buffers_(buffers),
+          clients_(clients),
           requests_(clients.size())
     {
     }
@@ -85,7 +90,10 @@ public:
     void give_back(NodeId tile, std::uint64_t bytes, OpId operation);
     void wake(Phase phase) override;
 
-    [[nodiscard]] std::uint64_t capacity(NodeId tile) const { return buffers_[tile.index()].capacity(); }
+    [[nodiscard]] std::uint64_t capacity(NodeId tile) const
+    {
+        return buffers_[tile.index()].capacity();
+    }
     [[nodiscard]] const SpaceRequest& request(UnitId unit) const { return requests_[unit.index()]; }
 
 private:
@@ -97,9 +105,9 @@ private:
     WakeIndex index_;
     std::vector<Buffer>& buffers_;
     std::vector<SpaceClient*>& clients_;
-    std::vector<SpaceRequest> requests_; ///< by unit; a unit has at most one
-    std::vector<UnitId> asking_;         ///< of this round
-    std::vector<std::uint32_t> touched_; ///< buffers something changed in
+    std::vector<SpaceRequest> requests_;  ///< by unit; a unit has at most one
+    std::vector<UnitId> asking_;          ///< of this round
+    std::vector<std::uint32_t> touched_;  ///< buffers something changed in
     std::vector<std::uint32_t> worklist_; ///< of these: still to be looked at
 };
 

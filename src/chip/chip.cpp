@@ -21,8 +21,11 @@ constexpr std::uint64_t kEventsPerLook = std::uint64_t{1} << 18U;
 
 Chip::Layout::Layout(const config::ChipConfig& config)
     : units_per_tile(config.tiles.macros + 2),
-      units(config.tile_count() * units_per_tile + config.memory.ports), space(units),
-      ports(space + 1), sequencer(ports + config.tile_count()), fabric(sequencer + 1),
+      units(config.tile_count() * units_per_tile + config.memory.ports),
+      space(units),
+      ports(space + 1),
+      sequencer(ports + config.tile_count()),
+      fabric(sequencer + 1),
       sleepers(fabric + noc::fabric_wake_count(config))
 {
 }
@@ -103,8 +106,8 @@ void Chip::build_unit(UnitId id)
         const std::uint32_t port = id.value() - tiles * layout_.units_per_tile;
         UnitPlace place{id, trace::UnitKind::memory_port, NodeId(tiles + port),
                         "mem" + std::to_string(port)};
-        auto memory = std::make_unique<MemoryPort>(std::move(place), config_, wheel_, *sequencer_,
-                                                   *fabric_);
+        auto memory =
+            std::make_unique<MemoryPort>(std::move(place), config_, wheel_, *sequencer_, *fabric_);
         memory_ports_[port] = memory.get();
         unit = std::move(memory);
     }
@@ -142,7 +145,8 @@ void Chip::assign_streams()
     const trace::Header& header = source_.header();
     const auto refuse = [](const std::string& what, const std::string& has)
     {
-        throw InputError({"trace", 1, "/counts/units"}, "the trace uses " + what + ", the chip has " + has,
+        throw InputError({"trace", 1, "/counts/units"},
+                         "the trace uses " + what + ", the chip has " + has,
                          "run it on the chip it was compiled for, or compile it again");
     };
     if (header.memory_ports > config_.memory.ports)
@@ -152,8 +156,8 @@ void Chip::assign_streams()
     }
     if (header.tiles != config_.tile_count())
     {
-        // Nodes are numbered tiles first, then memory ports: the numbers only mean the same when the
-        // number of tiles does.
+        // Nodes are numbered tiles first, then memory ports: the numbers only mean the same when
+        // the number of tiles does.
         refuse(std::to_string(header.tiles) + " tiles", std::to_string(config_.tile_count()));
     }
     for (std::size_t stream = 0; stream < header.units.size(); ++stream)
@@ -264,9 +268,9 @@ Summary Chip::summary() const
     summary.crossbars = holders.empty() ? used : static_cast<std::uint32_t>(holders.size());
     if (summary.crossbars != 0 && summary.makespan != 0)
     {
-        summary.utilization = static_cast<double>(computing) /
-                              (static_cast<double>(summary.crossbars) *
-                               static_cast<double>(summary.makespan));
+        summary.utilization =
+            static_cast<double>(computing) /
+            (static_cast<double>(summary.crossbars) * static_cast<double>(summary.makespan));
     }
     return summary;
 }

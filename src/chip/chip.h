@@ -33,8 +33,8 @@ struct Progress
 /// Called now and then during a run; returns false to stop it.
 using Monitor = std::function<bool(const Progress&)>;
 
-/// A chip with everything in it, about to execute one trace. It runs on its wheel alone; src/chip/systemc
-/// wraps the same units in SystemC modules.
+/// A chip with everything in it, about to execute one trace. It runs on its wheel alone;
+/// src/chip/systemc wraps the same units in SystemC modules.
 class Chip
 {
 public:
@@ -59,15 +59,15 @@ public:
     /// Every operation of the trace has ended.
     [[nodiscard]] bool done() const;
     [[nodiscard]] Progress progress() const;
-    /// Delivers events up to tick `limit`, calling `monitor` about every 2^18 of them. Returns false
-    /// when the monitor stopped the run.
+    /// Delivers events up to tick `limit`, calling `monitor` about every 2^18 of them. Returns
+    /// false when the monitor stopped the run.
     bool advance(Tick limit, const Monitor& monitor);
     /// Hands the last records to the sink. Call once, after the last event, whatever the outcome.
     void close();
     [[nodiscard]] Summary summary() const;
 
-    // Canonical order of the units: by tile, macros then vector unit then network interface; then the
-    // memory ports.
+    // Canonical order of the units: by tile, macros then vector unit then network interface; then
+    // the memory ports.
     [[nodiscard]] UnitId macro(TileId tile, std::uint32_t position) const;
     [[nodiscard]] UnitId vector_unit(TileId tile) const;
     [[nodiscard]] UnitId network_interface(TileId tile) const;

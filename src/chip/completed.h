@@ -5,14 +5,15 @@
 
 #include <tsl/robin_map.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 
 namespace tessera::chip
 {
 
-/// Operation ids are consecutive and keys hold a node in their low bits: std::hash, the identity, would
-/// send them all to the same few buckets.
+/// Operation ids are consecutive and keys hold a node in their low bits: std::hash, the identity,
+/// would send them all to the same few buckets.
 struct MixedHash
 {
     std::size_t operator()(std::uint64_t key) const noexcept
@@ -56,14 +57,8 @@ private:
     using Words = std::array<std::uint64_t, kChunk / 64>;
     [[nodiscard]] static bool full(const Words& words)
     {
-        for (const std::uint64_t word : words)
-        {
-            if (word != ~std::uint64_t{0})
-            {
-                return false;
-            }
-        }
-        return true;
+        return std::all_of(words.begin(), words.end(),
+                           [](std::uint64_t word) { return word == ~std::uint64_t{0}; });
     }
 
     tsl::robin_map<std::uint64_t, Words, MixedHash> chunks_;

@@ -89,7 +89,8 @@ void ComputeUnit::complete(Flight& flight)
 Macro::Macro(UnitPlace place, const config::ChipConfig::Macro& config, Wheel& wheel,
              Sequencer& sequencer, Ports& ports)
     : ComputeUnit(std::move(place), config.clock, wheel, sequencer, ports),
-      timing_(macro_timing(config)), row_time_(config.program.row_time)
+      timing_(macro_timing(config)),
+      row_time_(config.program.row_time)
 {
 }
 
@@ -133,7 +134,8 @@ void Macro::note_stages(Flight& flight, Tick begin, Tick end) const
     for (std::size_t i = 0; i < timing_.stages.size(); ++i)
     {
         const StageTiming& stage = timing_.stages[i];
-        const Duration skipped = i < timing_.bottleneck ? Duration{} : (slices - 1) * timing_.slice_interval;
+        const Duration skipped =
+            i < timing_.bottleneck ? Duration{} : (slices - 1) * timing_.slice_interval;
         flight.spend(stage.stage, std::min(end, at(skipped + stage.begin + stage.length)));
     }
     if (!sequencer().sink().at(ActivityLevel::stage))
@@ -150,7 +152,8 @@ void Macro::note_stages(Flight& flight, Tick begin, Tick end) const
 
 VectorUnit::VectorUnit(UnitPlace place, const config::ChipConfig::Vector& config, Wheel& wheel,
                        Sequencer& sequencer, Ports& ports)
-    : ComputeUnit(std::move(place), config.clock, wheel, sequencer, ports), lanes_(config.lanes),
+    : ComputeUnit(std::move(place), config.clock, wheel, sequencer, ports),
+      lanes_(config.lanes),
       startup_(config.startup)
 {
     for (const trace::Function& function : trace::functions())

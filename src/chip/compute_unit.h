@@ -15,7 +15,8 @@ namespace tessera::chip
 class ComputeUnit : public IssueUnit, public PortClient
 {
 public:
-    ComputeUnit(UnitPlace place, const Clock& clock, Wheel& wheel, Sequencer& sequencer, Ports& ports)
+    ComputeUnit(UnitPlace place, const Clock& clock, Wheel& wheel, Sequencer& sequencer,
+                Ports& ports)
         : IssueUnit(std::move(place), clock, wheel, sequencer), ports_(ports)
     {
     }
@@ -24,15 +25,16 @@ public:
 protected:
     void begin(Flight& flight) final;
     void arrive(Flight& flight) final;
-    /// The operands are there: how long the computation takes is for the derived class to say, which
-    /// notes its stretches in flight.work and returns its end.
+    /// The operands are there: how long the computation takes is for the derived class to say,
+    /// which notes its stretches in flight.work and returns its end.
     virtual Tick compute(Flight& flight, Tick from) = 0;
     /// Bytes read before computing: every operand once, unless the derived class knows better.
     [[nodiscard]] virtual std::uint64_t bytes_read(const trace::Operation& op);
 
 private:
     void start_compute(Flight& flight);
-    /// The result is in the buffer; the slot is freed here unless the derived class set a time for it.
+    /// The result is in the buffer; the slot is freed here unless the derived class set a time for
+    /// it.
     void complete(Flight& flight);
 
     Ports& ports_;

@@ -34,7 +34,7 @@ public:
         std::uint64_t bytes = 0;     ///< its size, as its operation declares it
         std::uint64_t footprint = 0; ///< bytes it holds in its buffer
         std::uint32_t uses_left = 0;
-        bool produced = false;  ///< its operation has started
+        bool produced = false; ///< its operation has started
         bool available = false;
     };
     enum class Lookup : std::uint8_t
@@ -51,10 +51,11 @@ public:
     /// The operation has started: its result will be read `uses` times.
     void produce(OpId operation, NodeId node, std::uint64_t bytes, std::uint64_t footprint,
                  std::uint32_t uses);
-    /// Data have arrived: tells who waits. Returns the bytes to free when nobody will ever read them.
+    /// Data have arrived: tells who waits. Returns the bytes to free when nobody will ever read
+    /// them.
     std::uint64_t make_available(OpId operation, NodeId node, Tick now);
-    /// One use is over. Returns the bytes to free: the footprint after the last one, else 0; nothing
-    /// when the datum has been read more often than declared.
+    /// One use is over. Returns the bytes to free: the footprint after the last one, else 0;
+    /// nothing when the datum has been read more often than declared.
     std::optional<std::uint64_t> use(OpId operation, NodeId node);
     /// Takes the footprint over (`into`); the datum then frees nothing.
     std::uint64_t take_footprint(OpId operation, NodeId node);
@@ -104,7 +105,8 @@ private:
     void tell(std::uint32_t head);
 
     tsl::robin_map<std::uint64_t, Entry, MixedHash> data_;
-    tsl::robin_map<std::uint64_t, std::uint32_t, MixedHash> ends_; ///< operation -> first waiter for its end
+    tsl::robin_map<std::uint64_t, std::uint32_t, MixedHash>
+        ends_; ///< operation -> first waiter for its end
     CompletedOperations completed_;
     std::vector<Waiter> waiters_;
     std::uint32_t free_waiter_ = kNoWaiter;

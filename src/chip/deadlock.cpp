@@ -25,8 +25,8 @@ struct Edge
     OpId datum;
 };
 
-/// The wait-for graph at the moment at which nothing moves. Its nodes are the operations that have not
-/// ended; operations in flight there are none.
+/// The wait-for graph at the moment at which nothing moves. Its nodes are the operations that have
+/// not ended; operations in flight there are none.
 class WaitGraph
 {
 public:
@@ -150,7 +150,8 @@ void WaitGraph::space_edges(UnitId unit, std::vector<Edge>& edges) const
         {
             const auto place = std::find(buffer.queue().begin(), buffer.queue().end(), unit);
             const UnitId ahead = *std::prev(place);
-            edges.push_back({"queue", chip_.units()[ahead.index()]->head()->id, node, OpId::none()});
+            edges.push_back(
+                {"queue", chip_.units()[ahead.index()]->head()->id, node, OpId::none()});
         }
         else if (!buffer.fits(request.bytes))
         {
@@ -342,8 +343,8 @@ void throw_deadlock(Chip& chip)
 {
     const WaitGraph graph(chip);
     const Progress progress = chip.progress();
-    std::string message = "deadlock at " + std::to_string(progress.now) + " ps: " +
-                          std::to_string(progress.total - progress.operations) +
+    std::string message = "deadlock at " + std::to_string(progress.now) +
+                          " ps: " + std::to_string(progress.total - progress.operations) +
                           " operations are left and none can start";
     Json cycle = Json::array();
     for (const auto& [operation, edge] : graph.cycle())
@@ -355,8 +356,9 @@ void throw_deadlock(Chip& chip)
     }
     if (cycle.empty())
     {
-        message += "; no cycle of waits was found, so the trace is at fault: something waited for is "
-                   "never made, or data are never used up (see trace check)";
+        message +=
+            "; no cycle of waits was found, so the trace is at fault: something waited for is "
+            "never made, or data are never used up (see trace check)";
     }
     Json report = {{"time_ps", progress.now},
                    {"cycle", std::move(cycle)},

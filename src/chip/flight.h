@@ -16,11 +16,11 @@ namespace tessera::chip
 /// What an operation in flight does next, when it falls due.
 enum class Step : std::uint8_t
 {
-    idle,        ///< somebody else will say
-    read_done,   ///< the operands have left the buffer
+    idle,      ///< somebody else will say
+    read_done, ///< the operands have left the buffer
     compute_done,
-    write_done,  ///< the result is in the buffer
-    send,        ///< bytes go to the interconnect
+    write_done, ///< the result is in the buffer
+    send,       ///< bytes go to the interconnect
 };
 
 /// A stretch of an operation's time.
@@ -50,16 +50,17 @@ struct Flight
     // How it goes on.
     Step step = Step::idle;
     Tick due = kNever;
-    Tick begun = 0;  ///< of the current stretch
+    Tick begun = 0; ///< of the current stretch
     Tick end = 0;
-    Tick wait = 0;   ///< lost to contention so far
-    Tick unloaded = 0; ///< what the current stretch would have taken alone
+    Tick wait = 0;          ///< lost to contention so far
+    Tick unloaded = 0;      ///< what the current stretch would have taken alone
     bool slot_held = false; ///< the unit may not start its next operation
     Tick slot_free_at = kNever;
     bool fetched = false; ///< a load's bytes have left the external memory
     std::uint32_t arrivals_left = 0;
     noc::Transfer transfer;
-    std::vector<Segment> work;     ///< exclusive, contiguous stretches of the unit's time in the operation
+    std::vector<Segment>
+        work; ///< exclusive, contiguous stretches of the unit's time in the operation
     std::vector<Segment> stalls;   ///< what kept the unit idle before it
     std::vector<Segment> pipeline; ///< the stages of a macro, overlapping: for the record only
 

@@ -165,9 +165,9 @@ void MemoryPort::allocate()
         following_ = address + op.bytes;
         const Tick from = clock().align(now);
         const Tick alone = dram_.unloaded(address, op.bytes, from);
-        const Tick end =
-            dram_.access(from, address, op.bytes, op.kind == trace::OpKind::store).end;
-        request.issuer->memory_answers(*request.flight, end - now - std::min(end - now, alone), end);
+        const Tick end = dram_.access(from, address, op.bytes, op.kind == trace::OpKind::store).end;
+        request.issuer->memory_answers(*request.flight, end - now - std::min(end - now, alone),
+                                       end);
     }
     asking_.clear();
 }

@@ -10,20 +10,23 @@
 namespace tessera::chip
 {
 
-/// What network interfaces and memory ports have in common: a reservation is confirmed, then bytes go
-/// into the interconnect, and the unit is free for its next operation when the last one has left.
+/// What network interfaces and memory ports have in common: a reservation is confirmed, then bytes
+/// go into the interconnect, and the unit is free for its next operation when the last one has
+/// left.
 class InterfaceUnit : public IssueUnit
 {
 public:
     InterfaceUnit(UnitPlace place, const config::ChipConfig::Noc& config, Wheel& wheel,
                   Sequencer& sequencer, noc::Fabric& fabric)
-        : IssueUnit(std::move(place), config.clock, wheel, sequencer), reserve_(config.reserve),
+        : IssueUnit(std::move(place), config.clock, wheel, sequencer),
+          reserve_(config.reserve),
           fabric_(fabric)
     {
     }
     void sent(Flight& flight) override;
     void delivered(Flight& flight, std::size_t destination) override;
-    /// From the memory port: the access of this unit's flight begins after `waited` and ends at `end`.
+    /// From the memory port: the access of this unit's flight begins after `waited` and ends at
+    /// `end`.
     virtual void memory_answers(Flight& flight, Tick waited, Tick end) = 0;
 
 protected:
@@ -46,7 +49,8 @@ public:
     MemoryPort(UnitPlace place, const config::ChipConfig& config, Wheel& wheel,
                Sequencer& sequencer, noc::Fabric& fabric)
         : InterfaceUnit(std::move(place), config.noc, wheel, sequencer, fabric),
-          dram_(config.memory, config.noc.clock), free_(config.memory.channels == config::kUnlimited),
+          dram_(config.memory, config.noc.clock),
+          free_(config.memory.channels == config::kUnlimited),
           capacity_(config.memory.capacity)
     {
     }
@@ -81,7 +85,8 @@ public:
     NetworkInterface(UnitPlace place, const config::ChipConfig::Noc& config, Wheel& wheel,
                      Sequencer& sequencer, noc::Fabric& fabric, std::uint32_t tiles,
                      const std::vector<MemoryPort*>& memory_ports)
-        : InterfaceUnit(std::move(place), config, wheel, sequencer, fabric), tiles_(tiles),
+        : InterfaceUnit(std::move(place), config, wheel, sequencer, fabric),
+          tiles_(tiles),
           memory_ports_(memory_ports)
     {
     }

@@ -29,14 +29,13 @@ void IssueUnit::wake(Phase phase)
         {
             begin(*std::exchange(starting_, nullptr));
         }
-        for (std::size_t i = 0; i < flights_.size(); ++i)
+        for (Flight* const flight : flights_)
         {
-            Flight& flight = *flights_[i];
-            if (flight.due == wheel_.now() && flight.step == Step::send)
+            if (flight->due == wheel_.now() && flight->step == Step::send)
             {
-                flight.due = kNever;
-                flight.step = Step::idle;
-                traverse(flight);
+                flight->due = kNever;
+                flight->step = Step::idle;
+                traverse(*flight);
             }
         }
         return;
@@ -90,7 +89,8 @@ void IssueUnit::fetch()
     because_ = previous_;
     for (std::size_t i = 0; i < head_.in.size(); ++i)
     {
-        switch (sequencer_.data().await(head_.in[i], place_.node, *this, static_cast<std::uint32_t>(i)))
+        switch (
+            sequencer_.data().await(head_.in[i], place_.node, *this, static_cast<std::uint32_t>(i)))
         {
         case DataTable::Lookup::available:
             break;
@@ -98,7 +98,8 @@ void IssueUnit::fetch()
             ++missing_;
             break;
         case DataTable::Lookup::gone:
-            reject("operand " + std::to_string(head_.in[i].value()) + " is not in its tile (any more)",
+            reject("operand " + std::to_string(head_.in[i].value()) +
+                       " is not in its tile (any more)",
                    "an operand must be made in, or moved to, the tile that reads it, with as many "
                    "uses as it is read; see trace check");
         }
@@ -116,8 +117,8 @@ void IssueUnit::fetch()
 
 void IssueUnit::arrived(std::uint32_t slot)
 {
-    // The unit's own turn wins ties, then the first operand, then the first `after`: what is named as
-    // the cause must not depend on the order in which simultaneous arrivals are looked at.
+    // The unit's own turn wins ties, then the first operand, then the first `after`: what is named
+    // as the cause must not depend on the order in which simultaneous arrivals are looked at.
     const Tick now = wheel_.now();
     if (now > dependencies_met_ ||
         (now == dependencies_met_ && (cause_ == Cause::input || cause_ == Cause::after) &&
@@ -234,9 +235,8 @@ void IssueUnit::granted(OpId because)
     case trace::OpKind::vec:
     {
         const std::uint64_t footprint =
-            takes_over_
-                ? data.take_footprint(op.in[static_cast<std::size_t>(op.into)], place_.node)
-                : op.bytes;
+            takes_over_ ? data.take_footprint(op.in[static_cast<std::size_t>(op.into)], place_.node)
+                        : op.bytes;
         data.produce(op.id, place_.node, op.bytes, footprint, op.uses);
         break;
     }
@@ -321,7 +321,8 @@ void IssueUnit::account(Flight& flight)
             accounted_ = until;
         }
     };
-    const Stage late = flight.ready > flight.dependencies_met ? Stage::wait_release : Stage::wait_input;
+    const Stage late =
+        flight.ready > flight.dependencies_met ? Stage::wait_release : Stage::wait_input;
     idle(Stage::wait_input, flight.dependencies_met);
     idle(late, flight.asked);
     idle(Stage::wait_space, flight.start);

@@ -25,8 +25,8 @@ struct UnitPlace
     std::string name; ///< as traces call it
 };
 
-/// What all units have in common: operations strictly in trace order; each waits for its operands, its
-/// release and its space, in that order; then the derived class says what it does.
+/// What all units have in common: operations strictly in trace order; each waits for its operands,
+/// its release and its space, in that order; then the derived class says what it does.
 class IssueUnit : public Wakeable, public OperandListener, public SpaceClient
 {
 public:
@@ -81,7 +81,8 @@ private:
         armed,   ///< will ask at ask_at_
         asked    ///< for space
     };
-    static constexpr std::uint32_t kAfter = 1U << 31U; ///< slots of `after` come behind those of `in`
+    static constexpr std::uint32_t kAfter = 1U
+                                            << 31U; ///< slots of `after` come behind those of `in`
 
     void fetch();
     void arm();

@@ -28,7 +28,10 @@ class Ports final : public Wakeable
 {
 public:
     Ports(Wheel& wheel, WakeIndex index, const config::ChipConfig::Buffer& buffer)
-        : wheel_(wheel), index_(index), free_(buffer.ports), bytes_per_cycle_(buffer.bytes_per_cycle),
+        : wheel_(wheel),
+          index_(index),
+          free_(buffer.ports),
+          bytes_per_cycle_(buffer.bytes_per_cycle),
           clock_(buffer.clock),
           unlimited_(buffer.ports == config::kUnlimited ||
                      buffer.bytes_per_cycle == config::kUnlimited)

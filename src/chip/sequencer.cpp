@@ -159,8 +159,8 @@ void Sequencer::busy(trace::UnitKind kind, int change)
 
 void Sequencer::wake(Phase /*phase*/)
 {
-    // Everything that ended in this round is there: by id, the records do not depend on the order in
-    // which the units were looked at.
+    // Everything that ended in this round is there: by id, the records do not depend on the order
+    // in which the units were looked at.
     std::sort(landed_.begin(), landed_.end(),
               [](const Flight* a, const Flight* b) { return a->op.id < b->op.id; });
     for (Flight* const flight : landed_)
@@ -263,8 +263,14 @@ void Sequencer::record(const Flight& flight)
     }
     const auto interval = [&](const Segment& s)
     {
-        sink_.intervals.append({record.id, s.begin, s.end, s.period, s.count, record.unit,
-                                static_cast<std::uint8_t>(s.stage), {}});
+        sink_.intervals.append({record.id,
+                                s.begin,
+                                s.end,
+                                s.period,
+                                s.count,
+                                record.unit,
+                                static_cast<std::uint8_t>(s.stage),
+                                {}});
     };
     const auto stall = [&](const Segment& s)
     {

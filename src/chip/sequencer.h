@@ -41,7 +41,8 @@ public:
     [[nodiscard]] const trace::Header& header() const { return source_.header(); }
     [[nodiscard]] const ActivitySink& sink() const { return sink_; }
     [[nodiscard]] Flight& take_off(); ///< an empty flight
-    /// The operation's result is there, its operands are used, and it will be recorded (phase arrive).
+    /// The operation's result is there, its operands are used, and it will be recorded (phase
+    /// arrive).
     void land(Flight& flight);
     /// Datum `operation` at `node` becomes available; `by`: whose end this is.
     void deliver(OpId operation, NodeId node);

@@ -21,17 +21,17 @@ struct UnitSummary
     trace::UnitKind kind = trace::UnitKind::macro;
     NodeId node;
     std::uint64_t operations = 0;
-    std::uint64_t vectors = 0;          ///< MVM input vectors
-    std::array<Tick, kStages> time{};   ///< by Stage
+    std::uint64_t vectors = 0;        ///< MVM input vectors
+    std::array<Tick, kStages> time{}; ///< by Stage
 };
 
 struct BufferSummary
 {
-    std::string name;                    ///< "t5"
-    std::uint64_t capacity = 0;          ///< bytes; ~0: unlimited
-    std::uint64_t peak = 0;              ///< most bytes taken at once
-    double mean = 0;                     ///< bytes, averaged over the makespan
-    std::uint64_t waits = 0;             ///< requests that were not granted at once
+    std::string name;           ///< "t5"
+    std::uint64_t capacity = 0; ///< bytes; ~0: unlimited
+    std::uint64_t peak = 0;     ///< most bytes taken at once
+    double mean = 0;            ///< bytes, averaged over the makespan
+    std::uint64_t waits = 0;    ///< requests that were not granted at once
 };
 
 struct LayerSummary
@@ -39,24 +39,24 @@ struct LayerSummary
     std::string name;
     std::string kind;
     std::uint64_t operations = 0;
-    std::uint64_t vectors = 0;           ///< MVM input vectors, summed over blocks
-    std::uint32_t crossbars = 0;         ///< blocks mapped
-    Tick start = kNever;                 ///< first operation's start; kNever: none
-    Tick end = 0;                        ///< last operation's end
-    Tick macro_time = 0;                 ///< macro busy time, summed over macros
-    std::uint64_t moved_bytes = 0;       ///< by moves, times destinations
-    std::uint64_t memory_bytes = 0;      ///< loaded and stored
+    std::uint64_t vectors = 0;      ///< MVM input vectors, summed over blocks
+    std::uint32_t crossbars = 0;    ///< blocks mapped
+    Tick start = kNever;            ///< first operation's start; kNever: none
+    Tick end = 0;                   ///< last operation's end
+    Tick macro_time = 0;            ///< macro busy time, summed over macros
+    std::uint64_t moved_bytes = 0;  ///< by moves, times destinations
+    std::uint64_t memory_bytes = 0; ///< loaded and stored
 };
 
 /// Figures of a finished (or interrupted) run.
 struct Summary
 {
-    Tick makespan = 0;                   ///< end of the last operation, ps
+    Tick makespan = 0; ///< end of the last operation, ps
     std::uint64_t operations = 0;
-    std::uint64_t events = 0;            ///< wakes the wheel delivered
-    std::uint32_t crossbars = 0;         ///< macros that hold weights
-    double utilization = 0;              ///< macro compute time / (crossbars x makespan)
-    std::vector<UnitSummary> units;      ///< every unit of the chip, in unit order
+    std::uint64_t events = 0;       ///< wakes the wheel delivered
+    std::uint32_t crossbars = 0;    ///< macros that hold weights
+    double utilization = 0;         ///< macro compute time / (crossbars x makespan)
+    std::vector<UnitSummary> units; ///< every unit of the chip, in unit order
     std::vector<BufferSummary> buffers;
     std::vector<noc::LinkSummary> links;
     std::vector<LayerSummary> layers;

@@ -43,7 +43,8 @@ std::vector<std::vector<std::string>> resources_of(const config::ChipConfig::Mac
     resources.insert(resources.end(), macro.pipeline.groups.begin(), macro.pipeline.groups.end());
     if (!macro.sample_hold.present)
     {
-        // Nothing remembers the column currents: DACs and array stay driven until they are converted.
+        // Nothing remembers the column currents: DACs and array stay driven until they are
+        // converted.
         resources.push_back({"drive", "crossbar", "convert"});
     }
     return resources;

@@ -11,8 +11,8 @@
 namespace tessera::chip
 {
 
-/// One pipeline stage of a macro: when the first slice of a vector is in it, counted from the moment
-/// the vector enters the macro.
+/// One pipeline stage of a macro: when the first slice of a vector is in it, counted from the
+/// moment the vector enters the macro.
 struct StageTiming
 {
     Stage stage;

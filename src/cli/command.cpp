@@ -25,7 +25,8 @@ void print_help(std::ostream& out)
         out << "  " << std::left << std::setw(10) << command.name << command.summary << '\n';
     }
     out << "\n`tessera COMMAND --help` explains a command.\n"
-           "Exit codes: 0 done, 2 usage, 3 bad input, 4 simulation error, 5 input or output failed, "
+           "Exit codes: 0 done, 2 usage, 3 bad input, 4 simulation error, 5 input or output "
+           "failed, "
            "130 interrupted.\n";
 }
 
@@ -115,7 +116,8 @@ void Options::require(const char* name) const
     if (!has(name))
     {
         const bool unnamed = std::find(hidden_.begin(), hidden_.end(), name) != hidden_.end();
-        throw UsageError(std::string(unnamed ? "" : "--") + name + " is missing; usage: tessera " + usage_);
+        throw UsageError(std::string(unnamed ? "" : "--") + name + " is missing; usage: tessera " +
+                         usage_);
     }
 }
 

@@ -63,9 +63,9 @@ int config(const Arguments& arguments, const Streams& streams)
     }
     else
     {
-        streams.out << config::resolve_path(chip) << ": valid, " << config.tile_count() << " tiles of "
-                    << config.tiles.macros << " macros of " << config.macro.rows << " x "
-                    << config.macro.columns << " weights\n";
+        streams.out << config::resolve_path(chip) << ": valid, " << config.tile_count()
+                    << " tiles of " << config.tiles.macros << " macros of " << config.macro.rows
+                    << " x " << config.macro.columns << " weights\n";
     }
     return 0;
 }

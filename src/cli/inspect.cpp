@@ -36,14 +36,17 @@ std::vector<record::Table> tables_of(const Options& options, const record::Resul
 
 int inspect(const Arguments& arguments, const Streams& streams)
 {
-    Options options("inspect RESULT [options]",
-                    "Tables from the results of a run (a folder or its activity.h5): key figures, layers, units,\n"
-                    "links, buffers, and where the makespan went: the walk back along what let each operation\n"
-                    "start partitions it exactly by cause.");
-    options.all().add_options()                                                                //
-        ("top", po::value<std::size_t>()->default_value(20), "rows of the longer tables")      //
-        ("why", po::value<std::uint64_t>(), "what let operation arg start, and so on back")    //
-        ("against", po::value<std::string>(), "partition the difference to another run's makespan") //
+    Options options(
+        "inspect RESULT [options]",
+        "Tables from the results of a run (a folder or its activity.h5): key figures, layers, "
+        "units,\n"
+        "links, buffers, and where the makespan went: the walk back along what let each operation\n"
+        "start partitions it exactly by cause.");
+    options.all().add_options()                                                             //
+        ("top", po::value<std::size_t>()->default_value(20), "rows of the longer tables")   //
+        ("why", po::value<std::uint64_t>(), "what let operation arg start, and so on back") //
+        ("against", po::value<std::string>(),
+         "partition the difference to another run's makespan") //
         ("json", "print the tables as JSON");
     options.positional("result");
     if (!options.parse(arguments, streams.out))

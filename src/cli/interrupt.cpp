@@ -9,7 +9,8 @@ namespace
 {
 
 // A signal handler can reach nothing but an object of static storage.
-volatile std::sig_atomic_t signal_seen = 0; // NOLINT(cppcoreguidelines-avoid-non-const-global-variables)
+volatile std::sig_atomic_t signal_seen =
+    0; // NOLINT(cppcoreguidelines-avoid-non-const-global-variables)
 
 extern "C" void note_signal(int /*signal*/)
 {

@@ -9,8 +9,8 @@
 namespace tessera::cli
 {
 
-/// One line that is rewritten while a run goes on: simulated time, events per second, percent of the
-/// operations, time left. Silent unless `active`.
+/// One line that is rewritten while a run goes on: simulated time, events per second, percent of
+/// the operations, time left. Silent unless `active`.
 class ProgressLine
 {
 public:

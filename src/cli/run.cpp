@@ -33,7 +33,8 @@ constexpr const char* kDefaultFolder = "tessera-out";
 
 ActivityLevel level_of(const std::string& name)
 {
-    for (const ActivityLevel level : {ActivityLevel::off, ActivityLevel::unit, ActivityLevel::stage})
+    for (const ActivityLevel level :
+         {ActivityLevel::off, ActivityLevel::unit, ActivityLevel::stage})
     {
         if (name == record::name_of(level))
         {
@@ -70,10 +71,14 @@ nlohmann::ordered_json figures(const chip::Summary& summary, const trace::Header
     {
         vectors += unit.vectors;
     }
-    return {{"network", header.network},           {"chip", chip},
-            {"makespan_ps", summary.makespan},     {"crossbars", summary.crossbars},
-            {"utilization", summary.utilization},  {"operations", summary.operations},
-            {"mvm_vectors", vectors},              {"events", summary.events}};
+    return {{"network", header.network},
+            {"chip", chip},
+            {"makespan_ps", summary.makespan},
+            {"crossbars", summary.crossbars},
+            {"utilization", summary.utilization},
+            {"operations", summary.operations},
+            {"mvm_vectors", vectors},
+            {"events", summary.events}};
 }
 
 struct Settings
@@ -91,7 +96,9 @@ class Run
 public:
     Run(const Arguments& arguments, Settings settings, Workload workload,
         record::ResultFolder folder)
-        : settings_(std::move(settings)), workload_(std::move(workload)), folder_(std::move(folder)),
+        : settings_(std::move(settings)),
+          workload_(std::move(workload)),
+          folder_(std::move(folder)),
           chip_(workload_.config, *workload_.source, sink_, settings_.shuffle)
     {
         info_.command_line = {"tessera", "run"};
@@ -100,9 +107,8 @@ public:
         info_.kernel = settings_.kernel;
         const auto checksum = [](const std::string& text)
         {
-            return fmt::format("crc32:{:08x}",
-                               crc32(0, reinterpret_cast<const Bytef*>(text.data()),
-                                     static_cast<uInt>(text.size())));
+            return fmt::format("crc32:{:08x}", crc32(0, reinterpret_cast<const Bytef*>(text.data()),
+                                                     static_cast<uInt>(text.size())));
         };
         info_.hashes = {{"config", checksum(config::effective(workload_.config).dump())},
                         {"trace_header", checksum(trace::header_text(workload_.source->header()))}};
@@ -131,8 +137,8 @@ private:
 bool Run::simulate(const Streams& streams)
 {
     const InterruptGuard guard;
-    ProgressLine progress(streams.err,
-                          !settings_.quiet && &streams.err == &std::cerr && isatty(STDERR_FILENO) != 0);
+    ProgressLine progress(streams.err, !settings_.quiet && &streams.err == &std::cerr &&
+                                           isatty(STDERR_FILENO) != 0);
     const chip::Monitor monitor = [&](const chip::Progress& state)
     {
         progress.show(state);
@@ -211,22 +217,24 @@ int Run::execute(const Streams& streams)
 
 int run_simulation(const Arguments& arguments, const Streams& streams)
 {
-    Options options("run (--network N | --trace FILE) --chip CHIP [options]",
-                    "Simulates a network, compiled on the fly, or a trace on a chip, and leaves a folder of\n"
-                    "results. N and CHIP are shipped names (`tessera network list`, `tessera config list`)\n"
-                    "or files.");
+    Options options(
+        "run (--network N | --trace FILE) --chip CHIP [options]",
+        "Simulates a network, compiled on the fly, or a trace on a chip, and leaves a folder of\n"
+        "results. N and CHIP are shipped names (`tessera network list`, `tessera config list`)\n"
+        "or files.");
     add_workload_options(options);
-    options.all().add_options()                                                                 //
-        ("output,o", po::value<std::string>(), "folder for the results; default: tessera-out, replaced") //
-        ("force", "replace the results of an earlier run in that folder")                        //
+    options.all().add_options() //
+        ("output,o", po::value<std::string>(),
+         "folder for the results; default: tessera-out, replaced")        //
+        ("force", "replace the results of an earlier run in that folder") //
         ("level", po::value<std::string>()->default_value("unit"),
-         "what to record: off, unit or stage")                                             //
+         "what to record: off, unit or stage") //
         ("kernel", po::value<std::string>()->default_value("systemc"),
-         "systemc or native; the results are the same")                                          //
-        ("seed", po::value<std::uint64_t>()->default_value(1), "of everything random")           //
+         "systemc or native; the results are the same")                                //
+        ("seed", po::value<std::uint64_t>()->default_value(1), "of everything random") //
         ("shuffle", po::value<std::uint64_t>()->default_value(0),
-         "visit simultaneous events in another order; the results must not change")              //
-        ("quiet,q", "no progress, no summary")                                                   //
+         "visit simultaneous events in another order; the results must not change") //
+        ("quiet,q", "no progress, no summary")                                      //
         ("json", "print the key figures as JSON");
     if (!options.parse(arguments, streams.out))
     {

@@ -66,15 +66,16 @@ constexpr std::array<Action, 5> kActions = {{{"check", 1, check},
 
 int trace(const Arguments& arguments, const Streams& streams)
 {
-    Options options("trace check|convert|stats|head|schema [FILE] [OUT] [options]",
-                    "check FILE        prove a trace: format, checksum, operands, uses, blocks\n"
-                    "convert FILE OUT  write it in another encoding: .trace.jsonl, .trace.jsonl.gz, .trace.h5\n"
-                    "stats FILE        count operations, bytes, fan-in, lifetimes\n"
-                    "head FILE         show the first operations as canonical lines\n"
-                    "schema            print the JSON Schema of one line");
-    options.all().add_options()                                                           //
-        ("canonical", "convert: write text in canonical form")                            //
-        ("force", "convert: replace OUT if it exists")                                    //
+    Options options(
+        "trace check|convert|stats|head|schema [FILE] [OUT] [options]",
+        "check FILE        prove a trace: format, checksum, operands, uses, blocks\n"
+        "convert FILE OUT  write it in another encoding: .trace.jsonl, .trace.jsonl.gz, .trace.h5\n"
+        "stats FILE        count operations, bytes, fan-in, lifetimes\n"
+        "head FILE         show the first operations as canonical lines\n"
+        "schema            print the JSON Schema of one line");
+    options.all().add_options()                                                                 //
+        ("canonical", "convert: write text in canonical form")                                  //
+        ("force", "convert: replace OUT if it exists")                                          //
         ("count,n", po::value<std::uint64_t>()->default_value(10), "head: how many operations") //
         ("json", "print figures as JSON");
     options.positional("action");
@@ -89,13 +90,14 @@ int trace(const Arguments& arguments, const Streams& streams)
                                             [&](const Action& a) { return name == a.name; });
     if (action == kActions.end())
     {
-        throw UsageError("unknown action '" + name + "'; give check, convert, stats, head or schema");
+        throw UsageError("unknown action '" + name +
+                         "'; give check, convert, stats, head or schema");
     }
     const std::vector<std::string> files = options.list("file");
     if (files.size() != action->files)
     {
-        throw UsageError("trace " + name + " takes " + std::to_string(action->files) + " file(s), not " +
-                         std::to_string(files.size()));
+        throw UsageError("trace " + name + " takes " + std::to_string(action->files) +
+                         " file(s), not " + std::to_string(files.size()));
     }
     return action->run(options, files, streams.out);
 }

@@ -55,14 +55,14 @@ std::vector<std::string> function_names()
 
 void add_workload_options(Options& options)
 {
-    options.all().add_options()                                                            //
-        ("network,n", po::value<std::string>(), "network to compile and run")              //
+    options.all().add_options()                                                              //
+        ("network,n", po::value<std::string>(), "network to compile and run")                //
         ("trace,t", po::value<std::string>(), "trace to run (.trace.jsonl, .gz, .trace.h5)") //
-        ("chip,c", po::value<std::string>(), "chip to run it on")                          //
+        ("chip,c", po::value<std::string>(), "chip to run it on")                            //
         ("set", po::value<std::vector<std::string>>()->composing(),
-         "override a key of the chip, e.g. --set noc.vcs=4")                               //
+         "override a key of the chip, e.g. --set noc.vcs=4") //
         ("schedule", po::value<std::string>()->default_value("layer-by-layer"),
-         "how the compiler orders the work: layer-by-layer")                               //
+         "how the compiler orders the work: layer-by-layer") //
         ("images", po::value<std::uint32_t>()->default_value(1), "images to compile for");
 }
 
@@ -118,18 +118,20 @@ void print_summary(std::ostream& out, const chip::Summary& summary, const trace:
         }
         count[kind] += unit.operations;
         vectors += unit.vectors;
-        busiest[kind] = std::max(busiest[kind], static_cast<double>(busy) /
-                                                    static_cast<double>(std::max<Tick>(summary.makespan, 1)));
+        busiest[kind] =
+            std::max(busiest[kind], static_cast<double>(busy) /
+                                        static_cast<double>(std::max<Tick>(summary.makespan, 1)));
     }
     const auto row = [&](const char* name, const std::string& value)
     { out << fmt::format("{:<22}{}\n", name, value); };
     const auto units = [&](const char* name, trace::UnitKind kind)
     {
         const auto k = static_cast<std::size_t>(kind);
-        row(name, fmt::format("{} operations, the busiest unit works {:.2f} % of the time", count[k],
-                              100 * busiest[k]));
+        row(name, fmt::format("{} operations, the busiest unit works {:.2f} % of the time",
+                              count[k], 100 * busiest[k]));
     };
-    out << fmt::format("{} on {}\n", header.network.empty() ? "trace" : header.network, config.name);
+    out << fmt::format("{} on {}\n", header.network.empty() ? "trace" : header.network,
+                       config.name);
     row("makespan", fmt::format("{} ({} ps, {} cycles)", human_time(summary.makespan),
                                 summary.makespan, config.clock.edge_at_or_after(summary.makespan)));
     row("crossbars", fmt::format("{} of {}", summary.crossbars,

@@ -7,7 +7,6 @@
 #include <charconv>
 #include <numeric>
 #include <tuple>
-#include <unordered_map>
 
 namespace tessera::trace
 {

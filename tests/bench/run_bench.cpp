@@ -103,8 +103,8 @@ void run(std::uint64_t operations, const std::string& interconnect,
         getrusage(RUSAGE_SELF, &usage);
         std::cout << fmt::format("{:<6} level {:<5} {:>7.2f} s  {:>6.3f} Mop/s  {:>7.2f} Mevent/s  "
                                  "simulated {:.4g} ms  peak {} MiB\n",
-                                 interconnect, level == ActivityLevel::off ? "off" : "unit", seconds,
-                                 static_cast<double>(summary.operations) / seconds / 1e6,
+                                 interconnect, level == ActivityLevel::off ? "off" : "unit",
+                                 seconds, static_cast<double>(summary.operations) / seconds / 1e6,
                                  static_cast<double>(summary.events) / seconds / 1e6,
                                  static_cast<double>(summary.makespan) / 1e9,
                                  usage.ru_maxrss / 1024)

@@ -69,7 +69,8 @@ void WheelBridge::step()
 {
     if (ended_)
     {
-        return; // the kernel's clock is where the wheel's is: nothing is pending, sc_start() returns
+        return; // the kernel's clock is where the wheel's is: nothing is pending, sc_start()
+                // returns
     }
     const Tick now = sc_core::sc_time_stamp().value();
     Wheel& wheel = chip_.wheel();

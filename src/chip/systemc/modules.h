@@ -12,8 +12,8 @@
 namespace tessera::chip
 {
 
-/// A unit of the chip as a SystemC module: it has a name in the hierarchy and owns the behaviour, which
-/// the wheel wakes.
+/// A unit of the chip as a SystemC module: it has a name in the hierarchy and owns the behaviour,
+/// which the wheel wakes.
 class UnitModule : public sc_core::sc_module
 {
 public:
@@ -49,8 +49,8 @@ private:
     PartModule buffer_{"buffer"};
 };
 
-/// The one process that drives the wheel in sc_time. While the kernel has nothing else to do before a
-/// certain time, the wheel runs ahead to it.
+/// The one process that drives the wheel in sc_time. While the kernel has nothing else to do before
+/// a certain time, the wheel runs ahead to it.
 class WheelBridge : public sc_core::sc_module
 {
 public:
@@ -88,8 +88,8 @@ private:
     WheelBridge bridge_;
 };
 
-/// Like run_native, under the SystemC kernel. One simulation context per process: call once. The module
-/// owns the chip's units, so it must live as long as the chip is asked about them.
+/// Like run_native, under the SystemC kernel. One simulation context per process: call once. The
+/// module owns the chip's units, so it must live as long as the chip is asked about them.
 bool run_systemc(Chip& chip, const ChipModule& module);
 
 } // namespace tessera::chip

@@ -13,7 +13,8 @@ using Counter = std::array<std::uint32_t, 4>;
 // Known answers of the authors' reference implementation (Random123, kat_vectors, philox4x32 10).
 TEST(Philox, KnownAnswers)
 {
-    EXPECT_EQ(philox({0, 0, 0, 0}, {0, 0}), (Counter{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
+    EXPECT_EQ(philox({0, 0, 0, 0}, {0, 0}),
+              (Counter{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
     constexpr std::uint32_t ones = 0xffffffff;
     EXPECT_EQ(philox({ones, ones, ones, ones}, {ones, ones}),
               (Counter{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));

@@ -12,11 +12,13 @@
 namespace tessera::chip::testing
 {
 
-/// A small chip in which nothing is unlimited: 2 x 2 tiles of two 128 x 128 macros, everything at 1 GHz.
+/// A small chip in which nothing is unlimited: 2 x 2 tiles of two 128 x 128 macros, everything at 1
+/// GHz.
 inline config::ChipConfig small_chip()
 {
     config::ChipConfig chip;
-    chip.clock = chip.macro.clock = chip.vector.clock = chip.buffer.clock = chip.noc.clock = Clock(1000);
+    chip.clock = chip.macro.clock = chip.vector.clock = chip.buffer.clock = chip.noc.clock =
+        Clock(1000);
     chip.macro.rows = chip.macro.columns = 128;
     chip.macro.dac.count = 128;
     chip.buffer.capacity = 65536;
@@ -89,7 +91,8 @@ private:
         auto& units = trace_.header.units;
         for (std::size_t i = 0; i < units.size(); ++i)
         {
-            if (units[i].kind == kind && units[i].node == NodeId(node) && units[i].position == position)
+            if (units[i].kind == kind && units[i].node == NodeId(node) &&
+                units[i].position == position)
             {
                 return UnitId(static_cast<std::uint32_t>(i));
             }

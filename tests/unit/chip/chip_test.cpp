@@ -14,12 +14,13 @@ namespace tessera::chip
 namespace
 {
 
+using ::testing::HasSubstr;
 using testing::Outcome;
 using testing::simulate;
 using testing::TraceBuilder;
-using ::testing::HasSubstr;
 
-/// Whole-timed macros, free ports, free memory, one bus of 1 byte a cycle: every time is plain to see.
+/// Whole-timed macros, free ports, free memory, one bus of 1 byte a cycle: every time is plain to
+/// see.
 config::ChipConfig plain_chip()
 {
     config::ChipConfig chip = testing::small_chip();
@@ -84,9 +85,9 @@ TEST(Chip, RoomForExactlyTheResult)
     const auto build = [&]
     {
         TraceBuilder trace(chip);
-        set(trace.mvm(0, 0, 1), 60, 1);           // 0: 60 bytes until 2 has read them
-        set(trace.mvm(0, 1, 1), 41, 0);           // 1: asks at 0 as well
-        set(trace.vec(0, 0), 0, 0, {OpId(0)});    // 2
+        set(trace.mvm(0, 0, 1), 60, 1);        // 0: 60 bytes until 2 has read them
+        set(trace.mvm(0, 1, 1), 41, 0);        // 1: asks at 0 as well
+        set(trace.vec(0, 0), 0, 0, {OpId(0)}); // 2
         return trace.build();
     };
     chip.vector.startup = Duration::of_cycles(4);
@@ -179,8 +180,9 @@ TEST(Chip, DeadlockNamesTheCycle)
     catch (const DeadlockError& error)
     {
         EXPECT_EQ(error.code(), ExitCode::simulation);
-        EXPECT_THAT(error.what(), HasSubstr("t0.ni: operation 2 needs space in t1, where the datum of "
-                                            "operation 1 waits to be used by operation 3"));
+        EXPECT_THAT(error.what(),
+                    HasSubstr("t0.ni: operation 2 needs space in t1, where the datum of "
+                              "operation 1 waits to be used by operation 3"));
         ASSERT_EQ(error.report()["cycle"].size(), 2U);
         EXPECT_EQ(error.report()["time_ps"], 10 * kCycle);
     }
@@ -237,9 +239,9 @@ std::shared_ptr<const trace::Trace> busy_trace(const config::ChipConfig& chip)
 
 bool same(const std::vector<OpRecord>& a, const std::vector<OpRecord>& b)
 {
-    return a.size() == b.size() &&
-           std::equal(a.begin(), a.end(), b.begin(), [](const OpRecord& x, const OpRecord& y)
-                      { return std::memcmp(&x, &y, sizeof x) == 0; });
+    return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(),
+                                              [](const OpRecord& x, const OpRecord& y)
+                                              { return std::memcmp(&x, &y, sizeof x) == 0; });
 }
 
 TEST(Chip, ResultsDoNotDependOnTheOrderOfConstructionOrWaking)

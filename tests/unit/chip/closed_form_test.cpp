@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two layers on a small chip, load - mvm - move - vec - move - mvm - vec - store, against a formula.
+// Two layers on a small chip, load - mvm - move - vec - move - mvm - vec - store, against a
+// formula.
 #include "chip_fixture.h"
 
 #include <gtest/gtest.h>
@@ -44,15 +45,15 @@ std::uint64_t ceil_div(std::uint64_t a, std::uint64_t b)
     return (a + b - 1) / b;
 }
 
-/// The whole chain in cycles of the 1 GHz clock. Routers on the way: memory port 0 hangs on the router
-/// of tile 2, so load 2 (tile 2 to 0), moves 3 (0 to 3) and 2 (3 to 1), store 3 (1 to 2).
+/// The whole chain in cycles of the 1 GHz clock. Routers on the way: memory port 0 hangs on the
+/// router of tile 2, so load 2 (tile 2 to 0), moves 3 (0 to 3) and 2 (3 to 1), store 3 (1 to 2).
 std::uint64_t closed_form(const config::ChipConfig& chip)
 {
-    const auto port = [&](std::uint64_t bytes) { return ceil_div(bytes, chip.buffer.bytes_per_cycle); };
+    const auto port = [&](std::uint64_t bytes)
+    { return ceil_div(bytes, chip.buffer.bytes_per_cycle); };
     const auto network = [&](std::uint64_t bytes, std::uint64_t routers)
     {
-        const std::uint64_t flits =
-            chip.noc.header_flits + ceil_div(8 * bytes, chip.noc.flit_bits);
+        const std::uint64_t flits = chip.noc.header_flits + ceil_div(8 * bytes, chip.noc.flit_bits);
         return (4 + chip.noc.routing_delay) * routers + 2 + (flits - 1);
     };
     // The store follows the load in the row that the load has opened.
@@ -68,8 +69,8 @@ std::uint64_t closed_form(const config::ChipConfig& chip)
         const std::uint64_t slices = ceil_div(m.input_bits, m.dac.bits);
         const std::uint64_t drive = ceil_div(m.rows, m.dac.count) * m.dac.time.cycles;
         const std::uint64_t convert = ceil_div(m.columns, m.adc.count) * m.adc.time.cycles;
-        const std::uint64_t sum = drive + m.crossbar.time.cycles + m.sample_hold.time.cycles + convert +
-                                  m.shift_add.time.cycles + m.output.time.cycles;
+        const std::uint64_t sum = drive + m.crossbar.time.cycles + m.sample_hold.time.cycles +
+                                  convert + m.shift_add.time.cycles + m.output.time.cycles;
         const std::uint64_t slowest = std::max({drive, convert, m.crossbar.time.cycles});
         return port(in) + sum + (n * slices - 1) * slowest + port(out);
     };
@@ -77,7 +78,8 @@ std::uint64_t closed_form(const config::ChipConfig& chip)
     {
         const auto found = chip.vector.cost.find("accumulate");
         const std::uint64_t cost = found == chip.vector.cost.end() ? 1 : found->second;
-        return port(in) + chip.vector.startup.cycles + ceil_div(n * cost, chip.vector.lanes) + port(out);
+        return port(in) + chip.vector.startup.cycles + ceil_div(n * cost, chip.vector.lanes) +
+               port(out);
     };
     const std::uint64_t reserve = chip.noc.reserve.cycles;
     return reserve + memory(kInput, 1) + network(kInput, 2) + mvm(kInput, 3, kFirst) + reserve +
@@ -123,15 +125,21 @@ INSTANTIATE_TEST_SUITE_P(
     AllParameters, ClosedForm,
     ::testing::Values(
         Parameter{"dac_count", 128, [](auto& c, auto v) { c.macro.dac.count = narrow(v); }},
-        Parameter{"dac_time", 2, [](auto& c, auto v) { c.macro.dac.time = Duration::of_cycles(v); }},
+        Parameter{"dac_time", 2,
+                  [](auto& c, auto v) { c.macro.dac.time = Duration::of_cycles(v); }},
         Parameter{"dac_bits", 2, [](auto& c, auto v) { c.macro.dac.bits = narrow(v); }},
         Parameter{"input_bits", 8, [](auto& c, auto v) { c.macro.input_bits = narrow(v); }},
-        Parameter{"crossbar", 30, [](auto& c, auto v) { c.macro.crossbar.time = Duration::of_cycles(v); }},
-        Parameter{"hold", 2, [](auto& c, auto v) { c.macro.sample_hold.time = Duration::of_cycles(v); }},
+        Parameter{"crossbar", 30,
+                  [](auto& c, auto v) { c.macro.crossbar.time = Duration::of_cycles(v); }},
+        Parameter{"hold", 2,
+                  [](auto& c, auto v) { c.macro.sample_hold.time = Duration::of_cycles(v); }},
         Parameter{"adc_count", 3, [](auto& c, auto v) { c.macro.adc.count = narrow(v); }},
-        Parameter{"adc_time", 10, [](auto& c, auto v) { c.macro.adc.time = Duration::of_cycles(v); }},
-        Parameter{"shift_add", 2, [](auto& c, auto v) { c.macro.shift_add.time = Duration::of_cycles(v); }},
-        Parameter{"output", 2, [](auto& c, auto v) { c.macro.output.time = Duration::of_cycles(v); }},
+        Parameter{"adc_time", 10,
+                  [](auto& c, auto v) { c.macro.adc.time = Duration::of_cycles(v); }},
+        Parameter{"shift_add", 2,
+                  [](auto& c, auto v) { c.macro.shift_add.time = Duration::of_cycles(v); }},
+        Parameter{"output", 2,
+                  [](auto& c, auto v) { c.macro.output.time = Duration::of_cycles(v); }},
         Parameter{"lanes", 32, [](auto& c, auto v) { c.vector.lanes = v; }},
         Parameter{"startup", 5, [](auto& c, auto v) { c.vector.startup = Duration::of_cycles(v); }},
         Parameter{"cost", 3, [](auto& c, auto v) { c.vector.cost["accumulate"] = narrow(v); }},

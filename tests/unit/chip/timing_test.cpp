@@ -8,8 +8,8 @@ namespace tessera::chip
 namespace
 {
 
-/// One 128 x 128 array: 128 one-bit DACs, crossbar 30 cycles, sample-and-hold 1, 2 ADCs of 10 cycles,
-/// shift-and-add 1, output buffer 1, 8 input slices.
+/// One 128 x 128 array: 128 one-bit DACs, crossbar 30 cycles, sample-and-hold 1, 2 ADCs of 10
+/// cycles, shift-and-add 1, output buffer 1, 8 input slices.
 config::ChipConfig::Macro published_macro()
 {
     config::ChipConfig::Macro macro;
@@ -79,34 +79,43 @@ INSTANTIATE_TEST_SUITE_P(
     AllParameters, MacroTimingEdge,
     testing::Values(
         // 127 DACs drive 128 rows in two steps.
-        Edge{"dac_count", [](Macro& m, std::uint64_t v) { m.dac.count = static_cast<std::uint32_t>(v); }, 128,
+        Edge{"dac_count",
+             [](Macro& m, std::uint64_t v) { m.dac.count = static_cast<std::uint32_t>(v); }, 128,
              5155, 5154},
-        Edge{"dac_time", [](Macro& m, std::uint64_t v) { m.dac.time = Duration::of_cycles(v); }, 2, 5154, 5155},
+        Edge{"dac_time", [](Macro& m, std::uint64_t v) { m.dac.time = Duration::of_cycles(v); }, 2,
+             5154, 5155},
         // 8 bits are 3 slices of 3 bits, 2 of 4.
-        Edge{"dac_bits", [](Macro& m, std::uint64_t v) { m.dac.bits = static_cast<std::uint32_t>(v); }, 4,
+        Edge{"dac_bits",
+             [](Macro& m, std::uint64_t v) { m.dac.bits = static_cast<std::uint32_t>(v); }, 4,
              674 + 2 * 640, 674 + 640},
-        Edge{"input_bits", [](Macro& m, std::uint64_t v) { m.input_bits = static_cast<std::uint32_t>(v); }, 8,
+        Edge{"input_bits",
+             [](Macro& m, std::uint64_t v) { m.input_bits = static_cast<std::uint32_t>(v); }, 8,
              5154 - 640, 5154},
-        Edge{"crossbar", [](Macro& m, std::uint64_t v) { m.crossbar.time = Duration::of_cycles(v); }, 30, 5153,
+        Edge{"crossbar",
+             [](Macro& m, std::uint64_t v) { m.crossbar.time = Duration::of_cycles(v); }, 30, 5153,
              5154},
         // From 641 cycles on the array, not the converters, is the bottleneck.
         Edge{"crossbar_bottleneck",
              [](Macro& m, std::uint64_t v) { m.crossbar.time = Duration::of_cycles(v); }, 641,
              1 + 640 + 1 + 640 + 2 + 7 * 640, 1 + 641 + 1 + 640 + 2 + 7 * 641},
-        Edge{"hold", [](Macro& m, std::uint64_t v) { m.sample_hold.time = Duration::of_cycles(v); }, 2, 5154,
-             5155},
-        Edge{"adc_count", [](Macro& m, std::uint64_t v) { m.adc.count = static_cast<std::uint32_t>(v); }, 3,
+        Edge{"hold", [](Macro& m, std::uint64_t v) { m.sample_hold.time = Duration::of_cycles(v); },
+             2, 5154, 5155},
+        Edge{"adc_count",
+             [](Macro& m, std::uint64_t v) { m.adc.count = static_cast<std::uint32_t>(v); }, 3,
              5154, 34 + 8 * 430},
         Edge{"adc_time", [](Macro& m, std::uint64_t v) { m.adc.time = Duration::of_cycles(v); }, 10,
              34 + 8 * 576, 5154},
-        Edge{"shift_add", [](Macro& m, std::uint64_t v) { m.shift_add.time = Duration::of_cycles(v); }, 2, 5154,
+        Edge{"shift_add",
+             [](Macro& m, std::uint64_t v) { m.shift_add.time = Duration::of_cycles(v); }, 2, 5154,
              5155},
-        Edge{"output", [](Macro& m, std::uint64_t v) { m.output.time = Duration::of_cycles(v); }, 2, 5154, 5155},
+        Edge{"output", [](Macro& m, std::uint64_t v) { m.output.time = Duration::of_cycles(v); }, 2,
+             5154, 5155},
         // 129 cell columns need a 65th conversion of each ADC.
-        Edge{"columns", [](Macro& m, std::uint64_t v) { m.columns = static_cast<std::uint32_t>(v); }, 129, 5154,
-             34 + 8 * 650},
-        Edge{"rows", [](Macro& m, std::uint64_t v) { m.rows = static_cast<std::uint32_t>(v); }, 129, 5154,
-             5155}),
+        Edge{"columns",
+             [](Macro& m, std::uint64_t v) { m.columns = static_cast<std::uint32_t>(v); }, 129,
+             5154, 34 + 8 * 650},
+        Edge{"rows", [](Macro& m, std::uint64_t v) { m.rows = static_cast<std::uint32_t>(v); }, 129,
+             5154, 5155}),
     [](const auto& info) { return info.param.name; });
 
 TEST(MacroTiming, WholeTime)

@@ -37,12 +37,12 @@ Answer call(const Arguments& arguments)
 class Cli : public ::testing::Test
 {
 protected:
-    Cli()
-    {
-        std::filesystem::create_directories(folder_);
-    }
+    Cli() { std::filesystem::create_directories(folder_); }
     ~Cli() override { std::filesystem::remove_all(folder_); }
-    [[nodiscard]] std::string file(const std::string& name) const { return (folder_ / name).string(); }
+    [[nodiscard]] std::string file(const std::string& name) const
+    {
+        return (folder_ / name).string();
+    }
     [[nodiscard]] static std::string content(const std::string& path)
     {
         std::ifstream in(path, std::ios::binary);
@@ -124,7 +124,9 @@ TEST_F(Cli, MissingFilesAreInputOutputErrors)
 {
     EXPECT_EQ(call({"trace", "check", file("none.trace.jsonl")}).code, 5);
     EXPECT_EQ(call({"inspect", file("none")}).code, 5);
-    EXPECT_EQ(call({"compile", "-n", "lenet5", "-c", "clsa-256", "-o", "/proc/none.trace.jsonl"}).code, 5);
+    EXPECT_EQ(
+        call({"compile", "-n", "lenet5", "-c", "clsa-256", "-o", "/proc/none.trace.jsonl"}).code,
+        5);
 }
 
 struct Published
@@ -142,9 +144,8 @@ class LayerByLayer : public Cli, public ::testing::WithParamInterface<Published>
 TEST_P(LayerByLayer, StepsCrossbarsAndUtilization)
 {
     const Published& expected = GetParam();
-    const Answer answer =
-        simulate("out", {"--network", expected.network, "--chip", "clsa-256-ideal", "--schedule",
-                         "layer-by-layer"});
+    const Answer answer = simulate("out", {"--network", expected.network, "--chip",
+                                           "clsa-256-ideal", "--schedule", "layer-by-layer"});
     ASSERT_EQ(answer.code, 0) << answer.err;
     const auto figures = answer.json();
     constexpr std::uint64_t t_mvm = 1'400'000;
@@ -153,7 +154,8 @@ TEST_P(LayerByLayer, StepsCrossbarsAndUtilization)
     EXPECT_NEAR(100 * figures["utilization"].get<double>(), expected.utilization, 0.0005);
 }
 
-// sum of OH x OW, sum of ceil(Kh Kw Cin / 256) ceil(Cout / 256), and W / (PE T) of the convolutions.
+// sum of OH x OW, sum of ceil(Kh Kw Cin / 256) ceil(Cout / 256), and W / (PE T) of the
+// convolutions.
 INSTANTIATE_TEST_SUITE_P(Networks, LayerByLayer,
                          ::testing::Values(Published{"tinyyolov3", 232882, 142, 0.844},
                                            Published{"tinyyolov4", 113061, 117, 1.644},
@@ -171,16 +173,14 @@ TEST_F(Cli, TheDifferenceToTheIdealChipIsPartitionedExactly)
         const Answer ideal =
             simulate("ideal", {"--network", network, "--chip", "clsa-256-ideal", "--force"});
         // Only convolutions on crossbars here, too: what differs is what moving and waiting cost.
-        const Answer real =
-            simulate("real", {"--network", network, "--chip", "clsa-256", "--force", "--set",
-                              "mapping.on_crossbar=[\"conv2d\"]"});
+        const Answer real = simulate("real", {"--network", network, "--chip", "clsa-256", "--force",
+                                              "--set", "mapping.on_crossbar=[\"conv2d\"]"});
         ASSERT_EQ(ideal.code, 0) << ideal.err;
         ASSERT_EQ(real.code, 0) << real.err;
         const std::int64_t difference = real.json()["makespan_ps"].get<std::int64_t>() -
                                         ideal.json()["makespan_ps"].get<std::int64_t>();
         EXPECT_GT(difference, 0);
-        const Answer parts =
-            call({"inspect", file("real"), "--against", file("ideal"), "--json"});
+        const Answer parts = call({"inspect", file("real"), "--against", file("ideal"), "--json"});
         ASSERT_EQ(parts.code, 0) << parts.err;
         std::int64_t sum = 0;
         bool moved = false;

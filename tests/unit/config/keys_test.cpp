@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/json.h"
+#include "base/nearest.h"
 #include "config/chip_keys.h"
 #include "config/load.h"
-#include "base/nearest.h"
 
 #include <cstdint>
 #include <gmock/gmock.h>
