@@ -2,6 +2,8 @@
 # Sourced by the scripts beside it: where things are, and how missing packages get installed.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# Checkouts in different folders share the compiler cache.
+export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
 
 # install_packages USE...: the packages of third_party/packages.txt with one of these uses.
 install_packages() {

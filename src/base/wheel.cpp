@@ -147,7 +147,7 @@ void Wheel::find_next(Domain& domain)
         return;
     }
     // All pending edges lie within kRing of the one just delivered: rotate so that it is bit 0.
-    const unsigned shift = static_cast<unsigned>(domain.next_edge % kRing);
+    const auto shift = static_cast<unsigned>(domain.next_edge % kRing);
     const std::uint64_t rotated =
         shift == 0 ? domain.pending : (domain.pending >> shift) | (domain.pending << (64 - shift));
     domain.next_edge += lowest(rotated);

@@ -142,8 +142,8 @@ private:
     };
 
     [[nodiscard]] Slot make_slot() const;
-    void insert_edge(Domain& domain, std::uint64_t edge, WakeIndex index, Phase phase);
-    void find_next(Domain& domain);
+    static void insert_edge(Domain& domain, std::uint64_t edge, WakeIndex index, Phase phase);
+    static void find_next(Domain& domain);
     void collect_edges(Tick tick);
     void collect_nodes(Tick tick);
     void run_rounds();

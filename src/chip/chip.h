@@ -83,7 +83,7 @@ private:
         std::size_t sleepers;
     };
     void build(std::uint64_t shuffle);
-    void build_unit(UnitId unit);
+    void build_unit(UnitId id);
     void assign_streams();
 
     config::ChipConfig config_;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "chip/compute_unit.h"
 
+#include "base/quantity.h"
+
 #include <algorithm>
 
 namespace tessera::chip
@@ -89,9 +91,19 @@ void ComputeUnit::complete(Flight& flight)
 Macro::Macro(UnitPlace place, const config::ChipConfig::Macro& config, Wheel& wheel,
              Sequencer& sequencer, Ports& ports)
     : ComputeUnit(std::move(place), config.clock, wheel, sequencer, ports),
+      rows_(config.rows),
+      columns_(config.columns),
       timing_(macro_timing(config)),
       row_time_(config.program.row_time)
 {
+}
+
+Parameters Macro::parameters() const
+{
+    return {{"rows", std::to_string(rows_)},
+            {"columns", std::to_string(columns_)},
+            {"latency", print_duration(timing_.latency)},
+            {"interval", print_duration(timing_.interval)}};
 }
 
 std::uint64_t Macro::bytes_read(const trace::Operation& op)
@@ -161,6 +173,12 @@ VectorUnit::VectorUnit(UnitPlace place, const config::ChipConfig::Vector& config
         const auto found = config.cost.find(function.name);
         cost_.push_back(found == config.cost.end() ? 1 : found->second);
     }
+}
+
+Parameters VectorUnit::parameters() const
+{
+    return {{"lanes", lanes_ == config::kUnlimited ? "unlimited" : std::to_string(lanes_)},
+            {"startup", print_duration(startup_)}};
 }
 
 Tick VectorUnit::compute(Flight& flight, Tick from)

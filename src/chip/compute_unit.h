@@ -47,6 +47,7 @@ public:
     Macro(UnitPlace place, const config::ChipConfig::Macro& config, Wheel& wheel,
           Sequencer& sequencer, Ports& ports);
     [[nodiscard]] const MacroTiming& timing() const { return timing_; }
+    [[nodiscard]] Parameters parameters() const override;
 
 protected:
     Tick compute(Flight& flight, Tick from) override;
@@ -55,6 +56,8 @@ protected:
 private:
     void note_stages(Flight& flight, Tick begin, Tick end) const;
 
+    std::uint32_t rows_;
+    std::uint32_t columns_;
     MacroTiming timing_;
     Duration row_time_;
 };
@@ -65,6 +68,7 @@ class VectorUnit final : public ComputeUnit
 public:
     VectorUnit(UnitPlace place, const config::ChipConfig::Vector& config, Wheel& wheel,
                Sequencer& sequencer, Ports& ports);
+    [[nodiscard]] Parameters parameters() const override;
 
 protected:
     Tick compute(Flight& flight, Tick from) override;

@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "chip/interface_unit.h"
 
+#include "base/quantity.h"
+
 #include <algorithm>
 #include <tuple>
 
 namespace tessera::chip
 {
+
+Parameters InterfaceUnit::parameters() const
+{
+    return {{"reserve", print_duration(reserve_)}};
+}
 
 void InterfaceUnit::reserve(Flight& flight)
 {

@@ -23,6 +23,7 @@ public:
           fabric_(fabric)
     {
     }
+    [[nodiscard]] Parameters parameters() const override;
     void sent(Flight& flight) override;
     void delivered(Flight& flight, std::size_t destination) override;
     /// From the memory port: the access of this unit's flight begins after `waited` and ends at

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tessera::chip
@@ -25,6 +26,9 @@ struct UnitPlace
     std::string name; ///< as traces call it
 };
 
+/// Names and values, in the units that configs use.
+using Parameters = std::vector<std::pair<std::string, std::string>>;
+
 /// What all units have in common: operations strictly in trace order; each waits for its operands,
 /// its release and its space, in that order; then the derived class says what it does.
 class IssueUnit : public Wakeable, public OperandListener, public SpaceClient
@@ -34,6 +38,8 @@ public:
 
     [[nodiscard]] const UnitPlace& place() const { return place_; }
     [[nodiscard]] const Clock& clock() const { return clock_; }
+    /// What it was built with, for those who look at the hierarchy.
+    [[nodiscard]] virtual Parameters parameters() const = 0;
     /// Nothing of the trace is left: nothing in flight, no head.
     [[nodiscard]] bool drained() const { return !has_head_ && flights_.empty(); }
     /// Waiting for its turn to start; nullptr: none.

@@ -151,6 +151,12 @@ int run(const Arguments& arguments, const Streams& streams)
         streams.err << "tessera: out of memory\n";
         return static_cast<int>(ExitCode::io);
     }
+    catch (const std::exception& error)
+    {
+        constexpr int internal_error = 1; // nothing that the input or the system can be blamed for
+        streams.err << "tessera: internal error: " << error.what() << '\n';
+        return internal_error;
+    }
 }
 
 } // namespace tessera::cli

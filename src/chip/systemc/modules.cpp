@@ -2,6 +2,7 @@
 #include "chip/systemc/modules.h"
 
 #include "base/error.h"
+#include "base/quantity.h"
 #include "chip/deadlock.h"
 
 #include <algorithm>
@@ -22,6 +23,11 @@ std::string leaf(const std::string& name)
     return name.substr(name.find('.') + 1);
 }
 
+std::string capacity_text(std::uint64_t bytes)
+{
+    return bytes == config::kUnlimited ? "unlimited" : print_quantity(Dimension::size, bytes);
+}
+
 /// SystemC names may not hold every character that ours do.
 std::string module_name(std::string name)
 {
@@ -33,8 +39,20 @@ std::string module_name(std::string name)
 
 } // namespace
 
-TileModule::TileModule(const sc_core::sc_module_name& name, Chip& chip, TileId tile)
+NamedModule::NamedModule(const sc_core::sc_module_name& name, const Parameters& parameters)
     : sc_module(name)
+{
+    for (const auto& [parameter, value] : parameters)
+    {
+        attributes_.push_back(
+            std::make_unique<sc_core::sc_attribute<std::string>>(parameter, value));
+        add_attribute(*attributes_.back());
+    }
+}
+
+TileModule::TileModule(const sc_core::sc_module_name& name, Chip& chip, TileId tile)
+    : sc_module(name),
+      buffer_("buffer", {{"capacity", capacity_text(chip.buffers()[tile.index()].capacity())}})
 {
     const auto add = [&](UnitId unit)
     {
@@ -112,7 +130,8 @@ ChipModule::ChipModule(const sc_core::sc_module_name& name, Chip& chip, Monitor 
     }
     for (const noc::FabricUnit& part : chip.fabric().units())
     {
-        fabric_.push_back(std::make_unique<PartModule>(module_name(part.name).c_str()));
+        fabric_.push_back(
+            std::make_unique<PartModule>(module_name(part.name).c_str(), part.parameters));
     }
 }
 

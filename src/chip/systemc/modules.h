@@ -12,13 +12,23 @@
 namespace tessera::chip
 {
 
-/// A unit of the chip as a SystemC module: it has a name in the hierarchy and owns the behaviour,
-/// which the wheel wakes.
-class UnitModule : public sc_core::sc_module
+/// A module of the chip: a name in the hierarchy, and its parameters as attributes of type
+/// std::string.
+class NamedModule : public sc_core::sc_module
+{
+public:
+    NamedModule(const sc_core::sc_module_name& name, const Parameters& parameters);
+
+private:
+    std::vector<std::unique_ptr<sc_core::sc_attribute<std::string>>> attributes_;
+};
+
+/// A unit of the chip: the module owns the behaviour, which the wheel wakes.
+class UnitModule : public NamedModule
 {
 public:
     UnitModule(const sc_core::sc_module_name& name, std::unique_ptr<IssueUnit> behaviour)
-        : sc_module(name), behaviour_(std::move(behaviour))
+        : NamedModule(name, behaviour->parameters()), behaviour_(std::move(behaviour))
     {
     }
     [[nodiscard]] const char* kind() const override { return "tessera_unit"; }
@@ -28,12 +38,12 @@ private:
     std::unique_ptr<IssueUnit> behaviour_;
 };
 
-/// A tile's data memory, or a part of the interconnect: named in the hierarchy; the chip keeps the
-/// behaviour, because several units reach into it.
-class PartModule : public sc_core::sc_module
+/// A tile's data memory, or a part of the interconnect: the chip keeps the behaviour, because
+/// several units reach into it.
+class PartModule : public NamedModule
 {
 public:
-    explicit PartModule(const sc_core::sc_module_name& name) : sc_module(name) {}
+    using NamedModule::NamedModule;
     [[nodiscard]] const char* kind() const override { return "tessera_part"; }
 };
 
@@ -46,7 +56,7 @@ public:
 
 private:
     std::vector<std::unique_ptr<UnitModule>> units_;
-    PartModule buffer_{"buffer"};
+    PartModule buffer_;
 };
 
 /// The one process that drives the wheel in sc_time. While the kernel has nothing else to do before
