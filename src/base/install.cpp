@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/install.h"
 
+#include "tessera/version.h"
+
 #include <cstdlib>
 
 namespace tessera

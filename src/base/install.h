@@ -8,7 +8,5 @@ namespace tessera
 
 /// Folder that holds models/ and configs/: the environment's TESSERA_DATA, else where it was built.
 [[nodiscard]] std::string data_directory();
-/// "0.1.0"
-[[nodiscard]] std::string version();
 
 } // namespace tessera

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/quantity.h"
 
+#include "base/integer.h"
 #include <algorithm>
 #include <array>
 #include <limits>
@@ -11,8 +12,6 @@ namespace tessera
 {
 namespace
 {
-
-__extension__ using Wide = unsigned __int128;
 
 /// One unit = numerator / denominator base units.
 struct Unit

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/tick.h"
 
+#include "base/integer.h"
 #include <numeric>
 #include <stdexcept>
 
@@ -8,8 +9,6 @@ namespace tessera
 {
 namespace
 {
-
-__extension__ using Wide = unsigned __int128;
 
 } // namespace
 

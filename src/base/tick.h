@@ -43,10 +43,6 @@ public:
 
     [[nodiscard]] std::uint64_t numerator() const { return numerator_; }
     [[nodiscard]] std::uint64_t denominator() const { return denominator_; }
-    [[nodiscard]] double period_ps() const
-    {
-        return static_cast<double>(numerator_) / static_cast<double>(denominator_);
-    }
     friend bool operator==(const Clock& a, const Clock& b)
     {
         return a.numerator_ == b.numerator_ && a.denominator_ == b.denominator_;

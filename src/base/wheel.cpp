@@ -319,7 +319,7 @@ void Wheel::run_phase_shuffled(unsigned phase)
 
 void Wheel::shuffle_wakes(std::uint64_t seed)
 {
-    shuffle_state_ = seed | 1U;
+    shuffle_state_ = seed * 2 + 1; // odd: the generator never leaves zero, and seeds differ
 }
 
 void Wheel::report_livelock() const

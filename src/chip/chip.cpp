@@ -145,8 +145,7 @@ void Chip::assign_streams()
     const trace::Header& header = source_.header();
     const auto refuse = [](const std::string& what, const std::string& has)
     {
-        throw InputError({"trace", 1, "/counts/units"},
-                         "the trace uses " + what + ", the chip has " + has,
+        throw InputError({"trace", 1, ""}, "the trace uses " + what + ", the chip has " + has,
                          "run it on the chip it was compiled for, or compile it again");
     };
     if (header.memory_ports > config_.memory.ports)
@@ -209,13 +208,13 @@ bool Chip::advance(Tick limit, const Monitor& monitor)
     {
         wheel_.pause_after(wheel_.delivered() + kEventsPerLook);
         const bool more = wheel_.run_until(limit) && wheel_.next() <= limit;
-        if (monitor && !monitor(progress()))
-        {
-            return false;
-        }
         if (!more)
         {
             return true;
+        }
+        if (monitor && !monitor(progress()))
+        {
+            return false;
         }
     }
 }

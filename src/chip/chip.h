@@ -38,11 +38,15 @@ using Monitor = std::function<bool(const Progress&)>;
 class Chip
 {
 public:
-    /// Throws InputError when the trace does not fit the chip (too few tiles, macros, ports).
+    /// Throws InputError when the trace is for another number of tiles, or for more macros or
+    /// memory ports.
     /// A `shuffle` other than 0 builds the units, and wakes simultaneous ones, in a pseudo-random
     /// order: results must not depend on it.
     Chip(const config::ChipConfig& config, trace::OperationSource& source, ActivitySink& sink,
          std::uint64_t shuffle = 0);
+    Chip(const Chip&) = delete; // its parts hold references to it
+    Chip& operator=(const Chip&) = delete;
+    ~Chip() = default;
 
     [[nodiscard]] const config::ChipConfig& config() const { return config_; }
     [[nodiscard]] Wheel& wheel() { return wheel_; }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "chip/compute_unit.h"
 
+#include "base/integer.h"
 #include "base/quantity.h"
 
 #include <algorithm>
@@ -27,7 +28,12 @@ std::uint64_t ComputeUnit::bytes_read(const trace::Operation& op)
     std::uint64_t bytes = 0;
     for (const OpId operand : op.in)
     {
-        bytes += sequencer().data().find(operand, place().node)->bytes;
+        const DataTable::Datum* const datum = sequencer().data().find(operand, place().node);
+        if (datum == nullptr)
+        {
+            sequencer().reject_over_read(op, operand);
+        }
+        bytes += datum->bytes;
     }
     return bytes;
 }
@@ -79,7 +85,12 @@ void ComputeUnit::arrive(Flight& flight)
 
 void ComputeUnit::complete(Flight& flight)
 {
-    account(flight);
+    // One that started later may end earlier, its result being shorter to write: its time lies
+    // within that of the earlier one, which will be booked.
+    if (flights().front() == &flight)
+    {
+        account(flight);
+    }
     const bool frees_slot = flight.slot_held && flight.slot_free_at == kNever;
     finish(flight);
     if (frees_slot)
@@ -122,13 +133,15 @@ std::uint64_t Macro::bytes_read(const trace::Operation& op)
 Tick Macro::compute(Flight& flight, Tick from)
 {
     const trace::Operation& op = flight.op;
+    const Duration one = op.kind == trace::OpKind::program ? row_time_ : timing_.interval;
+    check_end(op, (op.n + 1.0) * static_cast<double>(one.length(clock())));
     if (op.kind == trace::OpKind::program)
     {
         const Tick end = work_end(clock(), from, op.n * row_time_);
         flight.spend(Stage::program, end);
         return end;
     }
-    if (op.n == 0)
+    if (op.n == 0 || timing_.latency.zero())
     {
         return from;
     }
@@ -156,9 +169,10 @@ void Macro::note_stages(Flight& flight, Tick begin, Tick end) const
     }
     for (const StageTiming& stage : timing_.stages)
     {
-        flight.pipeline.push_back({stage.stage, at(stage.begin), at(stage.begin + stage.length),
-                                   timing_.slice_interval.length(clock()),
-                                   static_cast<std::uint32_t>(slices)});
+        flight.pipeline.push_back(
+            {stage.stage, at(stage.begin), at(stage.begin + stage.length),
+             timing_.slice_interval.length(clock()),
+             static_cast<std::uint32_t>(std::min<std::uint64_t>(slices, ~std::uint32_t{0}))});
     }
 }
 
@@ -188,7 +202,9 @@ Tick VectorUnit::compute(Flight& flight, Tick from)
         return from;
     }
     const std::uint64_t cycles =
-        (std::uint64_t{flight.op.n} * cost_[flight.op.function] + lanes_ - 1) / lanes_;
+        ceil_div(std::uint64_t{flight.op.n} * cost_[flight.op.function], lanes_);
+    check_end(flight.op, static_cast<double>(Duration::of_cycles(1).length(clock())) *
+                             (static_cast<double>(cycles) + 1));
     const Tick end = work_end(clock(), from, startup_ + Duration::of_cycles(cycles));
     flight.spend(Stage::vector, end);
     return end;

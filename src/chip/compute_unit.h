@@ -46,7 +46,6 @@ class Macro final : public ComputeUnit
 public:
     Macro(UnitPlace place, const config::ChipConfig::Macro& config, Wheel& wheel,
           Sequencer& sequencer, Ports& ports);
-    [[nodiscard]] const MacroTiming& timing() const { return timing_; }
     [[nodiscard]] Parameters parameters() const override;
 
 protected:

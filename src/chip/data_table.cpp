@@ -70,12 +70,11 @@ void DataTable::produce(OpId operation, NodeId node, std::uint64_t bytes, std::u
     datum.produced = true;
 }
 
-std::uint64_t DataTable::make_available(OpId operation, NodeId node, Tick now)
+std::uint64_t DataTable::make_available(OpId operation, NodeId node)
 {
     const auto found = data_.find(key(operation, node));
     Entry& entry = found.value();
     entry.datum.available = true;
-    entry.datum.available_at = now;
     const std::uint32_t waiters = std::exchange(entry.waiters, kNoWaiter);
     std::uint64_t freed = 0;
     if (entry.datum.uses_left == 0)

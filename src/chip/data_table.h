@@ -2,7 +2,6 @@
 #pragma once
 
 #include "base/ids.h"
-#include "base/tick.h"
 #include "chip/completed.h"
 
 #include <tsl/robin_map.h>
@@ -30,7 +29,6 @@ class DataTable
 public:
     struct Datum
     {
-        Tick available_at = 0;
         std::uint64_t bytes = 0;     ///< its size, as its operation declares it
         std::uint64_t footprint = 0; ///< bytes it holds in its buffer
         std::uint32_t uses_left = 0;
@@ -53,7 +51,7 @@ public:
                  std::uint32_t uses);
     /// Data have arrived: tells who waits. Returns the bytes to free when nobody will ever read
     /// them.
-    std::uint64_t make_available(OpId operation, NodeId node, Tick now);
+    std::uint64_t make_available(OpId operation, NodeId node);
     /// One use is over. Returns the bytes to free: the footprint after the last one, else 0;
     /// nothing when the datum has been read more often than declared.
     std::optional<std::uint64_t> use(OpId operation, NodeId node);

@@ -2,6 +2,7 @@
 #include "chip/dram.h"
 
 #include "base/error.h"
+#include "base/integer.h"
 
 #include <algorithm>
 #include <string>
@@ -10,8 +11,6 @@ namespace tessera::chip
 {
 namespace
 {
-
-__extension__ using Wide = unsigned __int128;
 
 constexpr std::uint64_t kPicosecondsPerSecond = 1'000'000'000'000;
 constexpr std::uint64_t kMostChannels = 65'536;

@@ -75,4 +75,10 @@ struct Flight
     }
 };
 
+/// Requests of one round are served in this order.
+[[nodiscard]] inline bool unit_order(const Flight& a, const Flight& b)
+{
+    return a.unit == b.unit ? a.op.id < b.op.id : a.unit < b.unit;
+}
+
 } // namespace tessera::chip

@@ -4,7 +4,6 @@
 #include "base/quantity.h"
 
 #include <algorithm>
-#include <tuple>
 
 namespace tessera::chip
 {
@@ -100,7 +99,7 @@ void NetworkInterface::delivered(Flight& flight, std::size_t destination)
     }
     note_contention(flight);
     MemoryPort& port = *memory_ports_[flight.op.to[destination].at.index() - tiles_];
-    if (port.free())
+    if (port.free() || flight.op.bytes == 0)
     {
         finish(flight);
     }
@@ -123,7 +122,7 @@ void NetworkInterface::arrive(Flight& flight)
 
 void MemoryPort::begin(Flight& flight)
 {
-    flight.fetched = free_;
+    flight.fetched = free_ || flight.op.bytes == 0;
     reserve(flight);
 }
 
@@ -157,11 +156,7 @@ void MemoryPort::memory_answers(Flight& flight, Tick waited, Tick end)
 void MemoryPort::allocate()
 {
     std::sort(asking_.begin(), asking_.end(),
-              [](const Request& a, const Request& b)
-              {
-                  return std::tuple(a.flight->unit.value(), a.flight->op.id.value()) <
-                         std::tuple(b.flight->unit.value(), b.flight->op.id.value());
-              });
+              [](const Request& a, const Request& b) { return unit_order(*a.flight, *b.flight); });
     const Tick now = wheel().now();
     for (const Request& request : asking_)
     {
@@ -173,7 +168,7 @@ void MemoryPort::allocate()
         const Tick from = clock().align(now);
         const Tick alone = dram_.unloaded(address, op.bytes, from);
         const Tick end = dram_.access(from, address, op.bytes, op.kind == trace::OpKind::store).end;
-        request.issuer->memory_answers(*request.flight, end - now - std::min(end - now, alone),
+        request.issuer->memory_answers(*request.flight, end - from - std::min(end - from, alone),
                                        end);
     }
     asking_.clear();

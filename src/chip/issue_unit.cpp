@@ -8,6 +8,13 @@
 
 namespace tessera::chip
 {
+namespace
+{
+
+constexpr double kEndOfTime = 0x1p63;
+constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 32U; ///< of one result
+
+} // namespace
 
 IssueUnit::IssueUnit(UnitPlace place, const Clock& clock, Wheel& wheel, Sequencer& sequencer)
     : place_(std::move(place)), clock_(clock), wheel_(wheel), sequencer_(sequencer)
@@ -82,6 +89,15 @@ void IssueUnit::fetch()
         stage_of_head_ = Head::none;
         return;
     }
+    if (head_.bytes > kMostBytes)
+    {
+        reject(head_, "a result of " + std::to_string(head_.bytes) + " bytes is too large",
+               "split it into results of at most 4 GiB");
+    }
+    if (static_cast<double>(head_.release) >= kEndOfTime / 2)
+    {
+        reject(head_, "it is released after the end of simulated time", "check `release`, in ps");
+    }
     stage_of_head_ = Head::waiting;
     missing_ = 0;
     dependencies_met_ = wheel_.now();
@@ -98,7 +114,8 @@ void IssueUnit::fetch()
             ++missing_;
             break;
         case DataTable::Lookup::gone:
-            reject("operand " + std::to_string(head_.in[i].value()) +
+            reject(head_,
+                   "operand " + std::to_string(head_.in[i].value()) +
                        " is not in its tile (any more)",
                    "an operand must be made in, or moved to, the tile that reads it, with as many "
                    "uses as it is read; see trace check");
@@ -188,7 +205,8 @@ void IssueUnit::describe(SpaceRequest& request)
             {
                 if (datum->footprint < head_.bytes)
                 {
-                    reject("the result (" + std::to_string(head_.bytes) +
+                    reject(head_,
+                           "the result (" + std::to_string(head_.bytes) +
                                " bytes) does not fit into the space of operand " +
                                std::to_string(operand.value()) + " (" +
                                std::to_string(datum->footprint) + " bytes)",
@@ -204,7 +222,8 @@ void IssueUnit::describe(SpaceRequest& request)
     {
         if (request.bytes > sequencer_.space().capacity(tile))
         {
-            reject("the result (" + std::to_string(request.bytes) +
+            reject(head_,
+                   "the result (" + std::to_string(request.bytes) +
                        " bytes) is larger than the buffer of t" + std::to_string(tile.value()) +
                        " (" + std::to_string(sequencer_.space().capacity(tile)) + " bytes)",
                    "split it, or give the chip a larger buffer.capacity");
@@ -351,9 +370,19 @@ UnitSummary IssueUnit::summary(Tick makespan) const
     return summary;
 }
 
-void IssueUnit::reject(const std::string& problem, const std::string& remedy) const
+void IssueUnit::check_end(const trace::Operation& op, double ticks) const
 {
-    throw InputError({"trace", 0, "operation " + std::to_string(head_.id.value())},
+    if (static_cast<double>(wheel_.now()) + ticks >= kEndOfTime)
+    {
+        reject(op, "it would end after the end of simulated time, 2^63 ps",
+               "check n, and the durations of the chip");
+    }
+}
+
+void IssueUnit::reject(const trace::Operation& op, const std::string& problem,
+                       const std::string& remedy) const
+{
+    throw InputError({"trace", 0, "operation " + std::to_string(op.id.value())},
                      "on " + place_.name + ": " + problem, remedy);
 }
 

@@ -9,6 +9,7 @@
 #include "chip/sequencer.h"
 #include "chip/summary.h"
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -40,8 +41,6 @@ public:
     [[nodiscard]] const Clock& clock() const { return clock_; }
     /// What it was built with, for those who look at the hierarchy.
     [[nodiscard]] virtual Parameters parameters() const = 0;
-    /// Nothing of the trace is left: nothing in flight, no head.
-    [[nodiscard]] bool drained() const { return !has_head_ && flights_.empty(); }
     /// Waiting for its turn to start; nullptr: none.
     [[nodiscard]] const trace::Operation* head() const { return has_head_ ? &head_ : nullptr; }
     [[nodiscard]] bool head_asked() const { return stage_of_head_ == Head::asked; }
@@ -72,6 +71,9 @@ protected:
     void hold_slot_until(Flight& flight, Tick tick);
     void free_slot(Flight& flight);
     void finish(Flight& flight);
+    /// Throws InputError for an operation that would take `ticks` from now and end beyond the end
+    /// of simulated time, 2^63 ps.
+    void check_end(const trace::Operation& op, double ticks) const;
     /// Books the flight's stretches and the idle time before it as this unit's time.
     void account(Flight& flight);
 
@@ -94,7 +96,8 @@ private:
     void arm();
     void ask();
     void arrive_all();
-    [[noreturn]] void reject(const std::string& problem, const std::string& remedy) const;
+    [[noreturn]] void reject(const trace::Operation& op, const std::string& problem,
+                             const std::string& remedy) const;
 
     UnitPlace place_;
     Clock clock_;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "chip/ports.h"
 
+#include "base/integer.h"
 #include "chip/flight.h"
 
 #include <algorithm>
-#include <tuple>
 
 namespace tessera::chip
 {
@@ -26,18 +26,13 @@ void Ports::release()
 
 Tick Ports::end(Tick from, std::uint64_t bytes) const
 {
-    return work_end(clock_, from,
-                    Duration::of_cycles((bytes + bytes_per_cycle_ - 1) / bytes_per_cycle_));
+    return work_end(clock_, from, Duration::of_cycles(ceil_div(bytes, bytes_per_cycle_)));
 }
 
 void Ports::wake(Phase /*phase*/)
 {
     std::sort(asking_.begin(), asking_.end(),
-              [](const Request& a, const Request& b)
-              {
-                  return std::tuple(a.flight->unit.value(), a.flight->op.id.value()) <
-                         std::tuple(b.flight->unit.value(), b.flight->op.id.value());
-              });
+              [](const Request& a, const Request& b) { return unit_order(*a.flight, *b.flight); });
     queue_.insert(queue_.end(), asking_.begin(), asking_.end());
     asking_.clear();
     while (free_ != 0 && !queue_.empty())

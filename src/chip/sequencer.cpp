@@ -102,7 +102,7 @@ Flight& Sequencer::take_off()
 
 void Sequencer::deliver(OpId operation, NodeId node)
 {
-    const std::uint64_t freed = data_.make_available(operation, node, wheel_.now());
+    const std::uint64_t freed = data_.make_available(operation, node);
     if (freed != 0)
     {
         space_->give_back(node, freed, operation);
@@ -123,10 +123,7 @@ void Sequencer::land(Flight& flight)
         const auto freed = data_.use(operand, node);
         if (!freed)
         {
-            throw InputError({"trace", 0, "operation " + std::to_string(op.id.value())},
-                             "operand " + std::to_string(operand.value()) +
-                                 " is read more often than its `uses` says",
-                             "count one use for every `in` that names it");
+            reject_over_read(op, operand);
         }
         if (*freed != 0)
         {
@@ -136,6 +133,14 @@ void Sequencer::land(Flight& flight)
     data_.end(op.id);
     landed_.push_back(&flight);
     wheel_.wake_now(index_, Phase::complete);
+}
+
+void Sequencer::reject_over_read(const trace::Operation& op, OpId operand) const
+{
+    throw InputError({"trace", 0, "operation " + std::to_string(op.id.value())},
+                     "operand " + std::to_string(operand.value()) +
+                         " is read more often than its `uses` says",
+                     "count one use for every `in` that names it");
 }
 
 void Sequencer::sent(std::uint32_t tag)

@@ -44,13 +44,15 @@ public:
     /// The operation's result is there, its operands are used, and it will be recorded (phase
     /// arrive).
     void land(Flight& flight);
-    /// Datum `operation` at `node` becomes available; `by`: whose end this is.
+    /// Datum `operation` at `node` becomes available.
     void deliver(OpId operation, NodeId node);
     /// A unit of `kind` becomes busy (+1) or idle (-1).
     void busy(trace::UnitKind kind, int change);
     /// External memory address of a load or store.
     [[nodiscard]] std::uint64_t address(const trace::Operation& op, std::uint64_t following) const;
     [[nodiscard]] std::uint32_t input_bits(const trace::Operation& op) const;
+
+    [[noreturn]] void reject_over_read(const trace::Operation& op, OpId operand) const;
 
     void sent(std::uint32_t tag) override;
     void delivered(std::uint32_t tag, std::size_t index) override;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "chip/timing.h"
 
+#include "base/integer.h"
+
 #include <algorithm>
 #include <array>
 #include <string>
@@ -9,11 +11,6 @@ namespace tessera::chip
 {
 namespace
 {
-
-constexpr std::uint64_t ceil_div(std::uint64_t a, std::uint64_t b)
-{
-    return (a + b - 1) / b;
-}
 
 struct NamedStage
 {

@@ -2,7 +2,7 @@
 #include "cli/command.h"
 
 #include "base/error.h"
-#include "base/install.h"
+#include "tessera/version.h"
 
 #include <algorithm>
 #include <filesystem>

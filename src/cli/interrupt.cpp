@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/interrupt.h"
 
-#include <csignal>
-
 namespace tessera::cli
 {
 namespace
 {
 
 // A signal handler can reach nothing but an object of static storage.
-volatile std::sig_atomic_t signal_seen =
-    0; // NOLINT(cppcoreguidelines-avoid-non-const-global-variables)
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables)
+volatile std::sig_atomic_t signal_seen = 0;
 
 extern "C" void note_signal(int /*signal*/)
 {
@@ -24,17 +22,15 @@ InterruptGuard::InterruptGuard()
     signal_seen = 0;
     struct sigaction action = {};
     action.sa_handler = note_signal;
-    action.sa_flags = SA_RESETHAND; // a second one ends the process at once
-    sigaction(SIGINT, &action, nullptr);
-    sigaction(SIGTERM, &action, nullptr);
+    action.sa_flags = static_cast<int>(SA_RESETHAND); // a second one ends the process at once
+    sigaction(SIGINT, &action, &old_interrupt_);
+    sigaction(SIGTERM, &action, &old_terminate_);
 }
 
 InterruptGuard::~InterruptGuard()
 {
-    struct sigaction action = {};
-    action.sa_handler = SIG_DFL;
-    sigaction(SIGINT, &action, nullptr);
-    sigaction(SIGTERM, &action, nullptr);
+    sigaction(SIGINT, &old_interrupt_, nullptr);
+    sigaction(SIGTERM, &old_terminate_, nullptr);
 }
 
 bool InterruptGuard::interrupted()

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <csignal>
+
 namespace tessera::cli
 {
 
@@ -14,6 +16,10 @@ public:
     InterruptGuard& operator=(const InterruptGuard&) = delete;
 
     [[nodiscard]] static bool interrupted();
+
+private:
+    struct sigaction old_interrupt_ = {};
+    struct sigaction old_terminate_ = {};
 };
 
 } // namespace tessera::cli

@@ -117,6 +117,7 @@ public:
     int execute(const Streams& streams);
 
 private:
+    int run(const Streams& streams);
     bool simulate(const Streams& streams);
     void report(const std::string& status)
     {
@@ -154,6 +155,25 @@ bool Run::simulate(const Streams& streams)
 
 int Run::execute(const Streams& streams)
 {
+    try
+    {
+        return run(streams);
+    }
+    catch (...)
+    {
+        try
+        {
+            report("failed");
+        }
+        catch (const Error&) // NOLINT(bugprone-empty-catch): the first failure is the one to tell
+        {
+        }
+        throw;
+    }
+}
+
+int Run::run(const Streams& streams)
+{
     report("running");
     const std::string config = config::effective(workload_.config).dump(2) + "\n";
     folder_.write_config(config);
@@ -183,14 +203,8 @@ int Run::execute(const Streams& streams)
     }
     catch (const chip::DeadlockError& error)
     {
-        finish(record::Outcome::interrupted);
         folder_.write("deadlock.json", error.report().dump(2) + "\n");
-        report("failed");
-        throw;
-    }
-    catch (const Error&)
-    {
-        report("failed");
+        finish(record::Outcome::interrupted);
         throw;
     }
     const chip::Summary summary =
@@ -230,8 +244,9 @@ int run_simulation(const Arguments& arguments, const Streams& streams)
         ("level", po::value<std::string>()->default_value("unit"),
          "what to record: off, unit or stage") //
         ("kernel", po::value<std::string>()->default_value("systemc"),
-         "systemc or native; the results are the same")                                //
-        ("seed", po::value<std::uint64_t>()->default_value(1), "of everything random") //
+         "systemc or native; the results are the same") //
+        ("seed", po::value<std::uint64_t>()->default_value(1),
+         "of everything random (recorded; nothing is random yet but --shuffle)") //
         ("shuffle", po::value<std::uint64_t>()->default_value(0),
          "visit simultaneous events in another order; the results must not change") //
         ("quiet,q", "no progress, no summary")                                      //

@@ -2,10 +2,10 @@
 #include "record/results.h"
 
 #include "base/error.h"
-#include "base/install.h"
 #include "record/files.h"
 #include "record/statistics.h"
 #include "record/table.h"
+#include "tessera/version.h"
 
 #include <array>
 #include <ctime>

@@ -3,6 +3,7 @@
 """Runs what the README tells its readers to run, in an empty folder: every `sh` block, every `$` line
 (whose output must be what the README shows), the chip config and the Python snippet."""
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -34,8 +35,8 @@ def run(command, folder):
 
 
 def main():
-    failures = []
-    ran = 0
+    failures = [f"left in the text: {word}" for word in re.findall(r"@[A-Z]+@", README)]
+    ran = len(failures)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "tessera").symlink_to(os.environ["TESSERA"])

@@ -6,6 +6,7 @@
 #include "chip/deadlock.h"
 
 #include <algorithm>
+#include <cctype>
 
 namespace tessera::chip
 {
@@ -74,15 +75,6 @@ WheelBridge::WheelBridge(const sc_core::sc_module_name& name, Chip& chip, Monito
     SC_METHOD(step);
 }
 
-void WheelBridge::before_end_of_elaboration()
-{
-    if (sc_core::sc_get_time_resolution() != sc_core::sc_time(1, sc_core::SC_PS))
-    {
-        throw SimulationError("the SystemC time resolution must be 1 ps, it is " +
-                              sc_core::sc_get_time_resolution().to_string());
-    }
-}
-
 void WheelBridge::step()
 {
     if (ended_)
@@ -137,6 +129,11 @@ ChipModule::ChipModule(const sc_core::sc_module_name& name, Chip& chip, Monitor 
 
 bool run_systemc(Chip& chip, const ChipModule& module)
 {
+    if (sc_core::sc_get_time_resolution() != sc_core::sc_time(1, sc_core::SC_PS))
+    {
+        throw SimulationError("the SystemC time resolution must be 1 ps, it is " +
+                              sc_core::sc_get_time_resolution().to_string());
+    }
     sc_core::sc_start();
     if (module.bridge().failure())
     {

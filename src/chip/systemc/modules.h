@@ -5,6 +5,7 @@
 
 #include <systemc>
 
+#include <exception>
 #include <memory>
 #include <string>
 #include <vector>
@@ -32,7 +33,6 @@ public:
     {
     }
     [[nodiscard]] const char* kind() const override { return "tessera_unit"; }
-    [[nodiscard]] const IssueUnit& behaviour() const { return *behaviour_; }
 
 private:
     std::unique_ptr<IssueUnit> behaviour_;
@@ -64,7 +64,6 @@ private:
 class WheelBridge : public sc_core::sc_module
 {
 public:
-    /// Throws SimulationError at elaboration when the time resolution is not 1 ps.
     WheelBridge(const sc_core::sc_module_name& name, Chip& chip, Monitor monitor);
 
     /// The monitor ended the run before its time.
@@ -73,7 +72,6 @@ public:
     [[nodiscard]] const std::exception_ptr& failure() const { return failure_; }
 
 private:
-    void before_end_of_elaboration() override;
     void step();
 
     Chip& chip_;
@@ -99,7 +97,8 @@ private:
 };
 
 /// Like run_native, under the SystemC kernel. One simulation context per process: call once. The
-/// module owns the chip's units, so it must live as long as the chip is asked about them.
+/// module owns the chip's units, so it must live as long as the chip is asked about them. Throws
+/// SimulationError when the time resolution is not 1 ps.
 bool run_systemc(Chip& chip, const ChipModule& module);
 
 } // namespace tessera::chip

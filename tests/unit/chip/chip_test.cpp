@@ -209,6 +209,53 @@ TEST(Chip, MisreadOperandsAreErrorsNotDeadlocks)
     EXPECT_THROW(static_cast<void>(simulate(chip, greedy.build())), InputError);
 }
 
+TEST(Chip, AnOperandUsedUpByOthersIsAnError)
+{
+    const auto chip = plain_chip();
+    TraceBuilder trace(chip);
+    set(trace.mvm(0, 0, 1), 10, 1);
+    set(trace.vec(0, 0), 0, 0, {OpId(0)});
+    // Looks its operand up while it is there, and wants to read it when it is gone.
+    auto& late = trace.mvm(0, 1, 1);
+    set(late, 0, 0, {OpId(0)});
+    late.release = 500 * kCycle;
+    EXPECT_THROW(static_cast<void>(simulate(chip, trace.build())), InputError);
+}
+
+TEST(Chip, TimesBeyondTheEndOfTimeAreRefused)
+{
+    auto chip = plain_chip();
+    chip.macro.t_mvm = Duration::of_ticks(1'000'000'000'000);
+    TraceBuilder vectors(chip);
+    vectors.mvm(0, 0, ~std::uint32_t{0});
+    EXPECT_THROW(static_cast<void>(simulate(chip, vectors.build())), InputError);
+    TraceBuilder release(chip);
+    release.mvm(0, 0, 1).release = Tick{1} << 62U;
+    EXPECT_THROW(static_cast<void>(simulate(chip, release.build())), InputError);
+}
+
+TEST(Chip, ALongWriteDoesNotHideTheTimeOfItsOperation)
+{
+    auto chip = testing::small_chip();
+    chip.buffer.ports = 2;
+    chip.buffer.bytes_per_cycle = 1;
+    TraceBuilder trace(chip);
+    set(trace.mvm(0, 0, 1), 40'000, 0);
+    set(trace.mvm(0, 0, 1), 10, 0); // starts when the macro takes the next vector, and ends first
+    const Outcome outcome = simulate(chip, trace.build());
+    EXPECT_EQ(outcome[0].end, (5154 + 40'000) * kCycle);
+    EXPECT_EQ(outcome[1].end, (5120 + 5154 + 10) * kCycle);
+    const UnitSummary& macro = outcome.summary.units[0];
+    EXPECT_EQ(macro.time[static_cast<unsigned>(Stage::write)], 40'000 * kCycle);
+    EXPECT_EQ(macro.time[static_cast<unsigned>(Stage::wait_input)], 0U);
+    Tick sum = 0;
+    for (const Tick time : macro.time)
+    {
+        sum += time;
+    }
+    EXPECT_EQ(sum, outcome.summary.makespan);
+}
+
 TEST(Chip, AResultLargerThanTheBufferIsRefused)
 {
     const auto chip = plain_chip();

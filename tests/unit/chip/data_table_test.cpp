@@ -25,7 +25,7 @@ TEST(DataTable, ADatumLivesUntilItsLastUse)
     Listener listener;
     table.produce(OpId(3), NodeId(1), 100, 100, 2);
     EXPECT_EQ(table.await(OpId(3), NodeId(1), listener, 7), DataTable::Lookup::pending);
-    EXPECT_EQ(table.make_available(OpId(3), NodeId(1), 50), 0U);
+    EXPECT_EQ(table.make_available(OpId(3), NodeId(1)), 0U);
     EXPECT_EQ(listener.slots, std::vector<std::uint32_t>{7});
     EXPECT_EQ(table.await(OpId(3), NodeId(1), listener, 8), DataTable::Lookup::available);
     EXPECT_EQ(table.use(OpId(3), NodeId(1)), std::uint64_t{0});
@@ -38,7 +38,7 @@ TEST(DataTable, ADatumWithoutUsesIsFreedWhenItArrives)
 {
     DataTable table;
     table.produce(OpId(3), NodeId(1), 100, 100, 0);
-    EXPECT_EQ(table.make_available(OpId(3), NodeId(1), 50), 100U);
+    EXPECT_EQ(table.make_available(OpId(3), NodeId(1)), 100U);
     EXPECT_EQ(table.live(), 0U);
 }
 
@@ -48,7 +48,7 @@ TEST(DataTable, TheSameOperationHasOneDatumPerNode)
     Listener listener;
     table.produce(OpId(3), NodeId(1), 10, 10, 1);
     table.produce(OpId(3), NodeId(2), 10, 10, 1);
-    static_cast<void>(table.make_available(OpId(3), NodeId(2), 5));
+    static_cast<void>(table.make_available(OpId(3), NodeId(2)));
     EXPECT_EQ(table.await(OpId(3), NodeId(1), listener, 0), DataTable::Lookup::pending);
     EXPECT_EQ(table.await(OpId(3), NodeId(2), listener, 1), DataTable::Lookup::available);
 }
@@ -69,7 +69,7 @@ TEST(DataTable, TakenFootprintFreesNothing)
 {
     DataTable table;
     table.produce(OpId(3), NodeId(1), 100, 100, 1);
-    static_cast<void>(table.make_available(OpId(3), NodeId(1), 1));
+    static_cast<void>(table.make_available(OpId(3), NodeId(1)));
     EXPECT_EQ(table.take_footprint(OpId(3), NodeId(1)), 100U);
     EXPECT_EQ(table.use(OpId(3), NodeId(1)), std::uint64_t{0});
 }
