@@ -3,6 +3,8 @@
 
 #include "base/error.h"
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <sys/stat.h>
@@ -34,13 +36,18 @@ std::string library_message()
     std::string message;
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, innermost, &message);
     H5Eclear2(H5E_DEFAULT);
+    // What follows is of no use to anybody: time, descriptor, heap addresses.
+    message = message.substr(0, std::min(message.find(": time ="), message.find('\n')));
     return message.empty() ? "unknown HDF5 error" : message;
 }
 
-Handle text_type()
+/// Texts have a fixed length: those of variable length lie in a heap that the library reads without
+/// checking it, so that a damaged file could crash the reader.
+Handle text_type(std::size_t size)
 {
     Handle type(H5Tcopy(H5T_C_S1), H5Tclose, "make a string type");
-    check(H5Tset_size(type.get(), H5T_VARIABLE), "make a string type");
+    check(H5Tset_size(type.get(), std::max<std::size_t>(size, 1)), "make a string type");
+    check(H5Tset_strpad(type.get(), H5T_STR_NULLPAD), "make a string type");
     check(H5Tset_cset(type.get(), H5T_CSET_UTF8), "make a string type");
     return type;
 }
@@ -200,39 +207,36 @@ void read_range(hid_t dataset, hid_t memory_type, std::uint64_t first, std::uint
 
 void write_text(hid_t parent, const std::string& name, const std::string& text)
 {
-    const Handle type = text_type();
+    const Handle type = text_type(text.size());
     const Handle space = scalar();
     const Handle timeless = without_times(H5P_DATASET_CREATE);
     const Handle dataset(H5Dcreate2(parent, name.c_str(), type.get(), space.get(), H5P_DEFAULT,
                                     timeless.get(), H5P_DEFAULT),
                          H5Dclose, "create dataset " + name);
-    const char* const pointer = text.c_str();
-    check(H5Dwrite(dataset.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, &pointer),
+    check(H5Dwrite(dataset.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, text.c_str()),
           "write " + name);
 }
 
 namespace
 {
 
-/// Reads one string, of variable or fixed length, through `read`.
-template <class Read> std::string read_string(const Handle& type, Read read)
+/// Reads one string of fixed length through `read`.
+template <class Read>
+std::string read_string(hid_t object, const Handle& type, const std::string& name, Read read)
 {
-    if (H5Tget_class(type.get()) != H5T_STRING)
+    constexpr std::size_t longest = std::size_t{1} << 30U;
+    const std::size_t size = H5Tget_size(type.get());
+    if (H5Tget_class(type.get()) != H5T_STRING || H5Tis_variable_str(type.get()) != 0 ||
+        size == 0 || size > longest)
     {
-        throw IoError("cannot read a text: it is stored as something else");
+        std::array<char, 4096> file{};
+        H5Fget_name(object, file.data(), file.size());
+        throw InputError({file.data(), 0, "/" + name}, "is not a text of fixed length",
+                         "write the file again");
     }
-    if (H5Tis_variable_str(type.get()) > 0)
-    {
-        char* text = nullptr;
-        const Handle memory = text_type();
-        read(memory.get(), &text);
-        std::string result = text == nullptr ? "" : text;
-        H5free_memory(text);
-        return result;
-    }
-    std::vector<char> text(H5Tget_size(type.get()) + 1, '\0');
-    read(type.get(), text.data());
-    return text.data();
+    std::string text(size, '\0');
+    read(text.data());
+    return text.substr(0, text.find('\0'));
 }
 
 } // namespace
@@ -241,12 +245,13 @@ std::string read_text(hid_t parent, const std::string& name)
 {
     const Handle dataset = open_dataset(parent, name);
     const Handle type(H5Dget_type(dataset.get()), H5Tclose, "read " + name);
-    return read_string(type,
-                       [&](hid_t memory, void* into) {
-                           check(
-                               H5Dread(dataset.get(), memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, into),
-                               "read " + name);
-                       });
+    return read_string(
+        dataset.get(), type, name,
+        [&](char* into)
+        {
+            check(H5Dread(dataset.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, into),
+                  "read " + name);
+        });
 }
 
 void set_attribute(hid_t object, const std::string& name, std::uint64_t value)
@@ -260,13 +265,12 @@ void set_attribute(hid_t object, const std::string& name, std::uint64_t value)
 
 void set_attribute(hid_t object, const std::string& name, const std::string& value)
 {
-    const Handle type = text_type();
+    const Handle type = text_type(value.size());
     const Handle space = scalar();
     const Handle attribute(
         H5Acreate2(object, name.c_str(), type.get(), space.get(), H5P_DEFAULT, H5P_DEFAULT),
         H5Aclose, "create attribute " + name);
-    const char* const pointer = value.c_str();
-    check(H5Awrite(attribute.get(), type.get(), &pointer), "write attribute " + name);
+    check(H5Awrite(attribute.get(), type.get(), value.c_str()), "write attribute " + name);
 }
 
 bool has_attribute(hid_t object, const std::string& name)
@@ -288,10 +292,10 @@ std::string text_attribute(hid_t object, const std::string& name)
     const Handle attribute(H5Aopen(object, name.c_str(), H5P_DEFAULT), H5Aclose,
                            "open attribute " + name);
     const Handle type(H5Aget_type(attribute.get()), H5Tclose, "read attribute " + name);
-    return read_string(type,
-                       [&](hid_t memory, void* into) {
-                           check(H5Aread(attribute.get(), memory, into), "read attribute " + name);
-                       });
+    return read_string(
+        attribute.get(), type, name,
+        [&](char* into)
+        { check(H5Aread(attribute.get(), type.get(), into), "read attribute " + name); });
 }
 
 Compound::Compound(std::size_t size)

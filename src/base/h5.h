@@ -71,7 +71,8 @@ void write_array(hid_t parent, const std::string& name, hid_t type, std::uint64_
 void read_range(hid_t dataset, hid_t memory_type, std::uint64_t first, std::uint64_t count,
                 void* into);
 
-void write_text(hid_t parent, const std::string& name, const std::string& text); ///< scalar dataset
+/// A scalar dataset of fixed length. read_text() throws InputError for anything else.
+void write_text(hid_t parent, const std::string& name, const std::string& text);
 [[nodiscard]] std::string read_text(hid_t parent, const std::string& name);
 void set_attribute(hid_t object, const std::string& name, std::uint64_t value);
 void set_attribute(hid_t object, const std::string& name, const std::string& value);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "chip/interface_unit.h"
 
+#include "base/error.h"
 #include "base/quantity.h"
 
 #include <algorithm>
@@ -164,6 +165,14 @@ void MemoryPort::allocate()
         // What says neither address nor tensor follows the access before it, round and round.
         const std::uint64_t next = following_ + op.bytes <= capacity_ ? following_ : 0;
         const std::uint64_t address = sequencer().address(op, next);
+        if (address > capacity_ || op.bytes > capacity_ - address)
+        {
+            throw InputError({"trace", 0, "operation " + std::to_string(op.id.value())},
+                             "its " + std::to_string(op.bytes) + " bytes at address " +
+                                 std::to_string(address) + " lie beyond the memory of " +
+                                 place().name + " (" + std::to_string(capacity_) + " bytes)",
+                             "check the address, or give the chip a larger memory.capacity");
+        }
         following_ = address + op.bytes;
         const Tick from = clock().align(now);
         const Tick alone = dram_.unloaded(address, op.bytes, from);

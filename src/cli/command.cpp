@@ -94,8 +94,20 @@ bool Options::parse(const Arguments& arguments, std::ostream& out)
     }
     try
     {
-        po::store(po::command_line_parser(arguments).options(known).positional(positional_).run(),
-                  values_);
+        const auto parsed =
+            po::command_line_parser(arguments).options(known).positional(positional_).run();
+        for (const auto& option : parsed.options)
+        {
+            // Every number of every option is a count; the library would let -1 become 2^64 - 1.
+            for (const std::string& value : option.value)
+            {
+                if (value.size() > 1 && value[0] == '-' && value[1] >= '0' && value[1] <= '9')
+                {
+                    throw po::error("--" + option.string_key + " cannot be negative");
+                }
+            }
+        }
+        po::store(parsed, values_);
         po::notify(values_);
     }
     catch (const po::error& error)

@@ -137,7 +137,6 @@ private:
 
 bool Run::simulate(const Streams& streams)
 {
-    const InterruptGuard guard;
     ProgressLine progress(streams.err, !settings_.quiet && &streams.err == &std::cerr &&
                                            isatty(STDERR_FILENO) != 0);
     const chip::Monitor monitor = [&](const chip::Progress& state)
@@ -210,6 +209,13 @@ int Run::run(const Streams& streams)
     const chip::Summary summary =
         finish(complete ? record::Outcome::complete : record::Outcome::interrupted);
     report(complete ? "complete" : "interrupted");
+    const std::size_t unread = chip_.sequencer().data().live();
+    if (complete && unread != 0)
+    {
+        streams.err << "tessera: warning: " << unread
+                    << " data were read less often than their `uses` say and kept their space; "
+                       "see trace check\n";
+    }
     if (settings_.json)
     {
         streams.out << figures(summary, header, workload_.config.name).dump(2) << '\n';
@@ -266,7 +272,12 @@ int run_simulation(const Arguments& arguments, const Streams& streams)
     settings.shuffle = options.get<std::uint64_t>("shuffle");
     settings.quiet = options.has("quiet");
     settings.json = options.has("json");
+    const InterruptGuard guard;
     Workload workload = load_workload(options);
+    if (InterruptGuard::interrupted())
+    {
+        throw Error(ExitCode::interrupted, "interrupted before the simulation began");
+    }
     const bool chosen = options.has("output");
     record::ResultFolder folder(chosen ? options.text("output") : kDefaultFolder,
                                 !chosen || options.has("force"));

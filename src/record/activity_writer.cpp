@@ -41,23 +41,6 @@ h5::Handle untimed(hid_t list_class)
     return list;
 }
 
-h5::Handle create_untimed_file(const std::string& path)
-{
-    const h5::Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, "set up " + path);
-    // 1.8 format: the only one that every tool opens after a crash without repair.
-    h5::check(H5Pset_libver_bounds(access.get(), H5F_LIBVER_V18, H5F_LIBVER_V18), "set up " + path);
-    const h5::Handle creation = untimed(H5P_FILE_CREATE);
-    return {H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation.get(), access.get()), H5Fclose,
-            "create " + path};
-}
-
-h5::Handle create_untimed_group(hid_t parent, const std::string& path)
-{
-    const h5::Handle creation = untimed(H5P_GROUP_CREATE);
-    return {H5Gcreate2(parent, path.c_str(), H5P_DEFAULT, creation.get(), H5P_DEFAULT), H5Gclose,
-            "create group " + path};
-}
-
 /// Fixed length, because the bytes of variable-length texts lie in a heap.
 h5::Handle fixed_text(std::size_t length)
 {
@@ -120,18 +103,6 @@ void put_attribute(hid_t object, const std::string& name, double value)
 void put_attribute(hid_t object, const std::string& name, const std::string& value)
 {
     put_attribute(object, name, fixed_text(value.size()).get(), value.c_str());
-}
-
-void write_fixed_text(hid_t parent, const std::string& path, const std::string& text)
-{
-    const h5::Handle type = fixed_text(text.size());
-    const h5::Handle space = scalar_space();
-    const h5::Handle creation = untimed(H5P_DATASET_CREATE);
-    const h5::Handle dataset(H5Dcreate2(parent, path.c_str(), type.get(), space.get(), H5P_DEFAULT,
-                                        creation.get(), H5P_DEFAULT),
-                             H5Dclose, "create dataset " + path);
-    h5::check(H5Dwrite(dataset.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, text.c_str()),
-              "write " + path);
 }
 
 /// Units of the members as attributes "<member>.unit" of the dataset.
@@ -472,13 +443,22 @@ public:
     {
         const std::filesystem::path hidden = folder / ".activity.h5.tmp";
         const h5::Lock lock;
-        file_ = create_untimed_file(hidden.string());
-        write_meta(meta);
-        for_each_port([&](auto& port) { create_stream(port); });
-        noc_ = create_untimed_group(file_.get(), "/noc");
-        h5::check(H5Fflush(file_.get(), H5F_SCOPE_GLOBAL), "write " + hidden.string());
-        sync_to_disk(hidden);
-        rename_durably(hidden, part_);
+        try
+        {
+            file_ = h5::create_file(hidden.string());
+            write_meta(meta);
+            for_each_port([&](auto& port) { create_stream(port); });
+            noc_ = h5::create_group(file_.get(), "/noc");
+            h5::check(H5Fflush(file_.get(), H5F_SCOPE_GLOBAL), "write " + hidden.string());
+            sync_to_disk(hidden);
+            rename_durably(hidden, part_);
+        }
+        catch (...)
+        {
+            std::error_code ignored; // what went wrong first is what matters
+            std::filesystem::remove(hidden, ignored);
+            throw;
+        }
     }
 
     ~Impl()
@@ -581,13 +561,13 @@ private:
         put_attribute(file, "crossbars", std::uint64_t{0});
         put_attribute(file, "utilization", 0.0);
 
-        const h5::Handle group = create_untimed_group(file, "/meta");
+        const h5::Handle group = h5::create_group(file, "/meta");
         put_attribute(group.get(), "reference_clock.numerator", meta.reference_clock.numerator());
         put_attribute(group.get(), "reference_clock.denominator",
                       meta.reference_clock.denominator());
         put_attribute(group.get(), "reference_clock.unit", std::string("ps per cycle"));
-        write_fixed_text(file, "/meta/config", meta.config);
-        write_fixed_text(file, "/meta/trace_header", meta.trace_header);
+        h5::write_text(file, "/meta/config", meta.config);
+        h5::write_text(file, "/meta/trace_header", meta.trace_header);
 
         for (std::size_t i = 0; i < meta.units.size(); ++i)
         {

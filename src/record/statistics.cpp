@@ -8,6 +8,8 @@
 #include <fmt/format.h>
 #include <set>
 
+#include <unordered_map>
+
 namespace tessera::record
 {
 namespace
@@ -166,24 +168,72 @@ std::string statistics_text(const std::vector<Statistic>& statistics)
     return text;
 }
 
+namespace
+{
+
+/// The names as a tree. A node is found by its whole prefix: looking for it among its siblings
+/// would make large chips wait.
+class NameTree
+{
+public:
+    void add(const Statistic& statistic)
+    {
+        std::size_t node = 0;
+        for (std::size_t end = 0; end != std::string::npos;)
+        {
+            const std::size_t begin = node == 0 ? 0 : end + 1;
+            end = statistic.name.find('.', begin);
+            node = child(node, statistic.name.substr(0, end), begin);
+        }
+        nodes_[node].leaf = &statistic;
+    }
+    [[nodiscard]] nlohmann::ordered_json json(std::size_t node = 0) const
+    {
+        nlohmann::ordered_json::object_t object;
+        if (const Statistic* const leaf = nodes_[node].leaf)
+        {
+            std::visit([&](auto value) { object.emplace_back("value", value); }, leaf->value);
+            object.emplace_back("unit", leaf->unit);
+            object.emplace_back("description", leaf->description);
+        }
+        for (const auto& [name, index] : nodes_[node].children)
+        {
+            object.emplace_back(name, json(index));
+        }
+        return object;
+    }
+
+private:
+    struct Node
+    {
+        std::vector<std::pair<std::string, std::size_t>> children;
+        const Statistic* leaf = nullptr;
+    };
+    std::size_t child(std::size_t node, const std::string& prefix, std::size_t name_begin)
+    {
+        const auto [found, added] = by_prefix_.try_emplace(prefix, nodes_.size());
+        if (added)
+        {
+            nodes_[node].children.emplace_back(prefix.substr(name_begin), nodes_.size());
+            nodes_.emplace_back();
+        }
+        return found->second;
+    }
+
+    std::vector<Node> nodes_{1};
+    std::unordered_map<std::string, std::size_t> by_prefix_;
+};
+
+} // namespace
+
 std::string statistics_json(const std::vector<Statistic>& statistics)
 {
-    nlohmann::ordered_json document = nlohmann::ordered_json::object();
+    NameTree tree;
     for (const Statistic& statistic : statistics)
     {
-        nlohmann::ordered_json* node = &document;
-        std::size_t begin = 0;
-        for (std::size_t dot = statistic.name.find('.'); dot != std::string::npos;
-             begin = dot + 1, dot = statistic.name.find('.', begin))
-        {
-            node = &(*node)[statistic.name.substr(begin, dot - begin)];
-        }
-        nlohmann::ordered_json& leaf = (*node)[statistic.name.substr(begin)];
-        std::visit([&](auto value) { leaf["value"] = value; }, statistic.value);
-        leaf["unit"] = statistic.unit;
-        leaf["description"] = statistic.description;
+        tree.add(statistic);
     }
-    return dump(document);
+    return dump(tree.json());
 }
 
 } // namespace tessera::record

@@ -50,6 +50,12 @@ bool ends_with(std::string_view text, std::string_view end)
 std::string first_bytes(const std::string& path, std::size_t count)
 {
     const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(open_plain(path, "rb"), std::fclose);
+    struct stat info = {};
+    if (fstat(fileno(file.get()), &info) == 0 && S_ISFIFO(info.st_mode))
+    {
+        throw InputError({path, 0, ""}, "is a pipe, and a trace is read more than once",
+                         "write it to a file first");
+    }
     std::string bytes(count, '\0');
     bytes.resize(std::fread(bytes.data(), 1, count, file.get()));
     if (std::ferror(file.get()) != 0)

@@ -88,16 +88,27 @@ TEST_F(Cli, HelpAndVersion)
 TEST_F(Cli, UsageErrors)
 {
     for (const Arguments& arguments :
-         {Arguments{"fly"}, Arguments{"run"}, Arguments{"run", "--chip", "tiny"},
+         {Arguments{"fly"},
+          Arguments{"run"},
+          Arguments{"run", "--chip", "tiny"},
           Arguments{"run", "--network", "lenet5", "--trace", "x", "--chip", "tiny"},
-          Arguments{"run", "--network", "lenet5"}, Arguments{"run", "--what"},
+          Arguments{"run", "--network", "lenet5"},
+          Arguments{"run", "--what"},
           Arguments{"run", "--network", "lenet5", "--chip", "tiny", "--kernel", "vhdl"},
           Arguments{"run", "--network", "lenet5", "--chip", "tiny", "--level", "much"},
           Arguments{"run", "--network", "lenet5", "--chip", "tiny", "--seed", "x"},
-          Arguments{"compile", "--network", "lenet5", "--chip", "tiny"}, Arguments{"trace"},
-          Arguments{"trace", "eat", "x"}, Arguments{"trace", "check"}, Arguments{"config"},
-          Arguments{"config", "show"}, Arguments{"config", "eat"}, Arguments{"inspect"},
-          Arguments{"network"}, Arguments{"network", "eat"}})
+          Arguments{"run", "--network", "lenet5", "--chip", "tiny", "--images", "-1"},
+          Arguments{"inspect", "x", "--top", "-1"},
+          Arguments{"compile", "--network", "lenet5", "--chip", "tiny"},
+          Arguments{"trace"},
+          Arguments{"trace", "eat", "x"},
+          Arguments{"trace", "check"},
+          Arguments{"config"},
+          Arguments{"config", "show"},
+          Arguments{"config", "eat"},
+          Arguments{"inspect"},
+          Arguments{"network"},
+          Arguments{"network", "eat"}})
     {
         const Answer answer = call(arguments);
         EXPECT_EQ(answer.code, 2) << ::testing::PrintToString(arguments) << answer.err;
