@@ -35,13 +35,13 @@ std::uint64_t next_random(std::uint64_t& state)
 
 void Wheel::BitSet::merge_from(BitSet& other)
 {
-    for (std::size_t s = 0; s < other.summary.size(); ++s)
+    for (std::size_t s = 0; s < other.summaries; ++s)
     {
-        for (std::uint64_t rest = std::exchange(other.summary[s], 0); rest != 0; rest &= rest - 1)
+        for (std::uint64_t rest = std::exchange(other.summary()[s], 0); rest != 0; rest &= rest - 1)
         {
             const std::size_t word = s * 64 + lowest(rest);
-            words[word] |= std::exchange(other.words[word], 0);
-            summary[s] |= bit(word);
+            words()[word] |= std::exchange(other.words()[word], 0);
+            summary()[s] |= bit(word);
         }
     }
 }
@@ -58,8 +58,8 @@ Wheel::Slot Wheel::make_slot() const
     Slot slot;
     for (BitSet& set : slot.sets)
     {
-        set.words.assign(words, 0);
-        set.summary.assign((words + 63) / 64, 0);
+        set.summaries = (words + 63) / 64;
+        set.bits.assign(set.summaries + words, 0);
     }
     return slot;
 }
@@ -278,13 +278,13 @@ void Wheel::run_rounds()
 void Wheel::run_phase(unsigned phase)
 {
     BitSet& set = current_.sets[phase];
-    for (std::size_t s = 0; s < set.summary.size(); ++s)
+    for (std::size_t s = 0; s < set.summaries; ++s)
     {
-        for (std::uint64_t groups = std::exchange(set.summary[s], 0); groups != 0;
+        for (std::uint64_t groups = std::exchange(set.summary()[s], 0); groups != 0;
              groups &= groups - 1)
         {
             const std::size_t word = s * 64 + lowest(groups);
-            for (std::uint64_t rest = std::exchange(set.words[word], 0); rest != 0;
+            for (std::uint64_t rest = std::exchange(set.words()[word], 0); rest != 0;
                  rest &= rest - 1)
             {
                 ++delivered_;
@@ -298,14 +298,14 @@ void Wheel::run_phase_shuffled(unsigned phase)
 {
     BitSet& set = current_.sets[phase];
     std::vector<WakeIndex> order;
-    for (std::size_t word = 0; word < set.words.size(); ++word)
+    for (std::size_t word = 0; word < set.bits.size() - set.summaries; ++word)
     {
-        for (std::uint64_t rest = std::exchange(set.words[word], 0); rest != 0; rest &= rest - 1)
+        for (std::uint64_t rest = std::exchange(set.words()[word], 0); rest != 0; rest &= rest - 1)
         {
             order.push_back(static_cast<WakeIndex>(word * 64 + lowest(rest)));
         }
     }
-    std::fill(set.summary.begin(), set.summary.end(), 0);
+    std::fill_n(set.summary(), set.summaries, 0);
     for (std::size_t i = order.size(); i > 1; --i)
     {
         std::swap(order[i - 1], order[next_random(shuffle_state_) % i]);
@@ -329,9 +329,8 @@ void Wheel::report_livelock() const
     std::size_t count = 0;
     for (WakeIndex index = 0; index < sleepers_; ++index)
     {
-        const bool awake =
-            std::any_of(current_.sets.begin(), current_.sets.end(),
-                        [&](const auto& set) { return (set.words[index / 64] & bit(index)) != 0; });
+        const bool awake = std::any_of(current_.sets.begin(), current_.sets.end(),
+                                       [&](const auto& set) { return set.contains(index); });
         if (awake && count++ < shown)
         {
             names += (names.empty() ? "" : ", ") + names_[index];

@@ -99,16 +99,23 @@ public:
     void shuffle_wakes(std::uint64_t seed);
 
 private:
-    /// A set of wake indices: one bit each, and one summary bit per word.
+    /// A set of wake indices: one bit each, and one summary bit per word. Both lie in one piece of
+    /// memory: for few sleepers an insertion touches one cache line.
     struct BitSet
     {
-        std::vector<std::uint64_t> words;
-        std::vector<std::uint64_t> summary;
+        std::vector<std::uint64_t> bits; ///< the summary, then the words
+        std::size_t summaries = 0;       ///< words of the summary
+        [[nodiscard]] std::uint64_t* summary() { return bits.data(); }
+        [[nodiscard]] std::uint64_t* words() { return bits.data() + summaries; }
+        [[nodiscard]] bool contains(WakeIndex index) const
+        {
+            return (bits[summaries + index / 64] >> (index % 64) & 1U) != 0;
+        }
         void insert(WakeIndex index)
         {
             const std::uint32_t word = index >> 6U;
-            words[word] |= std::uint64_t{1} << (index & 63U);
-            summary[word >> 6U] |= std::uint64_t{1} << (word & 63U);
+            words()[word] |= std::uint64_t{1} << (index & 63U);
+            summary()[word >> 6U] |= std::uint64_t{1} << (word & 63U);
         }
         void merge_from(BitSet& other);
     };
