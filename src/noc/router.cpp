@@ -126,16 +126,6 @@ std::uint64_t Router::stalled(std::uint32_t output, std::uint64_t cycle) const
     return stalled_[output] + (waiting ? cycle - last_cycle_ : 0);
 }
 
-std::uint64_t Router::buffered() const
-{
-    std::uint64_t flits = 0;
-    for (const InputVc& input : input_vcs_)
-    {
-        flits += input.count;
-    }
-    return flits;
-}
-
 void Router::take_credits(std::uint64_t slot)
 {
     for (Mask ports = std::exchange(credits_in_mask_[slot], 0); ports != 0; ports &= ports - 1)

@@ -79,8 +79,6 @@ public:
     [[nodiscard]] std::uint64_t flits(std::uint32_t output) const { return flits_out_[output]; }
     /// Cycles up to and including `cycle` in which a flit stood ready for `output` and none went.
     [[nodiscard]] std::uint64_t stalled(std::uint32_t output, std::uint64_t cycle) const;
-    /// Flits in the input buffers.
-    [[nodiscard]] std::uint64_t buffered() const;
 
 private:
     /// In-flight slots of a link, by cycle: more than its longest delay.
