@@ -135,7 +135,7 @@ void Sequencer::land(Flight& flight)
     wheel_.wake_now(index_, Phase::complete);
 }
 
-void Sequencer::reject_over_read(const trace::Operation& op, OpId operand) const
+void Sequencer::reject_over_read(const trace::Operation& op, OpId operand)
 {
     throw InputError({"trace", 0, "operation " + std::to_string(op.id.value())},
                      "operand " + std::to_string(operand.value()) +

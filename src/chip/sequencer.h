@@ -52,7 +52,7 @@ public:
     [[nodiscard]] std::uint64_t address(const trace::Operation& op, std::uint64_t following) const;
     [[nodiscard]] std::uint32_t input_bits(const trace::Operation& op) const;
 
-    [[noreturn]] void reject_over_read(const trace::Operation& op, OpId operand) const;
+    [[noreturn]] static void reject_over_read(const trace::Operation& op, OpId operand);
 
     void sent(std::uint32_t tag) override;
     void delivered(std::uint32_t tag, std::size_t index) override;

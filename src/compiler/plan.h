@@ -39,7 +39,7 @@ struct Grid
     /// All channels of a task.
     [[nodiscard]] Volume task(std::uint32_t index) const;
     [[nodiscard]] Volume datum(std::size_t index) const;
-    [[nodiscard]] std::uint64_t bytes(std::size_t datum) const;
+    [[nodiscard]] std::uint64_t bytes(std::size_t index) const;
     /// Appends the data that overlap `volume`.
     void overlapping(const Volume& volume, std::vector<std::size_t>& data) const;
     /// How many tasks, from the first, must be done before all of `volume` is made.

@@ -105,6 +105,7 @@ std::vector<std::uint32_t> ObjectReader::numbers(const std::string& key,
     if (!value.is_array() || std::find(sizes.begin(), sizes.end(), value.size()) == sizes.end())
     {
         std::vector<std::string> lengths;
+        lengths.reserve(sizes.size());
         for (const std::size_t size : sizes)
         {
             lengths.push_back(std::to_string(size));
@@ -155,7 +156,7 @@ std::string ObjectReader::text(const std::string& key) const
 std::string ObjectReader::choice(const std::string& key,
                                  const std::vector<std::string>& allowed) const
 {
-    const std::string value = text(key);
+    std::string value = text(key);
     if (std::find(allowed.begin(), allowed.end(), value) == allowed.end())
     {
         fail(key, in_quotes(value) + " is not known",

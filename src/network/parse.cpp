@@ -26,7 +26,8 @@ void check_name(const ObjectReader& object, const std::string& name)
     constexpr std::size_t kLongest = 256;
     constexpr std::string_view kAllowed =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:/-";
-    if (name.empty() || name.size() > kLongest || name.find_first_not_of(kAllowed) != name.npos)
+    if (name.empty() || name.size() > kLongest ||
+        name.find_first_not_of(kAllowed) != std::string::npos)
     {
         object.fail("name", in_quotes(name) + " is not a name",
                     "use 1 to 256 letters, digits and _ . : / -");
@@ -174,7 +175,7 @@ private:
                                    std::string(type_name(names[k])),
                                "write it in double quotes");
             }
-            const std::string& name = names[k].get_ref<const std::string&>();
+            const auto& name = names[k].get_ref<const std::string&>();
             const auto found = ids_.find(name);
             if (found == ids_.end() || found->second.index() == network_.layers.size())
             {

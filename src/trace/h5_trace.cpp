@@ -106,7 +106,8 @@ void H5Sizes::add(const Operation& operation)
     words_[operation.at.index()] += words_of(pack(operation, scratch_));
 }
 
-H5Writer::H5Writer(const std::string& path, const Header& header, std::vector<std::uint64_t> words)
+H5Writer::H5Writer(const std::string& path, const Header& header,
+                   const std::vector<std::uint64_t>& words)
     : path_(path),
       part_(path + ".part"),
       header_(header),

@@ -43,7 +43,8 @@ class H5Writer
 {
 public:
     /// `words`: H5Sizes::words() of the operations to come. Throws InputError, IoError.
-    H5Writer(const std::string& path, const Header& header, std::vector<std::uint64_t> words);
+    H5Writer(const std::string& path, const Header& header,
+             const std::vector<std::uint64_t>& words);
     ~H5Writer();
     H5Writer(const H5Writer&) = delete;
     H5Writer& operator=(const H5Writer&) = delete;

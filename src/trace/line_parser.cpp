@@ -161,7 +161,7 @@ template <class Each> void for_each(value& json, const Where& where, Each each)
             not_json(item.error(), where.pointer());
         }
         // By reference: copies of these small objects take most of the time.
-        value&& entry = std::move(item).value_unsafe();
+        value&& entry = std::move(item).value_unsafe(); // NOLINT(performance-move-const-arg)
         each(entry, index);
         ++index;
     }
@@ -283,7 +283,7 @@ public:
                EndLine& end);
 
 private:
-    unsigned find_key(std::string_view key, unsigned expected) const;
+    [[nodiscard]] unsigned find_key(std::string_view key, unsigned expected) const;
     void read(Key key, value& json, Operation& operation, EndLine& end);
     void read_ids(Key key, value& json, std::vector<OpId>& ids) const;
     void read_destinations(value& json, Operation& operation) const;

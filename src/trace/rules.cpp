@@ -183,7 +183,7 @@ void Rules::check(Operation& operation)
     check_rest(operation);
 }
 
-void Rules::check_references(const Operation& operation) const
+void Rules::check_references(const Operation& operation)
 {
     if (operation.id.value() > kMaxNumber)
     {

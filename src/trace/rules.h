@@ -103,7 +103,7 @@ public:
     void check(Operation& operation);
 
 private:
-    void check_references(const Operation& operation) const;
+    static void check_references(const Operation& operation);
     void check_destinations(const Operation& operation);
     void check_block(Operation& operation) const;
     void check_rest(const Operation& operation) const;

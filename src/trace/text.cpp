@@ -251,7 +251,7 @@ TextWriter::TextWriter(const std::string& path, const Header& header) : TextWrit
 
 TextWriter::TextWriter(std::ostream& stream, const Header& header) : TextWriter(header, "")
 {
-    stream_ = &stream;
+    stream_ = &stream; // NOLINT(cppcoreguidelines-prefer-member-initializer): it delegates
 }
 
 TextWriter::~TextWriter() = default;
