@@ -471,9 +471,9 @@ void convert(const std::string& in, const std::string& out, bool canonical)
 {
     if (encoding_of(out) == Encoding::h5)
     {
-        std::vector<std::uint64_t> words = count_words(in);
+        const std::vector<std::uint64_t> words = count_words(in);
         const std::unique_ptr<Reader> reader = open_in_order(in);
-        H5Writer writer(out, reader->header(), std::move(words));
+        H5Writer writer(out, reader->header(), words);
         copy_operations(*reader, writer);
     }
     else if (!canonical && !is_hdf5(first_bytes(in, 8)))
