@@ -15,16 +15,10 @@ int compile(const Arguments& arguments, const Streams& streams)
         "compile --network N --chip CHIP -o FILE [options]",
         "Compiles a network for a chip and writes the trace: FILE ends in .trace.jsonl,\n"
         ".trace.jsonl.gz or .trace.h5.");
-    options.all().add_options()                                        //
-        ("network,n", po::value<std::string>(), "network to compile")  //
-        ("chip,c", po::value<std::string>(), "chip to compile it for") //
-        ("set", po::value<std::vector<std::string>>()->composing(),
-         "override a key of the chip, e.g. --set tiles.rows=8") //
-        ("schedule", po::value<std::string>()->default_value("layer-by-layer"),
-         "how the work is ordered: layer-by-layer")                                       //
-        ("images", po::value<std::uint32_t>()->default_value(1), "images to compile for") //
-        ("output,o", po::value<std::string>(), "file for the trace")                      //
-        ("force", "replace it if it exists")                                              //
+    add_network_options(options);
+    options.all().add_options()                                      //
+        ("output,o", po::value<std::string>(), "file for the trace") //
+        ("force", "replace it if it exists")                         //
         ("quiet,q", "say nothing");
     if (!options.parse(arguments, streams.out))
     {

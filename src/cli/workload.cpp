@@ -53,17 +53,23 @@ std::vector<std::string> function_names()
     return names;
 }
 
-void add_workload_options(Options& options)
+void add_network_options(Options& options)
 {
-    options.all().add_options()                                                              //
-        ("network,n", po::value<std::string>(), "network to compile and run")                //
-        ("trace,t", po::value<std::string>(), "trace to run (.trace.jsonl, .gz, .trace.h5)") //
-        ("chip,c", po::value<std::string>(), "chip to run it on")                            //
+    options.all().add_options()                                        //
+        ("network,n", po::value<std::string>(), "network to compile")  //
+        ("chip,c", po::value<std::string>(), "chip to compile it for") //
         ("set", po::value<std::vector<std::string>>()->composing(),
          "override a key of the chip, e.g. --set noc.vcs=4") //
         ("schedule", po::value<std::string>()->default_value("layer-by-layer"),
          "how the compiler orders the work: layer-by-layer") //
         ("images", po::value<std::uint32_t>()->default_value(1), "images to compile for");
+}
+
+void add_workload_options(Options& options)
+{
+    add_network_options(options);
+    options.all().add_options()("trace,t", po::value<std::string>(),
+                                "trace to run instead (.trace.jsonl, .gz, .trace.h5)");
 }
 
 config::ChipConfig load_chip(const Options& options)

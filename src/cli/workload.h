@@ -21,7 +21,9 @@ struct Workload
     std::unique_ptr<trace::OperationSource> source;
 };
 
-/// --network, --trace, --chip, --set, --schedule, --images
+/// --network, --chip, --set, --schedule, --images
+void add_network_options(Options& options);
+/// The same and --trace.
 void add_workload_options(Options& options);
 /// Throws UsageError, InputError, IoError.
 [[nodiscard]] Workload load_workload(const Options& options);
