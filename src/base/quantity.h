@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "base/error.h"
-#include "base/tick.h"
+#include "tessera/error.h"
+#include "tessera/tick.h"
 
 #include <cstdint>
 #include <string>

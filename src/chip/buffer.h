@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "base/ids.h"
-#include "base/tick.h"
 #include "base/wheel.h"
-#include "chip/summary.h"
+#include "tessera/ids.h"
+#include "tessera/summary.h"
+#include "tessera/tick.h"
 
 #include <cstdint>
 #include <deque>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "chip/chip.h"
 
-#include "base/error.h"
 #include "chip/deadlock.h"
 #include "noc/fabric.h"
+#include "tessera/error.h"
 
 #include <algorithm>
 #include <numeric>

@@ -8,10 +8,10 @@
 #include "chip/interface_unit.h"
 #include "chip/ports.h"
 #include "chip/sequencer.h"
-#include "chip/summary.h"
 #include "config/chip_config.h"
 #include "noc/fabric.h"
-#include "trace/operation.h"
+#include "tessera/summary.h"
+#include "tessera/trace.h"
 
 #include <cstdint>
 #include <functional>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "base/ids.h"
+#include "tessera/ids.h"
 
 #include <tsl/robin_map.h>
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "base/ids.h"
 #include "chip/completed.h"
+#include "tessera/ids.h"
 
 #include <tsl/robin_map.h>
 

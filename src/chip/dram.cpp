@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "chip/dram.h"
 
-#include "base/error.h"
 #include "base/integer.h"
+#include "tessera/error.h"
 
 #include <algorithm>
 #include <string>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "base/tick.h"
 #include "config/chip_config.h"
+#include "tessera/tick.h"
 
 #include <cstdint>
 #include <vector>

@@ -2,10 +2,10 @@
 #pragma once
 
 #include "base/activity.h"
-#include "base/ids.h"
-#include "base/tick.h"
 #include "noc/fabric.h"
-#include "trace/operation.h"
+#include "tessera/ids.h"
+#include "tessera/tick.h"
+#include "tessera/trace.h"
 
 #include <cstdint>
 #include <vector>

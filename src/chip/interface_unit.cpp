@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "chip/interface_unit.h"
 
-#include "base/error.h"
 #include "base/quantity.h"
+#include "tessera/error.h"
 
 #include <algorithm>
 

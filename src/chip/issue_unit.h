@@ -7,7 +7,7 @@
 #include "chip/flight.h"
 #include "chip/ports.h"
 #include "chip/sequencer.h"
-#include "chip/summary.h"
+#include "tessera/summary.h"
 
 #include <array>
 #include <cstdint>

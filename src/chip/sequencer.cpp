@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "chip/sequencer.h"
 
-#include "base/error.h"
 #include "chip/issue_unit.h"
+#include "tessera/error.h"
 
 #include <algorithm>
 

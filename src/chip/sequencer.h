@@ -6,9 +6,9 @@
 #include "chip/buffer.h"
 #include "chip/data_table.h"
 #include "chip/flight.h"
-#include "chip/summary.h"
 #include "noc/fabric.h"
-#include "trace/operation.h"
+#include "tessera/summary.h"
+#include "tessera/trace.h"
 
 #include <array>
 #include <cstdint>

@@ -2,8 +2,8 @@
 #pragma once
 
 #include "base/activity.h"
-#include "base/tick.h"
 #include "config/chip_config.h"
+#include "tessera/tick.h"
 
 #include <cstdint>
 #include <vector>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/command.h"
 
-#include "base/error.h"
+#include "tessera/error.h"
 #include "tessera/version.h"
 
 #include <algorithm>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "base/error.h"
 #include "cli/command.h"
 #include "cli/workload.h"
 #include "config/load.h"
-#include "trace/operation.h"
+#include "tessera/error.h"
+#include "tessera/trace.h"
 
 #include <nlohmann/json.hpp>
 

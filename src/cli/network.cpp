@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "network/network.h"
 
-#include "base/error.h"
 #include "base/install.h"
 #include "cli/command.h"
+#include "tessera/error.h"
 
 #include <fmt/format.h>
 

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "base/error.h"
 #include "chip/chip.h"
 #include "chip/deadlock.h"
 #include "chip/systemc/modules.h"
@@ -12,6 +11,7 @@
 #include "record/inspect.h"
 #include "record/names.h"
 #include "record/results.h"
+#include "tessera/error.h"
 #include "trace/header.h"
 
 #include <fmt/format.h>
@@ -63,11 +63,11 @@ record::ActivityMeta meta_of(const chip::Chip& chip, const trace::Header& header
     return meta;
 }
 
-nlohmann::ordered_json figures(const chip::Summary& summary, const trace::Header& header,
+nlohmann::ordered_json figures(const Summary& summary, const trace::Header& header,
                                const std::string& chip)
 {
     std::uint64_t vectors = 0;
-    for (const chip::UnitSummary& unit : summary.units)
+    for (const UnitSummary& unit : summary.units)
     {
         vectors += unit.vectors;
     }
@@ -187,7 +187,7 @@ int Run::run(const Streams& streams)
     const auto finish = [&](record::Outcome outcome)
     {
         chip_.close();
-        chip::Summary summary = chip_.summary();
+        Summary summary = chip_.summary();
         if (writer)
         {
             writer->finish(summary, outcome);
@@ -206,7 +206,7 @@ int Run::run(const Streams& streams)
         finish(record::Outcome::interrupted);
         throw;
     }
-    const chip::Summary summary =
+    const Summary summary =
         finish(complete ? record::Outcome::complete : record::Outcome::interrupted);
     report(complete ? "complete" : "interrupted");
     const std::size_t unread = chip_.sequencer().data().live();

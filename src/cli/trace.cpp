@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "base/error.h"
 #include "cli/command.h"
 #include "cli/workload.h"
+#include "tessera/error.h"
 #include "trace/schema.h"
 #include "trace/tools.h"
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/workload.h"
 
-#include "base/error.h"
 #include "cli/progress.h"
 #include "compiler/compiler.h"
 #include "config/load.h"
 #include "network/network.h"
+#include "tessera/error.h"
 #include "trace/reader.h"
 
 #include <fmt/format.h>
@@ -108,13 +108,13 @@ Workload load_workload(const Options& options)
     return workload;
 }
 
-void print_summary(std::ostream& out, const chip::Summary& summary, const trace::Header& header,
+void print_summary(std::ostream& out, const Summary& summary, const trace::Header& header,
                    const config::ChipConfig& config, const std::string& folder)
 {
     std::array<std::uint64_t, trace::kUnitKinds> count{};
     std::array<double, trace::kUnitKinds> busiest{};
     std::uint64_t vectors = 0;
-    for (const chip::UnitSummary& unit : summary.units)
+    for (const UnitSummary& unit : summary.units)
     {
         const auto kind = static_cast<std::size_t>(unit.kind);
         Tick busy = 0;

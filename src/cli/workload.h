@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "chip/summary.h"
 #include "cli/command.h"
 #include "config/chip_config.h"
-#include "trace/operation.h"
+#include "tessera/summary.h"
+#include "tessera/trace.h"
 
 #include <iosfwd>
 #include <memory>
@@ -36,7 +36,7 @@ void add_workload_options(Options& options);
 [[nodiscard]] trace::Trace compile_network(const Options& options, const config::ChipConfig& chip);
 
 /// The few lines that end a run on a terminal.
-void print_summary(std::ostream& out, const chip::Summary& summary, const trace::Header& header,
+void print_summary(std::ostream& out, const Summary& summary, const trace::Header& header,
                    const config::ChipConfig& config, const std::string& folder);
 
 } // namespace tessera::cli

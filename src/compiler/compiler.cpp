@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "compiler/compiler.h"
 
-#include "base/error.h"
 #include "compiler/barrier.h"
 #include "compiler/buffers.h"
 #include "compiler/emit.h"
 #include "compiler/plan.h"
+#include "tessera/error.h"
 
 #include <algorithm>
 #include <utility>

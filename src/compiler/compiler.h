@@ -3,7 +3,7 @@
 
 #include "config/chip_config.h"
 #include "network/network.h"
-#include "trace/operation.h"
+#include "tessera/trace.h"
 
 #include <cstdint>
 #include <map>

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "compiler/plan.h"
-#include "trace/operation.h"
+#include "tessera/trace.h"
 
 #include <cstdint>
 #include <limits>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "compiler/functions.h"
 
-#include "trace/operation.h"
+#include "tessera/trace.h"
 
 #include <stdexcept>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "compiler/graph.h"
 
-#include "base/error.h"
+#include "tessera/error.h"
 
 #include <algorithm>
 #include <string>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "base/ids.h"
 #include "config/chip_config.h"
 #include "network/network.h"
-#include "trace/operation.h"
+#include "tessera/ids.h"
+#include "tessera/trace.h"
 
 #include <cstdint>
 #include <vector>

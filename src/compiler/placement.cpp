@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "compiler/placement.h"
 
-#include "base/error.h"
+#include "tessera/error.h"
 
 #include <array>
 #include <utility>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "compiler/plan.h"
 
-#include "base/error.h"
 #include "compiler/mapping.h"
+#include "tessera/error.h"
 
 #include <algorithm>
 #include <map>

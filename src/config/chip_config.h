@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "base/tick.h"
+#include "tessera/tick.h"
 
 #include <cstdint>
 #include <limits>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "base/error.h"
 #include "config/chip_config.h"
+#include "tessera/error.h"
 
 #include <cstdint>
 #include <functional>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "base/error.h"
 #include "noc/geometry.h"
 #include "noc/kinds.h"
+#include "tessera/error.h"
 
 #include <algorithm>
 #include <deque>

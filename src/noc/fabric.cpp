@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "noc/fabric.h"
 
-#include "base/error.h"
 #include "noc/kinds.h"
+#include "tessera/error.h"
 
 #include <array>
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "base/ids.h"
-#include "base/tick.h"
 #include "base/wheel.h"
 #include "config/chip_config.h"
+#include "tessera/ids.h"
+#include "tessera/summary.h"
+#include "tessera/tick.h"
 
 #include <cstdint>
 #include <memory>
@@ -34,15 +35,6 @@ public:
     virtual void sent(std::uint32_t tag) = 0;
     /// The last byte has reached destination `index` of the transfer.
     virtual void delivered(std::uint32_t tag, std::size_t index) = 0;
-};
-
-/// Totals of one directed link (or of the bus, or of one source in an ideal fabric).
-struct LinkSummary
-{
-    std::string name;
-    std::uint64_t flits = 0; ///< bytes in fabrics without flits
-    Tick busy = 0;
-    Tick stalled = 0; ///< a flit was there and could not go
 };
 
 /// One piece of hardware of a fabric, so that another layer can give it a place in a hierarchy. The

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "base/ids.h"
 #include "config/chip_config.h"
+#include "tessera/ids.h"
 
 #include <cstdint>
 #include <string>

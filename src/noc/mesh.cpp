@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "base/error.h"
 #include "noc/kinds.h"
 #include "noc/multicast.h"
 #include "noc/network_interface.h"
 #include "noc/router.h"
+#include "tessera/error.h"
 
 #include <algorithm>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "noc/multicast.h"
 
-#include "base/error.h"
+#include "tessera/error.h"
 
 namespace tessera::noc
 {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "record/activity_writer.h"
 
-#include "base/error.h"
 #include "record/files.h"
 #include "record/names.h"
 #include "record/schema.h"
+#include "tessera/error.h"
 
 #include <algorithm>
 #include <array>
@@ -487,7 +487,7 @@ public:
         for_each_port([&](auto& port) { connect_stream(port, sink); });
     }
 
-    void finish(const chip::Summary& summary, Outcome outcome)
+    void finish(const Summary& summary, Outcome outcome)
     {
         if (summary.units.size() != units_.count() || summary.layers.size() != layers_.count())
         {
@@ -611,7 +611,7 @@ private:
         every_channel([](auto& channel) { channel.write_tail(); });
     }
 
-    void write_summary(const chip::Summary& summary)
+    void write_summary(const Summary& summary)
     {
         const hid_t file = file_.get();
         put_attribute(file, "makespan_ps", std::uint64_t{summary.makespan});
@@ -621,7 +621,7 @@ private:
         put_attribute(file, "utilization", summary.utilization);
         for (std::size_t i = 0; i < summary.units.size(); ++i)
         {
-            const chip::UnitSummary& unit = summary.units[i];
+            const UnitSummary& unit = summary.units[i];
             units_.set(i, "operations", unit.operations);
             units_.set(i, "vectors", unit.vectors);
             for (unsigned stage = 0; stage < kStages; ++stage)
@@ -633,7 +633,7 @@ private:
         write_rows(units_dataset_.get(), units_);
         for (std::size_t i = 0; i < summary.layers.size(); ++i)
         {
-            const chip::LayerSummary& layer = summary.layers[i];
+            const LayerSummary& layer = summary.layers[i];
             layers_.set(i, "operations", layer.operations);
             layers_.set(i, "vectors", layer.vectors);
             layers_.set(i, "crossbars", std::uint64_t{layer.crossbars});
@@ -645,11 +645,11 @@ private:
         }
         write_rows(layers_dataset_.get(), layers_);
 
-        Rows buffers(buffers_layout(longest(summary.buffers, &chip::BufferSummary::name)),
+        Rows buffers(buffers_layout(longest(summary.buffers, &BufferSummary::name)),
                      summary.buffers.size());
         for (std::size_t i = 0; i < summary.buffers.size(); ++i)
         {
-            const chip::BufferSummary& buffer = summary.buffers[i];
+            const BufferSummary& buffer = summary.buffers[i];
             buffers.set(i, "name", buffer.name);
             buffers.set(i, "capacity", buffer.capacity);
             buffers.set(i, "peak", buffer.peak);
@@ -658,11 +658,10 @@ private:
         }
         write_rows(create_table(file, buffers).get(), buffers);
 
-        Rows links(links_layout(longest(summary.links, &noc::LinkSummary::name)),
-                   summary.links.size());
+        Rows links(links_layout(longest(summary.links, &LinkSummary::name)), summary.links.size());
         for (std::size_t i = 0; i < summary.links.size(); ++i)
         {
-            const noc::LinkSummary& link = summary.links[i];
+            const LinkSummary& link = summary.links[i];
             links.set(i, "name", link.name);
             links.set(i, "flits", link.flits);
             links.set(i, "busy", std::uint64_t{link.busy});
@@ -727,7 +726,7 @@ void ActivityWriter::connect(ActivitySink& sink)
     impl_->connect(sink);
 }
 
-void ActivityWriter::finish(const chip::Summary& summary, Outcome outcome)
+void ActivityWriter::finish(const Summary& summary, Outcome outcome)
 {
     impl_->finish(summary, outcome);
 }

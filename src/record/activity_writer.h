@@ -2,8 +2,8 @@
 #pragma once
 
 #include "base/activity.h"
-#include "base/tick.h"
-#include "chip/summary.h"
+#include "tessera/summary.h"
+#include "tessera/tick.h"
 
 #include <cstdint>
 #include <filesystem>
@@ -64,7 +64,7 @@ public:
     /// Takes what is left in the sink, writes the summaries and closes the file. Throws IoError
     /// (the file then stays activity.h5.part), std::logic_error if `summary` has other units or
     /// layers than the meta data. Call it once.
-    void finish(const chip::Summary& summary, Outcome outcome = Outcome::complete);
+    void finish(const Summary& summary, Outcome outcome = Outcome::complete);
 
     /// Chunks that a kill cannot take away any more.
     [[nodiscard]] std::uint64_t flushed_chunks() const;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "record/critical_path.h"
 
-#include "base/error.h"
 #include "record/names.h"
+#include "tessera/error.h"
 
 #include <algorithm>
 #include <map>
@@ -227,7 +227,7 @@ CriticalPath critical_path(const ResultReader& reader)
             ids = causes.chain(causes.last()->id, kNone);
         }
     }
-    const chip::Summary& summary = reader.header().summary;
+    const Summary& summary = reader.header().summary;
     if (reader.header().complete && reader.header().level >= ActivityLevel::unit &&
         summary.makespan != result.makespan)
     {

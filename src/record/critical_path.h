@@ -2,8 +2,8 @@
 #pragma once
 
 #include "base/activity.h"
-#include "base/tick.h"
 #include "record/reader.h"
+#include "tessera/tick.h"
 
 #include <cstdint>
 #include <limits>

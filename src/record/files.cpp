@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "record/files.h"
 
-#include "base/error.h"
+#include "tessera/error.h"
 
 #include <cerrno>
 #include <fcntl.h>

@@ -17,7 +17,7 @@ double share(Tick part, Tick whole)
     return whole == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole);
 }
 
-Tick busy_time(const chip::UnitSummary& unit)
+Tick busy_time(const UnitSummary& unit)
 {
     Tick time = 0;
     for (unsigned stage = 0; stage < kStages; ++stage)
@@ -56,7 +56,7 @@ Cell name_cell(const std::string& name)
 Table summary_table(const ResultReader& reader)
 {
     const ResultHeader& header = reader.header();
-    const chip::Summary& summary = header.summary;
+    const Summary& summary = header.summary;
     Table table{"Summary", {"figure", "value", "unit"}, {}, ""};
     const auto add = [&](const std::string& name, Cell value, const std::string& unit = "") {
         table.rows.push_back({name, std::move(value), unit});
@@ -75,14 +75,14 @@ Table summary_table(const ResultReader& reader)
     return table;
 }
 
-Table layer_table(const chip::Summary& summary)
+Table layer_table(const Summary& summary)
 {
     Table table{"Layers",
                 {"layer", "kind", "crossbars", "operations", "vectors", "start", "end",
                  "utilization", "moved_bytes", "memory_bytes"},
                 {},
                 ""};
-    for (const chip::LayerSummary& layer : summary.layers)
+    for (const LayerSummary& layer : summary.layers)
     {
         const bool ran = layer.start != kNever;
         const double capacity =
@@ -98,7 +98,7 @@ Table layer_table(const chip::Summary& summary)
     return table;
 }
 
-Table unit_table(const chip::Summary& summary, std::size_t top)
+Table unit_table(const Summary& summary, std::size_t top)
 {
     Table table{"Busiest units", {"unit", "kind", "operations", "busy", "busy_share"}, {}, ""};
     for (unsigned stage = 0; stage < kStages; ++stage)
@@ -110,7 +110,7 @@ Table unit_table(const chip::Summary& summary, std::size_t top)
     }
     for (const std::size_t i : largest(summary.units, top, busy_time))
     {
-        const chip::UnitSummary& unit = summary.units[i];
+        const UnitSummary& unit = summary.units[i];
         std::vector<Cell> row = {unit.name, std::string(name_of(unit.kind)), unit.operations,
                                  TimeCell{busy_time(unit)},
                                  ShareCell{share(busy_time(unit), summary.makespan)}};
@@ -127,13 +127,13 @@ Table unit_table(const chip::Summary& summary, std::size_t top)
     return table;
 }
 
-Table link_table(const chip::Summary& summary, std::size_t top)
+Table link_table(const Summary& summary, std::size_t top)
 {
     Table table{"Busiest links", {"link", "flits", "busy", "busy_share", "stalled"}, {}, ""};
     for (const std::size_t i :
-         largest(summary.links, top, [](const noc::LinkSummary& link) { return link.busy; }))
+         largest(summary.links, top, [](const LinkSummary& link) { return link.busy; }))
     {
-        const noc::LinkSummary& link = summary.links[i];
+        const LinkSummary& link = summary.links[i];
         table.rows.push_back({link.name, link.flits, TimeCell{link.busy},
                               ShareCell{share(link.busy, summary.makespan)},
                               TimeCell{link.stalled}});
@@ -142,11 +142,11 @@ Table link_table(const chip::Summary& summary, std::size_t top)
     return table;
 }
 
-Table buffer_table(const chip::Summary& summary)
+Table buffer_table(const Summary& summary)
 {
     Table table{
         "Buffers in use, in bytes", {"buffer", "capacity", "peak", "mean", "waits"}, {}, ""};
-    for (const chip::BufferSummary& buffer : summary.buffers)
+    for (const BufferSummary& buffer : summary.buffers)
     {
         if (buffer.peak != 0 || buffer.waits != 0)
         {
@@ -251,7 +251,7 @@ Table chain_table(const ResultReader& reader, const std::vector<OpRecord>& chain
 
 std::vector<Table> overview(const ResultReader& reader, std::size_t top)
 {
-    const chip::Summary& summary = reader.header().summary;
+    const Summary& summary = reader.header().summary;
     std::vector<Table> tables = {summary_table(reader), layer_table(summary),
                                  unit_table(summary, top), link_table(summary, top),
                                  buffer_table(summary)};

@@ -16,13 +16,13 @@ namespace tessera::record
 /// Key figures, one per row.
 [[nodiscard]] Table summary_table(const ResultReader& reader);
 /// All layers, in the order of the network.
-[[nodiscard]] Table layer_table(const chip::Summary& summary);
+[[nodiscard]] Table layer_table(const Summary& summary);
 /// The `top` busiest units (equals: in unit order), with the shares of their waits.
-[[nodiscard]] Table unit_table(const chip::Summary& summary, std::size_t top);
+[[nodiscard]] Table unit_table(const Summary& summary, std::size_t top);
 /// The `top` busiest links.
-[[nodiscard]] Table link_table(const chip::Summary& summary, std::size_t top);
+[[nodiscard]] Table link_table(const Summary& summary, std::size_t top);
 /// All buffers that were ever used.
-[[nodiscard]] Table buffer_table(const chip::Summary& summary);
+[[nodiscard]] Table buffer_table(const Summary& summary);
 /// The `top` largest parts of a makespan; what is left is summed in a last row, "other".
 [[nodiscard]] Table path_table(const std::string& title, const std::vector<PathPart>& parts,
                                std::size_t top);

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/activity.h"
-#include "trace/operation.h"
+#include "tessera/trace.h"
 
 /// The names under which files and tables show what records hold as numbers.
 namespace tessera::record

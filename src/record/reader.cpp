@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "record/reader.h"
 
-#include "base/error.h"
 #include "record/names.h"
 #include "record/schema.h"
+#include "tessera/error.h"
 
 #include <algorithm>
 #include <cmath>
@@ -379,10 +379,10 @@ Clock read_clock(const Checked& checked, hid_t file)
                          });
 }
 
-std::vector<chip::UnitSummary> read_units(const Checked& checked)
+std::vector<UnitSummary> read_units(const Checked& checked)
 {
     const Rows rows = checked.rows(units_layout(1));
-    std::vector<chip::UnitSummary> units(rows.count());
+    std::vector<UnitSummary> units(rows.count());
     for (std::size_t i = 0; i < units.size(); ++i)
     {
         const std::uint64_t kind = rows.integer(i, "kind");
@@ -405,10 +405,10 @@ std::vector<chip::UnitSummary> read_units(const Checked& checked)
     return units;
 }
 
-std::vector<chip::LayerSummary> read_layers(const Checked& checked)
+std::vector<LayerSummary> read_layers(const Checked& checked)
 {
     const Rows rows = checked.rows(layers_layout(1, 1));
-    std::vector<chip::LayerSummary> layers(rows.count());
+    std::vector<LayerSummary> layers(rows.count());
     for (std::size_t i = 0; i < layers.size(); ++i)
     {
         layers[i].name = rows.text(i, "name");
@@ -425,10 +425,10 @@ std::vector<chip::LayerSummary> read_layers(const Checked& checked)
     return layers;
 }
 
-std::vector<chip::BufferSummary> read_buffers(const Checked& checked)
+std::vector<BufferSummary> read_buffers(const Checked& checked)
 {
     const Rows rows = checked.rows(buffers_layout(1));
-    std::vector<chip::BufferSummary> buffers(rows.count());
+    std::vector<BufferSummary> buffers(rows.count());
     for (std::size_t i = 0; i < buffers.size(); ++i)
     {
         buffers[i].name = rows.text(i, "name");
@@ -444,10 +444,10 @@ std::vector<chip::BufferSummary> read_buffers(const Checked& checked)
     return buffers;
 }
 
-std::vector<noc::LinkSummary> read_links(const Checked& checked)
+std::vector<LinkSummary> read_links(const Checked& checked)
 {
     const Rows rows = checked.rows(links_layout(1));
-    std::vector<noc::LinkSummary> links(rows.count());
+    std::vector<LinkSummary> links(rows.count());
     for (std::size_t i = 0; i < links.size(); ++i)
     {
         links[i].name = rows.text(i, "name");
@@ -477,7 +477,7 @@ ResultHeader read_header(const Checked& checked, hid_t file)
     header.config = checked.text("/meta/config");
     header.trace_header = checked.text("/meta/trace_header");
 
-    chip::Summary& summary = header.summary;
+    Summary& summary = header.summary;
     summary.makespan = checked.integer(file, "/", "makespan_ps");
     summary.operations = checked.integer(file, "/", "operations");
     summary.events = checked.integer(file, "/", "events");

@@ -3,8 +3,8 @@
 
 #include "base/activity.h"
 #include "base/h5.h"
-#include "base/tick.h"
-#include "chip/summary.h"
+#include "tessera/summary.h"
+#include "tessera/tick.h"
 
 #include <array>
 #include <cstdint>
@@ -23,7 +23,7 @@ struct ResultHeader
     std::string config;       ///< effective config, as text
     std::string trace_header; ///< as text
     Clock reference_clock;
-    chip::Summary summary;
+    Summary summary;
 };
 
 /// Reads activity.h5 or activity.h5.part. Everything is checked before it is believed: a file that

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "record/results.h"
 
-#include "base/error.h"
 #include "record/files.h"
 #include "record/statistics.h"
 #include "record/table.h"
+#include "tessera/error.h"
 #include "tessera/version.h"
 
 #include <array>
@@ -150,7 +150,7 @@ void ResultFolder::write_config(const std::string& text) const
     write("config.resolved.json", text);
 }
 
-void ResultFolder::write_statistics(const chip::Summary& summary) const
+void ResultFolder::write_statistics(const Summary& summary) const
 {
     const std::vector<Statistic> list = statistics(summary);
     write("stats.json", statistics_json(list));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "chip/summary.h"
+#include "tessera/summary.h"
 
 #include <chrono>
 #include <cstdint>
@@ -26,8 +26,8 @@ public:
 
     /// Writes a file whole or not at all: under a temporary name, synced, renamed. Throws IoError.
     void write(const std::string& name, const std::string& text) const;
-    void write_config(const std::string& text) const;          ///< config.resolved.json
-    void write_statistics(const chip::Summary& summary) const; ///< stats.json and stats.txt
+    void write_config(const std::string& text) const;    ///< config.resolved.json
+    void write_statistics(const Summary& summary) const; ///< stats.json and stats.txt
 
 private:
     std::filesystem::path path_;

@@ -60,7 +60,7 @@ private:
     std::vector<Statistic> statistics_;
 };
 
-void add_unit(List& list, const chip::UnitSummary& unit)
+void add_unit(List& list, const UnitSummary& unit)
 {
     // A unit's name is hierarchical by itself: "t5.m3".
     const std::string prefix = "chip." + unit.name + ".";
@@ -82,7 +82,7 @@ void add_unit(List& list, const chip::UnitSummary& unit)
     }
 }
 
-void add_layer(List& list, const std::string& prefix, const chip::LayerSummary& layer)
+void add_layer(List& list, const std::string& prefix, const LayerSummary& layer)
 {
     list.add(prefix + "operations", layer.operations, "", "operations done");
     list.add(prefix + "vectors", layer.vectors, "", "MVM input vectors, summed over blocks");
@@ -106,7 +106,7 @@ std::string value_text(const Statistic& statistic)
 
 } // namespace
 
-std::vector<Statistic> statistics(const chip::Summary& summary)
+std::vector<Statistic> statistics(const Summary& summary)
 {
     List list;
     list.add("chip.makespan", std::uint64_t{summary.makespan}, "ps", "end of the last operation");
@@ -115,11 +115,11 @@ std::vector<Statistic> statistics(const chip::Summary& summary)
     list.add("chip.crossbars", std::uint64_t{summary.crossbars}, "", "crossbars holding weights");
     list.add("chip.utilization", summary.utilization, "",
              "macro compute time / (crossbars x makespan)");
-    for (const chip::UnitSummary& unit : summary.units)
+    for (const UnitSummary& unit : summary.units)
     {
         add_unit(list, unit);
     }
-    for (const chip::BufferSummary& buffer : summary.buffers)
+    for (const BufferSummary& buffer : summary.buffers)
     {
         const std::string prefix = "chip." + buffer.name + ".buffer.";
         if (buffer.capacity != ~std::uint64_t{0})
@@ -133,7 +133,7 @@ std::vector<Statistic> statistics(const chip::Summary& summary)
     Names link_names;
     for (std::size_t i = 0; i < summary.links.size(); ++i)
     {
-        const noc::LinkSummary& link = summary.links[i];
+        const LinkSummary& link = summary.links[i];
         const std::string prefix = "noc." + link_names.part(link.name, i) + ".";
         list.add(prefix + "flits", link.flits, "", "flits carried (bytes where there are none)");
         list.add(prefix + "busy", std::uint64_t{link.busy}, "ps", "time carrying");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "chip/summary.h"
+#include "tessera/summary.h"
 
 #include <cstdint>
 #include <string>
@@ -22,7 +22,7 @@ struct Statistic
 
 /// All figures of a run, in a fixed order. Stage times of zero are left out. Names are distinct:
 /// dots and blanks within a layer's name become underscores, and a repeated name gets its number.
-[[nodiscard]] std::vector<Statistic> statistics(const chip::Summary& summary);
+[[nodiscard]] std::vector<Statistic> statistics(const Summary& summary);
 
 /// stats.txt: `name  value  # description (unit)`, in columns, as gem5 has it.
 [[nodiscard]] std::string statistics_text(const std::vector<Statistic>& statistics);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "trace/operation.h"
+#include "tessera/trace.h"
 
 #include <unordered_map>
 

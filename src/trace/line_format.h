@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "trace/operation.h"
+#include "tessera/trace.h"
 
 #include <string>
 #include <vector>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "base/error.h"
+#include "tessera/error.h"
 #include "trace/h5_trace.h"
 #include "trace/header.h"
 #include "trace/reader.h"

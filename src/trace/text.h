@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "base/error.h"
+#include "tessera/error.h"
 #include "trace/header.h"
 #include "trace/line_format.h"
 #include "trace/line_parser.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "trace/text_file.h"
 
-#include "base/error.h"
+#include "tessera/error.h"
 #include "trace/line_format.h"
 #include "trace/line_parser.h"
 

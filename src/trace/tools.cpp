@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "trace/tools.h"
 
-#include "base/error.h"
+#include "tessera/error.h"
 #include "trace/h5_trace.h"
 #include "trace/reader.h"
 #include "trace/text.h"

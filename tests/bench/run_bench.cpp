@@ -3,9 +3,9 @@
 //   run_bench [operations [interconnect [folder]]]      interconnect: ideal, bus or mesh
 #include "synthetic_trace.h"
 
-#include "base/error.h"
 #include "chip/chip.h"
 #include "record/activity_writer.h"
+#include "tessera/error.h"
 #include "trace/h5_trace.h"
 #include "trace/header.h"
 #include "trace/reader.h"
@@ -93,7 +93,7 @@ void run(std::uint64_t operations, const std::string& interconnect,
         }
         chip::run_native(chip, nullptr);
         chip.close();
-        const chip::Summary summary = chip.summary();
+        const Summary summary = chip.summary();
         if (writer)
         {
             writer->finish(summary);

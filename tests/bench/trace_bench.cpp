@@ -3,7 +3,7 @@
 //   trace_bench [operations [folder]]
 #include "synthetic_trace.h"
 
-#include "base/error.h"
+#include "tessera/error.h"
 #include "trace/h5_trace.h"
 #include "trace/reader.h"
 #include "trace/text.h"

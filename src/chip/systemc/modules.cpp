@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "chip/systemc/modules.h"
 
-#include "base/error.h"
 #include "base/quantity.h"
 #include "chip/deadlock.h"
+#include "tessera/error.h"
 
 #include <algorithm>
 #include <cctype>

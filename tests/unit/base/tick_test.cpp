@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "base/tick.h"
+#include "tessera/tick.h"
 
 #include <gtest/gtest.h>
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "chip_fixture.h"
 
-#include "base/error.h"
 #include "chip/deadlock.h"
+#include "tessera/error.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

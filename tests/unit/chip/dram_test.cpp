@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "chip/dram.h"
 
-#include "base/error.h"
+#include "tessera/error.h"
 
 #include <gtest/gtest.h>
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "compiler/compiler.h"
 
-#include "base/error.h"
 #include "compiler/graph.h"
 #include "network/network.h"
+#include "tessera/error.h"
 #include "trace_checks.h"
 
 #include <algorithm>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "base/tick.h"
-#include "trace/operation.h"
+#include "tessera/tick.h"
+#include "tessera/trace.h"
 
 #include <algorithm>
 #include <cstdint>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "compiler/mapping.h"
 
-#include "base/error.h"
 #include "compiler/placement.h"
+#include "tessera/error.h"
 
 #include <gtest/gtest.h>
 #include <random>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "base/error.h"
 #include "compiler/compiler.h"
 #include "network/network.h"
+#include "tessera/error.h"
 #include "trace_checks.h"
 
 #include <gtest/gtest.h>

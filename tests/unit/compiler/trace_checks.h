@@ -5,7 +5,7 @@
 #include "compiler/schedule.h"
 #include "list_simulator.h"
 #include "network/network.h"
-#include "trace/operation.h"
+#include "tessera/trace.h"
 #include "trace/rules.h"
 
 #include <algorithm>

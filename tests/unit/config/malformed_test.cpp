@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "base/error.h"
 #include "config/load.h"
+#include "tessera/error.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

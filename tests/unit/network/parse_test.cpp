@@ -2,7 +2,7 @@
 // What the parser accepts, and what it says about what it does not accept.
 #include "network/network.h"
 
-#include "base/error.h"
+#include "tessera/error.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

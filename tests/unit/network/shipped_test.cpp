@@ -2,7 +2,7 @@
 // The shipped networks against published figures.
 #include "network/network.h"
 
-#include "base/error.h"
+#include "tessera/error.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

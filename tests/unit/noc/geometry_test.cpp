@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "noc/geometry.h"
 
-#include "base/error.h"
 #include "noc/flit.h"
 #include "noc/routing.h"
+#include "tessera/error.h"
 
 #include <gtest/gtest.h>
 

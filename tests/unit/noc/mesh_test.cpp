@@ -2,7 +2,7 @@
 #include "recorder.h"
 #include "traffic.h"
 
-#include "base/error.h"
+#include "tessera/error.h"
 
 #include <gtest/gtest.h>
 

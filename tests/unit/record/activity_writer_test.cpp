@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "record/activity_writer.h"
 
-#include "base/error.h"
 #include "base/h5.h"
 #include "record/reader.h"
 #include "record/schema.h"
 #include "record_fixture.h"
+#include "tessera/error.h"
 
 #include <csignal>
 #include <cstring>
@@ -159,7 +159,7 @@ TEST(ActivityWriter, KeepsHeaderAndSummaries)
     write(folder.path(), 3);
     const ResultReader reader(folder.path() / "activity.h5");
     const ResultHeader& header = reader.header();
-    const chip::Summary expected = summary_of_two_units(1000);
+    const Summary expected = summary_of_two_units(1000);
     EXPECT_EQ(header.level, ActivityLevel::stage);
     EXPECT_EQ(header.config, R"({"name":"test"})");
     EXPECT_EQ(header.trace_header, R"({"format":"tessera-trace"})");
@@ -293,7 +293,7 @@ TEST(ActivityWriter, RefusesASummaryOfSomethingElse)
 {
     const TemporaryFolder folder;
     ActivityWriter writer(folder.path(), meta_of_two_units(ActivityLevel::unit));
-    chip::Summary summary = summary_of_two_units();
+    Summary summary = summary_of_two_units();
     summary.units.pop_back();
     EXPECT_THROW(writer.finish(summary), std::logic_error);
 }

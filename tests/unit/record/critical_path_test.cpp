@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "record/critical_path.h"
 
-#include "base/error.h"
 #include "record_fixture.h"
+#include "tessera/error.h"
 
 #include <gtest/gtest.h>
 #include <map>

@@ -88,7 +88,7 @@ TEST(Inspect, ShowsARun)
 
 TEST(Inspect, OrdersUnitsAndLinksByLoadAndCutsThem)
 {
-    const chip::Summary summary = test::summary_of_two_units(1000);
+    const Summary summary = test::summary_of_two_units(1000);
     const Table units = unit_table(summary, 1);
     ASSERT_EQ(units.rows.size(), 1U);
     EXPECT_EQ(units.title, "Busiest units");

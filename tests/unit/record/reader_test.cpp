@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "record/reader.h"
 
-#include "base/error.h"
 #include "base/h5.h"
 #include "record/critical_path.h"
 #include "record/inspect.h"
 #include "record/schema.h"
 #include "record_fixture.h"
+#include "tessera/error.h"
 
 #include <cstring>
 #include <functional>

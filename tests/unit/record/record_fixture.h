@@ -64,9 +64,9 @@ inline ActivityMeta meta_of_two_units(ActivityLevel level)
     return meta;
 }
 
-inline chip::Summary summary_of_two_units(Tick makespan = 0)
+inline Summary summary_of_two_units(Tick makespan = 0)
 {
-    chip::Summary summary;
+    Summary summary;
     summary.makespan = makespan;
     summary.operations = 7;
     summary.events = 99;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "record/results.h"
 
-#include "base/error.h"
 #include "record/statistics.h"
 #include "record_fixture.h"
+#include "tessera/error.h"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -105,7 +105,7 @@ TEST(Statistics, AreTheSameInBothFiles)
 
 TEST(Statistics, HaveDistinctNamesWhateverLayersAreCalled)
 {
-    chip::Summary summary = summary_of_two_units(1000);
+    Summary summary = summary_of_two_units(1000);
     summary.layers.assign(5, summary.layers[0]);
     summary.layers[0].name = "a.b c";
     summary.layers[1].name = "a_b_c";

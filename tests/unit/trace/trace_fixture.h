@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "base/error.h"
+#include "tessera/error.h"
+#include "tessera/trace.h"
 #include "trace/header.h"
 #include "trace/line_format.h"
-#include "trace/operation.h"
 #include "trace/reader.h"
 #include "trace/text.h"
 #include "trace/tools.h"

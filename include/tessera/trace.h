@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "base/ids.h"
-#include "base/tick.h"
+#include "tessera/ids.h"
+#include "tessera/tick.h"
 
 #include <array>
 #include <cstdint>

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "base/activity.h"
-#include "base/ids.h"
-#include "noc/fabric.h"
-#include "trace/operation.h"
+#include "tessera/activity.h"
+#include "tessera/ids.h"
+#include "tessera/trace.h"
 
 #include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
 
-namespace tessera::chip
+namespace tessera
 {
 
 /// Where one unit's time went. Exclusive: the stages sum to the makespan.
@@ -32,6 +31,15 @@ struct BufferSummary
     std::uint64_t peak = 0;     ///< most bytes taken at once
     double mean = 0;            ///< bytes, averaged over the makespan
     std::uint64_t waits = 0;    ///< requests that were not granted at once
+};
+
+/// Totals of one directed link (or of the bus, or of one source in an ideal fabric).
+struct LinkSummary
+{
+    std::string name;
+    std::uint64_t flits = 0; ///< bytes in fabrics without flits
+    Tick busy = 0;
+    Tick stalled = 0; ///< a flit was there and could not go
 };
 
 struct LayerSummary
@@ -58,8 +66,8 @@ struct Summary
     double utilization = 0;         ///< macro compute time / (crossbars x makespan)
     std::vector<UnitSummary> units; ///< every unit of the chip, in unit order
     std::vector<BufferSummary> buffers;
-    std::vector<noc::LinkSummary> links;
+    std::vector<LinkSummary> links;
     std::vector<LayerSummary> layers;
 };
 
-} // namespace tessera::chip
+} // namespace tessera

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "tessera/tick.h"
+
+#include <cstdint>
+
+/// What a run records, and in which words.
+namespace tessera
+{
+
+/// How much a run records; each level includes the ones before it.
+enum class ActivityLevel : std::uint8_t
+{
+    off,
+    unit,  ///< operations, dependencies, busy units per cycle, summaries
+    stage, ///< every stage of every operation, every wait
+    flit   ///< every flit on every link
+};
+
+/// What let an operation start: the kind of its one decisive predecessor.
+enum class Cause : std::uint8_t
+{
+    none,    ///< it could start at tick 0
+    input,   ///< the last operand to arrive was made by operation `because`
+    after,   ///< operation `because`, named in `after`, ended
+    unit,    ///< its unit was busy with operation `because`
+    space,   ///< operation `because` freed the buffer space it needed
+    release, ///< its release time was reached (no predecessor)
+};
+
+/// What a stretch of an operation's or a unit's time was spent on. Indexes the legend in /meta.
+enum class Stage : std::uint8_t
+{
+    // stages of work
+    read,      ///< operands leave the buffer through a port
+    drive,     ///< DACs drive the rows
+    crossbar,  ///< the array settles
+    hold,      ///< sample-and-hold
+    convert,   ///< ADC conversions
+    shift_add, ///< slices are weighted and added
+    output,    ///< results enter the output register
+    mvm,       ///< the whole MVM when only `t_mvm` is known
+    program,   ///< rows are written
+    vector,    ///< lanes of the vector unit compute
+    write,     ///< the result enters the buffer through a port
+    reserve,   ///< the reservation of destination space is being confirmed
+    transfer,  ///< bytes travel
+    memory,    ///< the external memory works
+    // waits
+    wait_input,   ///< an operand or an `after` has not come
+    wait_release, ///< the release time has not come
+    wait_space,   ///< no room in a buffer
+    wait_port,    ///< every buffer port is taken
+    wait_noc,     ///< the interconnect is taken
+    wait_memory,  ///< the external memory is taken
+    no_work,      ///< no operation is left for the unit
+};
+inline constexpr unsigned kStages = static_cast<unsigned>(Stage::no_work) + 1;
+
+/// One finished operation. `start` is when it took its output space; [start, end] includes `wait`.
+struct OpRecord
+{
+    std::uint64_t id;
+    Tick ready; ///< all but space was there: turn on the unit, operands, `after`, release
+    Tick start;
+    Tick end;
+    std::uint64_t because; ///< operation id; ~0 when the cause has none
+    Tick wait; ///< time in [start, end] lost to contention for ports, interconnect or memory
+    std::uint32_t unit;
+    std::uint32_t layer; ///< ~0: none
+    std::uint32_t image;
+    std::uint8_t kind;
+    std::uint8_t cause;
+    std::uint8_t reserved[2];
+};
+
+/// `operation` waited for `on`, whose end (or arrival) is an operand or an `after` of it.
+struct DependencyRecord
+{
+    std::uint64_t operation;
+    std::uint64_t on;
+    std::uint8_t order_only; ///< 1: an `after`
+    std::uint8_t reserved[7];
+};
+
+/// `count` stretches [begin + k period, end + k period) of one stage: a steady pipeline is one
+/// record.
+struct IntervalRecord
+{
+    std::uint64_t operation;
+    Tick begin;
+    Tick end;
+    Tick period;
+    std::uint32_t count;
+    std::uint32_t unit;
+    std::uint8_t stage;
+    std::uint8_t reserved[7];
+};
+
+/// `unit` had nothing running in [begin, end) because of `stage` (one of the waits).
+struct StallRecord
+{
+    std::uint64_t operation;
+    Tick begin;
+    Tick end;
+    std::uint32_t unit;
+    std::uint8_t stage;
+    std::uint8_t reserved[3];
+};
+
+/// Busy units of each kind from `tick` on, until the next record.
+struct CycleRecord
+{
+    Tick tick;
+    std::uint64_t cycle; ///< index of the reference clock's first edge not before `tick`
+    std::uint32_t macros;
+    std::uint32_t vector_units;
+    std::uint32_t network_interfaces;
+    std::uint32_t memory_ports;
+};
+
+} // namespace tessera
