@@ -113,6 +113,8 @@ struct Function
 /// softmax, layer_norm, matmul, reshape, transpose, requantize, copy, dense, conv2d, ...
 [[nodiscard]] const std::vector<Function>& functions();
 [[nodiscard]] std::optional<std::uint16_t> find_function(std::string_view name);
+/// Their names, in the order of the table.
+[[nodiscard]] std::vector<std::string> function_names();
 
 struct Tensor
 {

@@ -34,7 +34,7 @@ struct Progress
 using Monitor = std::function<bool(const Progress&)>;
 
 /// A chip with everything in it, about to execute one trace. It runs on its wheel alone;
-/// src/chip/systemc wraps the same units in SystemC modules.
+/// src/platform puts the same units into SystemC modules.
 class Chip
 {
 public:

@@ -56,7 +56,8 @@ int config(const Arguments& arguments, const Streams& streams)
     }
     options.require("chip");
     const std::string chip = options.list("chip").front();
-    const config::ChipConfig config = config::load(chip, options.list("set"), function_names());
+    const config::ChipConfig config =
+        config::load(chip, options.list("set"), trace::function_names());
     if (action == "show")
     {
         streams.out << config::effective(config).dump(2) << '\n';

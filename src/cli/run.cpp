@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "chip/chip.h"
 #include "chip/deadlock.h"
-#include "chip/systemc/modules.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "cli/workload.h"
 #include "config/load.h"
+#include "platform/modules.h"
 #include "record/activity_writer.h"
 #include "record/inspect.h"
 #include "record/names.h"
@@ -132,7 +132,7 @@ private:
     record::RunInfo info_;
     ActivitySink sink_;
     chip::Chip chip_;
-    std::unique_ptr<chip::ChipModule> module_; ///< owns the chip's units under SystemC
+    std::unique_ptr<platform::ChipModule> module_; ///< owns the chip's units under SystemC
 };
 
 bool Run::simulate(const Streams& streams)
@@ -148,8 +148,8 @@ bool Run::simulate(const Streams& streams)
     {
         return chip::run_native(chip_, monitor);
     }
-    module_ = std::make_unique<chip::ChipModule>("chip", chip_, monitor);
-    return chip::run_systemc(chip_, *module_);
+    module_ = std::make_unique<platform::ChipModule>("chip", chip_, monitor);
+    return platform::run_systemc(chip_, *module_);
 }
 
 int Run::execute(const Streams& streams)

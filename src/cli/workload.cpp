@@ -43,16 +43,6 @@ void check_mapping(const trace::Header& header, const config::ChipConfig& chip,
 
 } // namespace
 
-std::vector<std::string> function_names()
-{
-    std::vector<std::string> names;
-    for (const trace::Function& function : trace::functions())
-    {
-        names.emplace_back(function.name);
-    }
-    return names;
-}
-
 void add_network_options(Options& options)
 {
     options.all().add_options()                                        //
@@ -75,7 +65,7 @@ void add_workload_options(Options& options)
 config::ChipConfig load_chip(const Options& options)
 {
     options.require("chip");
-    return config::load(options.text("chip"), options.list("set"), function_names());
+    return config::load(options.text("chip"), options.list("set"), trace::function_names());
 }
 
 trace::Trace compile_network(const Options& options, const config::ChipConfig& chip)

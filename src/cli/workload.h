@@ -28,8 +28,6 @@ void add_workload_options(Options& options);
 /// Throws UsageError, InputError, IoError.
 [[nodiscard]] Workload load_workload(const Options& options);
 
-/// Names that `vector.cost` may use.
-[[nodiscard]] std::vector<std::string> function_names();
 /// --chip and --set of a command.
 [[nodiscard]] config::ChipConfig load_chip(const Options& options);
 /// --network, --schedule and --images of a command, compiled for a chip.

@@ -67,4 +67,14 @@ std::optional<std::uint16_t> find_function(std::string_view name)
     return found == kByName.end() ? std::nullopt : std::optional(found->second);
 }
 
+std::vector<std::string> function_names()
+{
+    std::vector<std::string> names;
+    for (const Function& function : functions())
+    {
+        names.emplace_back(function.name);
+    }
+    return names;
+}
+
 } // namespace tessera::trace

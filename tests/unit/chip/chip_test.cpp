@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "chip_fixture.h"
+#include "unit/chip_fixture.h"
 
 #include "chip/deadlock.h"
 #include "tessera/error.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Two layers on a small chip, load - mvm - move - vec - move - mvm - vec - store, against a
 // formula.
-#include "chip_fixture.h"
+#include "unit/chip_fixture.h"
 
 #include <gtest/gtest.h>
 

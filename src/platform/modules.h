@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-namespace tessera::chip
+namespace tessera::platform
 {
 
 /// A module of the chip: a name in the hierarchy, and its parameters as attributes of type
@@ -18,7 +18,7 @@ namespace tessera::chip
 class NamedModule : public sc_core::sc_module
 {
 public:
-    NamedModule(const sc_core::sc_module_name& name, const Parameters& parameters);
+    NamedModule(const sc_core::sc_module_name& name, const chip::Parameters& parameters);
 
 private:
     std::vector<std::unique_ptr<sc_core::sc_attribute<std::string>>> attributes_;
@@ -28,14 +28,14 @@ private:
 class UnitModule : public NamedModule
 {
 public:
-    UnitModule(const sc_core::sc_module_name& name, std::unique_ptr<IssueUnit> behaviour)
+    UnitModule(const sc_core::sc_module_name& name, std::unique_ptr<chip::IssueUnit> behaviour)
         : NamedModule(name, behaviour->parameters()), behaviour_(std::move(behaviour))
     {
     }
     [[nodiscard]] const char* kind() const override { return "tessera_unit"; }
 
 private:
-    std::unique_ptr<IssueUnit> behaviour_;
+    std::unique_ptr<chip::IssueUnit> behaviour_;
 };
 
 /// A tile's data memory, or a part of the interconnect: the chip keeps the behaviour, because
@@ -51,7 +51,7 @@ public:
 class TileModule : public sc_core::sc_module
 {
 public:
-    TileModule(const sc_core::sc_module_name& name, Chip& chip, TileId tile);
+    TileModule(const sc_core::sc_module_name& name, chip::Chip& chip, TileId tile);
     [[nodiscard]] const char* kind() const override { return "tessera_tile"; }
 
 private:
@@ -64,7 +64,7 @@ private:
 class WheelBridge : public sc_core::sc_module
 {
 public:
-    WheelBridge(const sc_core::sc_module_name& name, Chip& chip, Monitor monitor);
+    WheelBridge(const sc_core::sc_module_name& name, chip::Chip& chip, chip::Monitor monitor);
 
     /// The monitor ended the run before its time.
     [[nodiscard]] bool stopped() const { return stopped_; }
@@ -74,8 +74,8 @@ public:
 private:
     void step();
 
-    Chip& chip_;
-    Monitor monitor_;
+    chip::Chip& chip_;
+    chip::Monitor monitor_;
     bool stopped_ = false;
     bool ended_ = false;
     std::exception_ptr failure_;
@@ -85,7 +85,7 @@ private:
 class ChipModule : public sc_core::sc_module
 {
 public:
-    ChipModule(const sc_core::sc_module_name& name, Chip& chip, Monitor monitor);
+    ChipModule(const sc_core::sc_module_name& name, chip::Chip& chip, chip::Monitor monitor);
     [[nodiscard]] const char* kind() const override { return "tessera_chip"; }
     [[nodiscard]] const WheelBridge& bridge() const { return bridge_; }
 
@@ -99,6 +99,6 @@ private:
 /// Like run_native, under the SystemC kernel. One simulation context per process: call once. The
 /// module owns the chip's units, so it must live as long as the chip is asked about them. Throws
 /// SimulationError when the time resolution is not 1 ps.
-bool run_systemc(Chip& chip, const ChipModule& module);
+bool run_systemc(chip::Chip& chip, const ChipModule& module);
 
-} // namespace tessera::chip
+} // namespace tessera::platform

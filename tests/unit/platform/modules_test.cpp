@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // One process, one elaboration: all that is said about the SystemC side is said of one chip.
-#include "chip_fixture.h"
+#include "unit/chip_fixture.h"
 
 #include "chip/deadlock.h"
-#include "chip/systemc/modules.h"
+#include "platform/modules.h"
 
 #include <gtest/gtest.h>
 
-namespace tessera::chip
+namespace tessera::platform
 {
 namespace
 {
+
+using chip::Chip;
+namespace testing = chip::testing;
 
 std::string attribute(const char* object, const char* name)
 {
@@ -69,4 +72,4 @@ TEST(SystemC, TheHierarchyNamesEveryUnitAndTheResultsAreTheWheels)
 }
 
 } // namespace
-} // namespace tessera::chip
+} // namespace tessera::platform

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "chip/systemc/modules.h"
+#include "platform/modules.h"
 
 #include "base/quantity.h"
 #include "chip/deadlock.h"
@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <cctype>
 
-namespace tessera::chip
+namespace tessera::platform
 {
 namespace
 {
@@ -40,7 +40,7 @@ std::string module_name(std::string name)
 
 } // namespace
 
-NamedModule::NamedModule(const sc_core::sc_module_name& name, const Parameters& parameters)
+NamedModule::NamedModule(const sc_core::sc_module_name& name, const chip::Parameters& parameters)
     : sc_module(name)
 {
     for (const auto& [parameter, value] : parameters)
@@ -51,7 +51,7 @@ NamedModule::NamedModule(const sc_core::sc_module_name& name, const Parameters& 
     }
 }
 
-TileModule::TileModule(const sc_core::sc_module_name& name, Chip& chip, TileId tile)
+TileModule::TileModule(const sc_core::sc_module_name& name, chip::Chip& chip, TileId tile)
     : sc_module(name),
       buffer_("buffer", {{"capacity", capacity_text(chip.buffers()[tile.index()].capacity())}})
 {
@@ -68,7 +68,8 @@ TileModule::TileModule(const sc_core::sc_module_name& name, Chip& chip, TileId t
     add(chip.network_interface(tile));
 }
 
-WheelBridge::WheelBridge(const sc_core::sc_module_name& name, Chip& chip, Monitor monitor)
+WheelBridge::WheelBridge(const sc_core::sc_module_name& name, chip::Chip& chip,
+                         chip::Monitor monitor)
     : sc_module(name), chip_(chip), monitor_(std::move(monitor))
 {
     SC_HAS_PROCESS(WheelBridge);
@@ -105,7 +106,7 @@ void WheelBridge::step()
     }
 }
 
-ChipModule::ChipModule(const sc_core::sc_module_name& name, Chip& chip, Monitor monitor)
+ChipModule::ChipModule(const sc_core::sc_module_name& name, chip::Chip& chip, chip::Monitor monitor)
     : sc_module(name), bridge_("bridge", chip, std::move(monitor))
 {
     for (std::uint32_t tile = 0; tile < chip.config().tile_count(); ++tile)
@@ -127,7 +128,7 @@ ChipModule::ChipModule(const sc_core::sc_module_name& name, Chip& chip, Monitor 
     }
 }
 
-bool run_systemc(Chip& chip, const ChipModule& module)
+bool run_systemc(chip::Chip& chip, const ChipModule& module)
 {
     if (sc_core::sc_get_time_resolution() != sc_core::sc_time(1, sc_core::SC_PS))
     {
@@ -145,9 +146,9 @@ bool run_systemc(Chip& chip, const ChipModule& module)
     }
     if (chip.wheel().idle() && !chip.done())
     {
-        throw_deadlock(chip);
+        chip::throw_deadlock(chip);
     }
     return true;
 }
 
-} // namespace tessera::chip
+} // namespace tessera::platform

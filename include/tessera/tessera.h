@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The whole public face but tessera/platform.h, which needs SystemC.
+#include "tessera/activity.h"
+#include "tessera/error.h"
+#include "tessera/ids.h"
+#include "tessera/results.h"
+#include "tessera/simulation.h"
+#include "tessera/summary.h"
+#include "tessera/tick.h"
+#include "tessera/trace.h"
+#include "tessera/version.h"

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/load.h"
+#include "tessera/simulation.h"
+
+#include <nlohmann/json.hpp>
+
+namespace tessera
+{
+
+ChipModel::ChipModel(const std::string& chip, const std::vector<std::string>& overrides)
+    : config_(std::make_shared<const config::ChipConfig>(
+          config::load(chip, overrides, trace::function_names())))
+{
+}
+
+const std::string& ChipModel::name() const
+{
+    return config_->name;
+}
+
+std::string ChipModel::json() const
+{
+    return config::effective(*config_).dump(2) + "\n";
+}
+
+} // namespace tessera
