@@ -56,68 +56,69 @@ enum class Stage : std::uint8_t
     wait_memory,  ///< the external memory is taken
     no_work,      ///< no operation is left for the unit
 };
+/// Number of stages.
 inline constexpr unsigned kStages = static_cast<unsigned>(Stage::no_work) + 1;
 
 /// One finished operation. `start` is when it took its output space; [start, end] includes `wait`.
 struct OpRecord
 {
-    std::uint64_t id;
-    Tick ready; ///< all but space was there: turn on the unit, operands, `after`, release
-    Tick start;
-    Tick end;
+    std::uint64_t id; ///< in the trace
+    Tick ready;       ///< all but space was there: turn on the unit, operands, `after`, release
+    Tick start;       ///< its output space was granted
+    Tick end;         ///< its result became available
     std::uint64_t because; ///< operation id; ~0 when the cause has none
     Tick wait; ///< time in [start, end] lost to contention for ports, interconnect or memory
-    std::uint32_t unit;
-    std::uint32_t layer; ///< ~0: none
-    std::uint32_t image;
-    std::uint8_t kind;
-    std::uint8_t cause;
-    std::uint8_t reserved[2];
+    std::uint32_t unit;       ///< position in Summary::units
+    std::uint32_t layer;      ///< ~0: none
+    std::uint32_t image;      ///< that it works for
+    std::uint8_t kind;        ///< trace::OpKind
+    std::uint8_t cause;       ///< Cause
+    std::uint8_t reserved[2]; ///< zero
 };
 
 /// `operation` waited for `on`, whose end (or arrival) is an operand or an `after` of it.
 struct DependencyRecord
 {
-    std::uint64_t operation;
-    std::uint64_t on;
-    std::uint8_t order_only; ///< 1: an `after`
-    std::uint8_t reserved[7];
+    std::uint64_t operation;  ///< the one that waited
+    std::uint64_t on;         ///< the one waited for
+    std::uint8_t order_only;  ///< 1: an `after`
+    std::uint8_t reserved[7]; ///< zero
 };
 
 /// `count` stretches [begin + k period, end + k period) of one stage: a steady pipeline is one
 /// record.
 struct IntervalRecord
 {
-    std::uint64_t operation;
-    Tick begin;
-    Tick end;
-    Tick period;
-    std::uint32_t count;
-    std::uint32_t unit;
-    std::uint8_t stage;
-    std::uint8_t reserved[7];
+    std::uint64_t operation;  ///< that the time was spent on
+    Tick begin;               ///< of the first stretch
+    Tick end;                 ///< of the first stretch
+    Tick period;              ///< from one stretch to the next
+    std::uint32_t count;      ///< stretches
+    std::uint32_t unit;       ///< position in Summary::units
+    std::uint8_t stage;       ///< Stage
+    std::uint8_t reserved[7]; ///< zero
 };
 
 /// `unit` had nothing running in [begin, end) because of `stage` (one of the waits).
 struct StallRecord
 {
-    std::uint64_t operation;
-    Tick begin;
-    Tick end;
-    std::uint32_t unit;
-    std::uint8_t stage;
-    std::uint8_t reserved[3];
+    std::uint64_t operation;  ///< what the unit did next
+    Tick begin;               ///< ps
+    Tick end;                 ///< ps
+    std::uint32_t unit;       ///< position in Summary::units
+    std::uint8_t stage;       ///< Stage
+    std::uint8_t reserved[3]; ///< zero
 };
 
 /// Busy units of each kind from `tick` on, until the next record.
 struct CycleRecord
 {
-    Tick tick;
-    std::uint64_t cycle; ///< index of the reference clock's first edge not before `tick`
-    std::uint32_t macros;
-    std::uint32_t vector_units;
-    std::uint32_t network_interfaces;
-    std::uint32_t memory_ports;
+    Tick tick;                  ///< ps
+    std::uint64_t cycle;        ///< index of the reference clock's first edge not before `tick`
+    std::uint32_t macros;       ///< busy ones
+    std::uint32_t vector_units; ///< busy ones
+    std::uint32_t network_interfaces; ///< busy ones
+    std::uint32_t memory_ports;       ///< busy ones
 };
 
 } // namespace tessera

@@ -19,10 +19,13 @@ enum class ExitCode : int
     interrupted = 130 ///< SIGINT or SIGTERM
 };
 
+/// What every function of the library throws; what() is the whole message.
 class Error : public std::runtime_error
 {
 public:
+    /// A message for people, and what the process should return for it.
     Error(ExitCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
+    /// What the process should return.
     [[nodiscard]] ExitCode code() const noexcept { return code_; }
 
 private:
@@ -32,7 +35,7 @@ private:
 /// Where in an input something is wrong. Empty or zero members are left out of the message.
 struct Place
 {
-    std::string file;
+    std::string file;       ///< as it was given
     std::uint64_t line = 0; ///< 1-based; 0 where the format has no lines
     std::string pointer;    ///< JSON pointer ("/noc/vcs") or HDF5 path
 };
@@ -41,28 +44,42 @@ struct Place
 class InputError : public Error
 {
 public:
+    /// What is wrong where, and what to do about it.
     InputError(const Place& place, const std::string& problem, const std::string& remedy);
+    /// Where it is wrong.
     [[nodiscard]] const Place& place() const noexcept { return place_; }
+    /// What is wrong, without place and remedy.
+    [[nodiscard]] const std::string& problem() const noexcept { return problem_; }
+    /// What to do about it.
+    [[nodiscard]] const std::string& remedy() const noexcept { return remedy_; }
 
 private:
     Place place_;
+    std::string problem_;
+    std::string remedy_;
 };
 
+/// An argument or option is wrong, or two of them do not go together.
 class UsageError : public Error
 {
 public:
+    /// Carries ExitCode::usage.
     explicit UsageError(const std::string& message) : Error(ExitCode::usage, message) {}
 };
 
+/// The simulation cannot go on.
 class SimulationError : public Error
 {
 public:
+    /// Carries ExitCode::simulation.
     explicit SimulationError(const std::string& message) : Error(ExitCode::simulation, message) {}
 };
 
+/// A file cannot be read or written.
 class IoError : public Error
 {
 public:
+    /// Carries ExitCode::io.
     explicit IoError(const std::string& message) : Error(ExitCode::io, message) {}
 };
 

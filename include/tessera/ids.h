@@ -14,16 +14,18 @@ template <class Tag, class Rep = std::uint32_t> class Id
 {
 public:
     constexpr Id() = default;
-    constexpr explicit Id(Rep value) : value_(value) {}
-    [[nodiscard]] static constexpr Id none() { return Id(); }
+    constexpr explicit Id(Rep value) : value_(value) {}       ///< position `value`
+    [[nodiscard]] static constexpr Id none() { return Id(); } ///< refers to nothing
 
-    [[nodiscard]] constexpr Rep value() const { return value_; }
+    [[nodiscard]] constexpr Rep value() const { return value_; } ///< the position
+    /// The position, as an index into a container.
     [[nodiscard]] constexpr std::size_t index() const { return static_cast<std::size_t>(value_); }
+    /// False: none().
     [[nodiscard]] constexpr bool valid() const { return value_ != std::numeric_limits<Rep>::max(); }
 
-    friend constexpr bool operator==(Id a, Id b) { return a.value_ == b.value_; }
-    friend constexpr bool operator!=(Id a, Id b) { return a.value_ != b.value_; }
-    friend constexpr bool operator<(Id a, Id b) { return a.value_ < b.value_; }
+    friend constexpr bool operator==(Id a, Id b) { return a.value_ == b.value_; } ///< same position
+    friend constexpr bool operator!=(Id a, Id b) { return a.value_ != b.value_; } ///< not the same
+    friend constexpr bool operator<(Id a, Id b) { return a.value_ < b.value_; } ///< none() is last
 
 private:
     Rep value_ = std::numeric_limits<Rep>::max();
@@ -39,6 +41,7 @@ using OpId = Id<struct OpTag, std::uint64_t>; ///< an operation of a trace, risi
 
 } // namespace tessera
 
+/// @cond what everybody expects
 template <class Tag, class Rep> struct std::hash<tessera::Id<Tag, Rep>>
 {
     std::size_t operator()(tessera::Id<Tag, Rep> id) const noexcept
@@ -46,3 +49,4 @@ template <class Tag, class Rep> struct std::hash<tessera::Id<Tag, Rep>>
         return std::hash<Rep>{}(id.value());
     }
 };
+/// @endcond

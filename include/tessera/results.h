@@ -22,15 +22,15 @@ class Results
 public:
     /// A result folder, or the file itself. Throws InputError, IoError.
     explicit Results(const std::filesystem::path& path);
-    Results(Results&&) noexcept;
-    Results& operator=(Results&&) noexcept;
+    Results(Results&&) noexcept;            ///< moves the open file
+    Results& operator=(Results&&) noexcept; ///< moves the open file
     ~Results();
 
     [[nodiscard]] bool complete() const; ///< false: the run was stopped, killed, or still goes on
-    [[nodiscard]] ActivityLevel level() const;    ///< what was recorded
-    [[nodiscard]] const Summary& summary() const; ///< zero where a killed run did not get to it
-    [[nodiscard]] std::string config() const;     ///< effective config, JSON text
-    [[nodiscard]] std::string trace_header() const;
+    [[nodiscard]] ActivityLevel level() const;      ///< what was recorded
+    [[nodiscard]] const Summary& summary() const;   ///< zero where a killed run did not get to it
+    [[nodiscard]] std::string config() const;       ///< effective config, JSON text
+    [[nodiscard]] std::string trace_header() const; ///< first line of the trace, JSON text
 
     /// Number of records. Record: OpRecord, DependencyRecord, IntervalRecord, StallRecord,
     /// CycleRecord.

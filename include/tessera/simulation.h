@@ -3,6 +3,7 @@
 
 #include "tessera/activity.h"
 #include "tessera/error.h"
+#include "tessera/progress.h"
 #include "tessera/summary.h"
 #include "tessera/tick.h"
 #include "tessera/trace.h"
@@ -35,6 +36,7 @@ public:
     /// InputError, IoError, UsageError.
     explicit ChipModel(const std::string& chip, const std::vector<std::string>& overrides = {});
 
+    /// As its config calls it.
     [[nodiscard]] const std::string& name() const;
     /// The effective config as JSON text: it can be given back as a file.
     [[nodiscard]] std::string json() const;
@@ -47,8 +49,8 @@ private:
 /// How a network becomes a program.
 struct CompileOptions
 {
-    std::string schedule = "layer-by-layer";
-    std::uint32_t images = 1;
+    std::string schedule = "layer-by-layer"; ///< how the work is ordered
+    std::uint32_t images = 1;                ///< that follow each other
 };
 
 /// What a chip is to execute. Cheap to copy, immutable: every run reads it from the beginning.
@@ -63,7 +65,14 @@ public:
     [[nodiscard]] static Program open(const std::filesystem::path& trace);
     /// A trace made in memory, after trace::finalize(). Throws InputError.
     [[nodiscard]] static Program of(trace::Trace trace);
+    /// A trace of one image, so many times: independent images, each with ids and an image number
+    /// of its own, in the memory of one. Reads the whole trace. Throws InputError for a trace that
+    /// holds several images already, UsageError for no images or too many.
+    [[nodiscard]] Program repeat(std::uint32_t images) const;
 
+    /// What messages call it: the network or the file.
+    [[nodiscard]] const std::string& name() const;
+    /// What it is for: network, layers, units, placement.
     [[nodiscard]] const trace::Header& header() const;
     /// Writes it as a trace file: .trace.jsonl, .trace.jsonl.gz or .trace.h5. Throws IoError,
     /// UsageError (another ending).
@@ -77,40 +86,37 @@ private:
     std::shared_ptr<const Impl> impl_;
 };
 
-/// How far a run has come.
-struct Progress
-{
-    Tick now = 0;
-    std::uint64_t events = 0;
-    std::uint64_t operations = 0; ///< ended
-    std::uint64_t total = 0;
-};
-
+/// How a run goes, and what it leaves behind.
 struct RunOptions
 {
     /// Folder for activity.h5, stats.json, ...; empty: nothing is written.
     std::filesystem::path folder;
-    bool replace = false; ///< the results of an earlier run in that folder
-    ActivityLevel level = ActivityLevel::unit;
-    bool live = false; ///< activity.h5 can be read while it is written (HDF5's SWMR)
-    std::uint64_t seed = 1;
-    /// Ends the run after the events of this tick; the results are whole up to it.
+    bool replace = false;                      ///< the results of an earlier run in that folder
+    ActivityLevel level = ActivityLevel::unit; ///< how much goes into activity.h5
+    bool live = false;      ///< activity.h5 can be read while it is written (HDF5's SWMR)
+    bool compress = true;   ///< records in activity.h5; without: about six times the bytes
+    std::uint64_t seed = 1; ///< of everything random
+    /// Ends the run after the events of this tick. Results hold what has ended by then, and their
+    /// makespan is the end of the last operation that has.
     Tick until = kNever;
-    /// Writes the statistics of every stretch of this length to windows.jsonl; 0: not.
+    /// Writes what happened in every stretch of this length to windows.jsonl, a line each; 0: not.
     Tick stats_every = 0;
     /// When images arrive: "" (all at tick 0), "10ms" (one every 10 ms) or "poisson:10ms" (the mean
     /// gap, drawn from `seed`). Operations without operands of image k are released then.
     std::string arrivals;
-    /// "noc", "buffer@t3*", ...: what to log, by topic and unit; empty: nothing.
+    /// "noc", "buffer@t3*", ...: what to log, by topic and glob of the unit, as lines "tick unit
+    /// topic message"; `tessera run --log list` explains the topics. Empty: nothing.
     std::vector<std::string> log;
     std::ostream* log_to = nullptr; ///< default: std::cerr
     /// Gives up with SimulationError after so many seconds of wall time in which no operation
     /// ended; 0: never.
     double watchdog_seconds = 0;
-    /// Called now and then; returns false to stop the run.
+    /// Called every few milliseconds of wall time, from the thread of the run; returns false to
+    /// stop it. What it throws ends the run as an error.
     std::function<bool(const Progress&)> monitor;
 };
 
+/// Why a run ended.
 enum class RunEnd : std::uint8_t
 {
     complete, ///< every operation has ended
@@ -118,10 +124,12 @@ enum class RunEnd : std::uint8_t
     stopped   ///< the monitor said so
 };
 
+/// What simulate() returns.
 struct RunResult
 {
-    Summary summary;
-    RunEnd end = RunEnd::complete;
+    Summary summary;               ///< figures, up to where it ended
+    RunEnd end = RunEnd::complete; ///< why it ended
+    std::uint64_t unread = 0;      ///< data that were read less often than declared
 };
 
 /// Runs a program on a chip. Throws InputError (a malformed trace, or one for another chip),

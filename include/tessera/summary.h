@@ -16,14 +16,15 @@ namespace tessera
 /// Where one unit's time went. Exclusive: the stages sum to the makespan.
 struct UnitSummary
 {
-    std::string name;
-    trace::UnitKind kind = trace::UnitKind::macro;
-    NodeId node;
-    std::uint64_t operations = 0;
-    std::uint64_t vectors = 0;        ///< MVM input vectors
-    std::array<Tick, kStages> time{}; ///< by Stage
+    std::string name;                              ///< "t5.m3"
+    trace::UnitKind kind = trace::UnitKind::macro; ///< what it is
+    NodeId node;                                   ///< its tile or memory port
+    std::uint64_t operations = 0;                  ///< that it ended
+    std::uint64_t vectors = 0;                     ///< MVM input vectors
+    std::array<Tick, kStages> time{};              ///< by Stage
 };
 
+/// Totals of one tile's buffer.
 struct BufferSummary
 {
     std::string name;           ///< "t5"
@@ -36,17 +37,18 @@ struct BufferSummary
 /// Totals of one directed link (or of the bus, or of one source in an ideal fabric).
 struct LinkSummary
 {
-    std::string name;
+    std::string name;        ///< "t0->t1", or what the fabric calls it
     std::uint64_t flits = 0; ///< bytes in fabrics without flits
-    Tick busy = 0;
-    Tick stalled = 0; ///< a flit was there and could not go
+    Tick busy = 0;           ///< something was on it, ps
+    Tick stalled = 0;        ///< a flit was there and could not go
 };
 
+/// Totals of one layer of the network.
 struct LayerSummary
 {
-    std::string name;
-    std::string kind;
-    std::uint64_t operations = 0;
+    std::string name;               ///< as in the network
+    std::string kind;               ///< "conv2d", "dense", ...
+    std::uint64_t operations = 0;   ///< that worked for it
     std::uint64_t vectors = 0;      ///< MVM input vectors, summed over blocks
     std::uint32_t crossbars = 0;    ///< blocks mapped
     Tick start = kNever;            ///< first operation's start; kNever: none
@@ -59,15 +61,15 @@ struct LayerSummary
 /// Figures of a finished (or interrupted) run.
 struct Summary
 {
-    Tick makespan = 0; ///< end of the last operation, ps
-    std::uint64_t operations = 0;
-    std::uint64_t events = 0;       ///< wakes the wheel delivered
-    std::uint32_t crossbars = 0;    ///< macros that hold weights
-    double utilization = 0;         ///< macro compute time / (crossbars x makespan)
-    std::vector<UnitSummary> units; ///< every unit of the chip, in unit order
-    std::vector<BufferSummary> buffers;
-    std::vector<LinkSummary> links;
-    std::vector<LayerSummary> layers;
+    Tick makespan = 0;                  ///< end of the last operation, ps
+    std::uint64_t operations = 0;       ///< that have ended
+    std::uint64_t events = 0;           ///< wakes the wheel delivered
+    std::uint32_t crossbars = 0;        ///< macros that hold weights
+    double utilization = 0;             ///< macro compute time / (crossbars x makespan)
+    std::vector<UnitSummary> units;     ///< every unit of the chip, in unit order
+    std::vector<BufferSummary> buffers; ///< by tile
+    std::vector<LinkSummary> links;     ///< in the order of the fabric
+    std::vector<LayerSummary> layers;   ///< in the order of the trace's header
 };
 
 } // namespace tessera

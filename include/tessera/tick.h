@@ -11,6 +11,7 @@ namespace tessera
 /// Simulated time: picoseconds since the start of the run.
 using Tick = std::uint64_t;
 
+/// Later than everything.
 inline constexpr Tick kNever = std::numeric_limits<Tick>::max();
 
 /// A clock domain with a rational period: its k-th edge falls on floor(k x period), so that a rate
@@ -24,6 +25,7 @@ public:
     /// Throws std::invalid_argument unless 1 <= hertz <= 10^12.
     [[nodiscard]] static Clock from_hertz(std::uint64_t hertz);
 
+    /// When edge number `edge` falls.
     [[nodiscard]] Tick tick_of(std::uint64_t edge) const
     {
         return denominator_ == 1 ? edge * numerator_ : rational_tick_of(edge);
@@ -41,12 +43,16 @@ public:
         return tick_of(edge_at_or_after(from) + cycles);
     }
 
+    /// Of the period, in ps.
     [[nodiscard]] std::uint64_t numerator() const { return numerator_; }
+    /// Of the period.
     [[nodiscard]] std::uint64_t denominator() const { return denominator_; }
+    /// Same period.
     friend bool operator==(const Clock& a, const Clock& b)
     {
         return a.numerator_ == b.numerator_ && a.denominator_ == b.denominator_;
     }
+    /// Not the same period.
     friend bool operator!=(const Clock& a, const Clock& b) { return !(a == b); }
 
 private:
@@ -61,10 +67,12 @@ private:
 /// to, plus so many picoseconds. Exactly one of the two is non-zero unless durations were added up.
 struct Duration
 {
-    std::uint64_t cycles = 0;
-    Tick ticks = 0;
+    std::uint64_t cycles = 0; ///< of the unit's clock
+    Tick ticks = 0;           ///< ps
 
+    /// `n` cycles.
     [[nodiscard]] static constexpr Duration of_cycles(std::uint64_t n) { return {n, 0}; }
+    /// `t` ps.
     [[nodiscard]] static constexpr Duration of_ticks(Tick t) { return {0, t}; }
 
     /// When something of this length ends that begins at `start`. With cycles, `start` counts from
@@ -75,20 +83,25 @@ struct Duration
     }
     /// Length in picoseconds from edge 0; exact when the period is a whole number of picoseconds.
     [[nodiscard]] Tick length(const Clock& clock) const { return clock.tick_of(cycles) + ticks; }
+    /// No time at all.
     [[nodiscard]] constexpr bool zero() const { return cycles == 0 && ticks == 0; }
 
+    /// One after the other; cycles and ps add up apart.
     friend constexpr Duration operator+(Duration a, Duration b)
     {
         return {a.cycles + b.cycles, a.ticks + b.ticks};
     }
+    /// `n` times as long.
     friend constexpr Duration operator*(std::uint64_t n, Duration d)
     {
         return {n * d.cycles, n * d.ticks};
     }
+    /// Same cycles and same ps.
     friend constexpr bool operator==(Duration a, Duration b)
     {
         return a.cycles == b.cycles && a.ticks == b.ticks;
     }
+    /// Not the same cycles and ps.
     friend constexpr bool operator!=(Duration a, Duration b) { return !(a == b); }
 };
 

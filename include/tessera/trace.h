@@ -24,8 +24,11 @@ enum class OpKind : std::uint8_t
     store,  ///< in[0] from this tile's buffer to the memory port in `to`
     program ///< `n` rows of a macro are written
 };
+/// Number of kinds.
 inline constexpr unsigned kOpKinds = 6;
+/// "mvm", "vec", ... as in a trace.
 [[nodiscard]] const char* name_of(OpKind kind);
+/// Kind of that name; nothing for any other text.
 [[nodiscard]] std::optional<OpKind> find_kind(std::string_view name);
 
 /// What an issuing unit is. Its name in a trace follows from kind, tile and position:
@@ -35,27 +38,29 @@ inline constexpr unsigned kOpKinds = 6;
 ///   memory_port        "mem0"                               load
 enum class UnitKind : std::uint8_t
 {
-    macro,
-    vector_unit,
-    network_interface,
-    memory_port
+    macro,             ///< a crossbar with its periphery
+    vector_unit,       ///< of a tile
+    network_interface, ///< of a tile
+    memory_port        ///< of the chip
 };
+/// Number of kinds.
 inline constexpr unsigned kUnitKinds = 4;
 /// Which kind of unit issues operations of `kind`.
 [[nodiscard]] UnitKind issuer_of(OpKind kind);
 
 /// Limits of the format.
 inline constexpr std::uint64_t kMaxNumber = 0x7fff'ffff'ffff'ffff; ///< any integer of a trace
-inline constexpr std::size_t kMaxFanIn = 65535; ///< entries of `in`, `after` and `to`, each
-inline constexpr std::uint32_t kMaxTiles = 1U << 20U;
-inline constexpr std::uint32_t kMaxMemoryPorts = 1U << 16U;
-inline constexpr std::uint8_t kMaxBits = 64; ///< element width
+inline constexpr std::size_t kMaxFanIn = 65535;       ///< entries of `in`, `after` and `to`, each
+inline constexpr std::uint32_t kMaxTiles = 1U << 20U; ///< of a chip
+inline constexpr std::uint32_t kMaxMemoryPorts = 1U << 16U; ///< of a chip
+inline constexpr std::uint8_t kMaxBits = 64;                ///< element width
 
 /// One destination of a move, load or store: each arrival is a datum of its own.
 struct Destination
 {
     NodeId at;              ///< tile ("t3"), or memory port ("mem0") for a store
     std::uint32_t uses = 0; ///< how many operand slots will read this arrival; 0 for a store
+    /// Same place, same uses.
     friend bool operator==(const Destination& a, const Destination& b)
     {
         return a.at == b.at && a.uses == b.uses;
@@ -67,6 +72,7 @@ struct Box
 {
     std::array<std::uint32_t, 6>
         bounds{}; ///< row begin, row end, column begin, end, channel begin, end
+    /// Same bounds.
     friend bool operator==(const Box& a, const Box& b) { return a.bounds == b.bounds; }
 };
 
@@ -74,8 +80,8 @@ struct Box
 /// allocate nothing per operation once warm.
 struct Operation
 {
-    OpId id;
-    OpKind kind = OpKind::mvm;
+    OpId id;                              ///< rises in a trace
+    OpKind kind = OpKind::mvm;            ///< "op"
     UnitId at;                            ///< index into Header::units
     std::vector<OpId> in;                 ///< data operands in order; each counts one use
     std::vector<OpId> after;              ///< order only
@@ -104,54 +110,64 @@ struct Operation
 /// The functions a vec may name: one table, also the source of the JSON Schema's list.
 struct Function
 {
-    const char* name;
-    const char* doc;
+    const char* name;                   ///< as in a trace
+    const char* doc;                    ///< one line for people
     std::vector<const char*> arguments; ///< argument names allowed in "args"
 };
 /// accumulate, bias, relu, relu6, leaky_relu, silu, mish, gelu, sigmoid, tanh, hard_swish, add,
 /// mul, max_pool, average_pool, global_average_pool, concat, split, upsample, pad, batch_norm,
 /// softmax, layer_norm, matmul, reshape, transpose, requantize, copy, dense, conv2d, ...
 [[nodiscard]] const std::vector<Function>& functions();
+/// Index of the function of that name; nothing for any other text.
 [[nodiscard]] std::optional<std::uint16_t> find_function(std::string_view name);
 /// Their names, in the order of the table.
 [[nodiscard]] std::vector<std::string> function_names();
 
+/// An array of the network: a layer's output or the input.
 struct Tensor
 {
-    std::string name;
-    std::uint32_t height = 1, width = 1, channels = 1;
-    std::uint8_t bits = 8;
+    std::string name;           ///< as in the network
+    std::uint32_t height = 1;   ///< rows
+    std::uint32_t width = 1;    ///< columns
+    std::uint32_t channels = 1; ///< values per pixel
+    std::uint8_t bits = 8;      ///< per value
+    /// Size of the whole.
     [[nodiscard]] std::uint64_t bytes() const
     {
         return (std::uint64_t{height} * width * channels * bits + 7) / 8;
     }
 };
 
+/// A layer of the network, as far as a trace tells.
 struct TracedLayer
 {
-    std::string name;
-    std::string kind; ///< "conv2d", "dense", ...
-    TensorId output;
-    std::uint64_t vectors = 0; ///< t_i: input vectors per image of a layer on crossbars; else 0
-    std::uint8_t input_bits = 8;
+    std::string name;            ///< as in the network
+    std::string kind;            ///< "conv2d", "dense", ...
+    TensorId output;             ///< what it makes
+    std::uint64_t vectors = 0;   ///< t_i: input vectors per image of a layer on crossbars; else 0
+    std::uint8_t input_bits = 8; ///< per input value
 };
 
 /// Weights of one crossbar: rows and columns (half-open) of the layer's im2col weight matrix.
 struct Block
 {
-    LayerId layer;
-    std::uint32_t copy = 0;
-    std::uint32_t row_begin = 0, row_end = 0;
-    std::uint32_t column_begin = 0, column_end = 0;
-    UnitId at; ///< the macro
+    LayerId layer;                  ///< whose weights
+    std::uint32_t copy = 0;         ///< of weights that the chip holds several times
+    std::uint32_t row_begin = 0;    ///< first row
+    std::uint32_t row_end = 0;      ///< after the last row
+    std::uint32_t column_begin = 0; ///< first column
+    std::uint32_t column_end = 0;   ///< after the last column
+    UnitId at;                      ///< the macro
 };
 
+/// A unit that has operations.
 struct TracedUnit
 {
-    UnitKind kind = UnitKind::macro;
-    NodeId node;                  ///< its tile, or its memory port's node
-    std::uint32_t position = 0;   ///< macro number inside the tile
-    std::uint64_t operations = 0; ///< how many the trace holds for this unit
+    UnitKind kind = UnitKind::macro; ///< what it is
+    NodeId node;                     ///< its tile, or its memory port's node
+    std::uint32_t position = 0;      ///< macro number inside the tile
+    std::uint64_t operations = 0;    ///< how many the trace holds for this unit
+    /// "t5.m3" on a chip with so many tiles.
     [[nodiscard]] std::string name(std::uint32_t tiles) const;
 };
 
@@ -159,24 +175,25 @@ struct TracedUnit
 /// zeros. `operations` is left 0. Nothing for any other text.
 [[nodiscard]] std::optional<TracedUnit> parse_unit(std::string_view name, std::uint32_t tiles,
                                                    std::uint32_t memory_ports);
-/// "t3" or "mem0".
+/// Node of "t3" or "mem0"; nothing for any other text.
 [[nodiscard]] std::optional<NodeId> parse_node(std::string_view name, std::uint32_t tiles,
                                                std::uint32_t memory_ports);
+/// "t3" or "mem0".
 [[nodiscard]] std::string node_name(NodeId node, std::uint32_t tiles);
 
 /// First line of a trace.
 struct Header
 {
-    std::string producer = "unknown";
+    std::string producer = "unknown";           ///< who wrote it
     std::string network;                        ///< network's name, may be empty
     std::map<std::string, std::string> mapping; ///< mapping-relevant config keys and their values
-    std::uint32_t tiles = 0; ///< NodeId below this is a tile, from it on a memory port
-    std::uint32_t memory_ports = 0;
-    std::vector<TracedUnit> units; ///< all units that have operations
-    std::vector<Tensor> tensors;
-    std::vector<TracedLayer> layers;
-    std::vector<Block> blocks;
-    std::uint64_t operations = 0;
+    std::uint32_t tiles = 0;         ///< NodeId below this is a tile, from it on a memory port
+    std::uint32_t memory_ports = 0;  ///< of the chip
+    std::vector<TracedUnit> units;   ///< all units that have operations
+    std::vector<Tensor> tensors;     ///< referred to by position
+    std::vector<TracedLayer> layers; ///< referred to by position
+    std::vector<Block> blocks;       ///< weights in macros
+    std::uint64_t operations = 0;    ///< in all
     /// Greatest distance in lines between an operation and its predecessor on the same unit; the
     /// header line is the predecessor of every unit's first operation.
     std::uint64_t window = 0;
@@ -187,6 +204,7 @@ class OperationSource
 {
 public:
     virtual ~OperationSource() = default;
+    /// The first line.
     [[nodiscard]] virtual const Header& header() const = 0;
     /// Next operation of `unit` (index into header().units) in issue order. False: no more.
     /// Throws InputError (malformed), IoError.
@@ -196,7 +214,7 @@ public:
 /// A whole trace in memory: what the compiler returns and what small tests write.
 struct Trace
 {
-    Header header;
+    Header header;                     ///< filled in by finalize() in part
     std::vector<Operation> operations; ///< ids 0.. rising
 };
 

@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <new>
 #include <sys/stat.h>
 #include <vector>
 
@@ -78,6 +79,11 @@ Lock::Lock() : guard_(library_mutex())
     H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
 }
 
+void renew_lock_in_child()
+{
+    new (&library_mutex()) std::recursive_mutex;
+}
+
 Handle::Handle(hid_t id, Closer closer, const std::string& what) : id_(id), closer_(closer)
 {
     if (id < 0)
@@ -126,10 +132,15 @@ Handle open_file(const std::string& path)
     const hid_t id = H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT);
     if (id < 0)
     {
+        const std::string message = library_message();
         throw InputError({path, 0, ""},
                          "not a readable HDF5 file of " + std::to_string(info.st_size) +
-                             " bytes: " + library_message(),
-                         "it may have been cut short; write or copy it again");
+                             " bytes: " + message,
+                         message.find("already open for write") == std::string::npos
+                             ? "it may have been cut short; write or copy it again (`tessera h5 "
+                               "recover` copies what is left of results)"
+                             : "whoever wrote it may have been killed; `tessera h5 recover` copies "
+                               "what is in it");
     }
     return {id, H5Fclose, "open " + path};
 }

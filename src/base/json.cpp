@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/json.h"
 
+#include "base/input_file.h"
+#include "base/nearest.h"
+
 #include <algorithm>
-#include <array>
-#include <cerrno>
-#include <fstream>
+#include <charconv>
+#include <functional>
 #include <iterator>
-#include <system_error>
 #include <utility>
-#include <vector>
 
 namespace tessera
 {
@@ -20,7 +20,7 @@ using nlohmann::json;
 /// Line of the character that the parser read last.
 struct Cursor
 {
-    std::uint64_t line = 1;
+    std::uint32_t line = 1;
     bool at_line_end = false;
 
     void read(char c)
@@ -102,8 +102,9 @@ public:
         Open& object = open_.back();
         if (object.value->contains(name))
         {
-            throw InputError({file_, cursor_.line, pointer_to(object.pointer, name)},
-                             "the key \"" + name + "\" appears twice", "delete one of the two");
+            throw InputError({file_, cursor_.line, pointer_to(pointer(), name)},
+                             "the key " + in_quotes(name) + " appears twice",
+                             "delete one of the two");
         }
         object.key = std::move(name);
         return true;
@@ -124,54 +125,66 @@ public:
                          "correct the text near this line");
     }
 
-    [[nodiscard]] json take_value() { return std::move(root_); }
-    [[nodiscard]] std::unordered_map<std::string, std::uint64_t> take_lines()
+    /// Contract: called once, when all has been read.
+    [[nodiscard]] JsonDocument take_document()
     {
-        return std::move(lines_);
+        std::sort(lines_.begin(), lines_.end());
+        return {file_, std::move(root_), line_, std::move(lines_)};
     }
 
 private:
     struct Open
     {
         json* value; ///< stays valid: nothing is added to an outer container meanwhile
-        std::string pointer;
         std::string key;
+        /// Of a list's entries, which change their addresses while the list grows.
+        std::vector<std::uint32_t> lines;
     };
 
-    [[nodiscard]] std::string next_pointer() const
+    /// Of the container at hand.
+    [[nodiscard]] std::string pointer() const
     {
-        if (open_.empty())
+        std::string text;
+        for (std::size_t i = 0; i + 1 < open_.size(); ++i)
         {
-            return "";
+            const Open& around = open_[i];
+            text =
+                pointer_to(text, around.value->is_array() ? std::to_string(around.value->size() - 1)
+                                                          : around.key);
         }
-        const Open& around = open_.back();
-        return pointer_to(around.pointer, around.value->is_array()
-                                              ? std::to_string(around.value->size())
-                                              : around.key);
+        return text;
     }
 
-    json* place_value(json value, const std::string& pointer)
+    json* place_value(json value)
     {
-        lines_.emplace(pointer, cursor_.line);
+        if (++values_ > limits_.values)
+        {
+            throw InputError({file_, cursor_.line, ""},
+                             "has more than " + std::to_string(limits_.values) + " values",
+                             "check that it is the right file, or divide it");
+        }
         if (open_.empty())
         {
+            line_ = cursor_.line;
             root_ = std::move(value);
             return &root_;
         }
         Open& around = open_.back();
         if (around.value->is_array())
         {
+            around.lines.push_back(cursor_.line);
             around.value->push_back(std::move(value));
             return &around.value->back();
         }
         json& slot = (*around.value)[around.key];
         slot = std::move(value);
+        lines_.emplace_back(&slot, cursor_.line);
         return &slot;
     }
 
     bool add(json value)
     {
-        place_value(std::move(value), next_pointer());
+        place_value(std::move(value));
         return true;
     }
 
@@ -184,14 +197,18 @@ private:
                                  std::to_string(limits_.depth),
                              "flatten the structure");
         }
-        std::string pointer = next_pointer();
-        json* const placed = place_value(std::move(container), pointer);
-        open_.push_back({placed, std::move(pointer), ""});
+        json* const placed = place_value(std::move(container));
+        open_.push_back({placed, "", {}});
         return true;
     }
 
     bool close()
     {
+        const Open& closed = open_.back();
+        for (std::size_t i = 0; i < closed.lines.size(); ++i)
+        {
+            lines_.emplace_back(&(*closed.value)[i], closed.lines[i]);
+        }
         open_.pop_back();
         return true;
     }
@@ -201,7 +218,9 @@ private:
     const Cursor& cursor_;
     json root_;
     std::vector<Open> open_;
-    std::unordered_map<std::string, std::uint64_t> lines_;
+    std::uint32_t line_ = 0;
+    JsonDocument::Lines lines_;
+    std::size_t values_ = 0;
 };
 
 void check_size(std::uint64_t bytes, const std::string& file, const JsonLimits& limits)
@@ -214,63 +233,77 @@ void check_size(std::uint64_t bytes, const std::string& file, const JsonLimits& 
     }
 }
 
+/// The member that one component of a JSON pointer names; null when there is none.
+const json* member_of(const json& value, const std::string& component)
+{
+    if (value.is_array())
+    {
+        std::size_t index = 0;
+        const char* const last = component.data() + component.size();
+        const auto [end, error] = std::from_chars(component.data(), last, index);
+        return error == std::errc() && end == last && index < value.size() ? &value[index]
+                                                                           : nullptr;
+    }
+    if (!value.is_object())
+    {
+        return nullptr;
+    }
+    std::string key;
+    for (std::size_t i = 0; i < component.size(); ++i)
+    {
+        const bool escape = component[i] == '~' && i + 1 < component.size();
+        key += !escape ? component[i] : component[i + 1] == '1' ? '/' : '~';
+        i += escape ? 1 : 0;
+    }
+    const auto found = value.find(key);
+    return found == value.end() ? nullptr : &*found;
+}
+
 } // namespace
 
 Place JsonDocument::place(const std::string& pointer) const
 {
-    std::string around = pointer;
-    for (;;)
+    std::uint64_t line = line_;
+    const json* value = &value_;
+    for (std::size_t begin = 1; begin <= pointer.size();)
     {
-        const auto found = lines_.find(around);
-        if (found != lines_.end())
+        const std::size_t end = std::min(pointer.find('/', begin), pointer.size());
+        value = member_of(*value, pointer.substr(begin, end - begin));
+        if (value == nullptr)
         {
-            return {file_, found->second, pointer};
+            break;
         }
-        if (around.empty())
-        {
-            return {file_, 0, pointer};
-        }
-        around.erase(around.rfind('/'));
+        const auto found = std::lower_bound(lines_.begin(), lines_.end(), value,
+                                            [](const auto& entry, const json* address)
+                                            { return std::less<>()(entry.first, address); });
+        line = found != lines_.end() && found->first == value ? found->second : line;
+        begin = end + 1;
     }
+    return {file_, line, pointer};
 }
 
 JsonDocument parse_json(std::string_view text, const std::string& file, const JsonLimits& limits)
 {
     check_size(text.size(), file, limits);
-    if (static_cast<std::size_t>(std::count(text.begin(), text.end(), ',')) > limits.values)
+    const std::size_t nul = text.find('\0');
+    if (nul != std::string_view::npos) // the library would take it for the end
     {
-        throw InputError({file, 0, ""},
-                         "has more than " + std::to_string(limits.values) + " values",
-                         "check that it is the right file, or divide it");
+        const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<long>(nul), '\n');
+        throw InputError({file, static_cast<std::uint64_t>(line), ""},
+                         "not valid JSON: there is a NUL byte", "correct the text near this line");
     }
     Cursor cursor;
     Builder builder(file, limits, cursor);
     json::sax_parse(CountingIterator(text.data(), &cursor),
                     CountingIterator(text.data() + text.size(), &cursor), &builder);
-    return {file, builder.take_value(), builder.take_lines()};
+    return builder.take_document();
 }
 
 JsonDocument load_json(const std::string& path, const JsonLimits& limits)
 {
-    const auto fail = [&path](const std::string& why)
-    { return IoError("cannot read " + path + ": " + why); };
-    std::ifstream stream(path, std::ios::binary);
-    if (!stream)
-    {
-        throw fail(std::generic_category().message(errno));
-    }
-    std::string text;
-    std::array<char, 65536> chunk{};
-    while (stream && text.size() <= limits.bytes) // a device may have no end
-    {
-        stream.read(chunk.data(), static_cast<std::streamsize>(chunk.size()));
-        text.append(chunk.data(), static_cast<std::size_t>(stream.gcount()));
-    }
-    if (stream.bad())
-    {
-        throw fail(std::generic_category().message(errno));
-    }
-    return parse_json(text, path, limits);
+    InputFile file(path, InputFile::Pipes::read);
+    // One byte more than allowed tells that there is more.
+    return parse_json(file.read_all(limits.bytes + 1), path, limits);
 }
 
 std::string pointer_to(const std::string& pointer, std::string_view key)

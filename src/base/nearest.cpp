@@ -11,7 +11,8 @@ namespace tessera
 namespace
 {
 
-constexpr std::size_t kLongestWord = 256; // nobody misspells more; keeps hostile words cheap
+constexpr std::size_t kLongestWord = 256;      // nobody misspells more; keeps hostile words cheap
+constexpr std::size_t kMostWork = 100'000'000; // letters compared: a fraction of a second
 
 char lower(char c)
 {
@@ -54,15 +55,21 @@ std::optional<std::string> nearest(const std::string& word,
         return std::nullopt;
     }
     std::size_t best = kLongestWord + 1;
+    std::size_t work = 0; ///< an error must not take long where there are many names
     std::optional<std::string> found;
     for (const std::string& candidate : candidates)
     {
         const std::size_t longer = std::max(word.size(), candidate.size());
         const std::size_t most = std::max<std::size_t>(1, longer / 3);
-        // Lengths alone rule most out: an error must not take long where there are many names.
+        // Lengths alone rule most out.
         if (longer - std::min(word.size(), candidate.size()) > std::min(most, best))
         {
             continue;
+        }
+        work += word.size() * candidate.size();
+        if (work > kMostWork)
+        {
+            break;
         }
         const std::size_t edits = distance(word, candidate);
         if (edits < best && edits <= most)

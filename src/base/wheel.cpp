@@ -202,7 +202,7 @@ void Wheel::collect_nodes(Tick tick)
     const Node only = heap_.front();
     __builtin_prefetch(targets_[only.index]); // comes while the heap is put in order
     pop_node();
-    if (current_.phases == 0 && (heap_.empty() || heap_.front().tick != tick))
+    if (current_.phases == 0 && fast_ && (heap_.empty() || heap_.front().tick != tick))
     {
         // Alone at its tick: no need to sort anything.
         phase_ = static_cast<int>(only.phase);
@@ -257,13 +257,13 @@ void Wheel::run_rounds()
             const unsigned phase = lowest(current_.phases);
             phase_ = static_cast<int>(phase);
             current_.phases &= ~(1U << phase);
-            if (shuffle_state_ == 0)
+            if (fast_)
             {
                 run_phase(phase);
             }
             else
             {
-                run_phase_shuffled(phase);
+                run_phase_plainly(phase);
             }
         }
         phase_ = -1;
@@ -294,7 +294,8 @@ void Wheel::run_phase(unsigned phase)
     }
 }
 
-void Wheel::run_phase_shuffled(unsigned phase)
+/// Shuffled or not, logged or not: for those who do not ask for speed.
+void Wheel::run_phase_plainly(unsigned phase)
 {
     BitSet& set = current_.sets[phase];
     std::vector<WakeIndex> order;
@@ -306,13 +307,14 @@ void Wheel::run_phase_shuffled(unsigned phase)
         }
     }
     std::fill_n(set.summary(), set.summaries, 0);
-    for (std::size_t i = order.size(); i > 1; --i)
+    for (std::size_t i = order.size(); shuffle_state_ != 0 && i > 1; --i)
     {
         std::swap(order[i - 1], order[next_random(shuffle_state_) % i]);
     }
     for (const WakeIndex index : order)
     {
         ++delivered_;
+        log_wake(index, static_cast<Phase>(phase));
         targets_[index]->wake(static_cast<Phase>(phase));
     }
 }
@@ -320,6 +322,24 @@ void Wheel::run_phase_shuffled(unsigned phase)
 void Wheel::shuffle_wakes(std::uint64_t seed)
 {
     shuffle_state_ = seed * 2 + 1; // odd: the generator never leaves zero, and seeds differ
+    fast_ = false;
+}
+
+void Wheel::set_log(Log* log)
+{
+    log_ = log;
+    fast_ = shuffle_state_ == 0 && this->log(Topic::wheel) == nullptr;
+}
+
+void Wheel::log_wake(WakeIndex index, Phase phase) const
+{
+    constexpr std::array<const char*, kPhases> names = {"arrive", "allocate", "traverse",
+                                                        "complete"};
+    if (Log* const log = this->log(Topic::wheel))
+    {
+        log->write(now_, Topic::wheel, names_[index],
+                   std::string("wakes: ") + names.at(static_cast<unsigned>(phase)));
+    }
 }
 
 void Wheel::report_livelock() const

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "base/log.h"
 #include "tessera/tick.h"
 
 #include <array>
@@ -94,6 +95,15 @@ public:
     /// run_until(for ever).
     void run() { run_until(kNever - 1); }
 
+    /// Where to log what happens; nullptr: nowhere. The log must outlive the wheel's last event.
+    void set_log(Log* log);
+    /// The log if it wants to hear of `topic`, else nullptr. Off, this is one load and a branch.
+    [[nodiscard]] Log* log(Topic topic) const
+    {
+        return __builtin_expect(log_ != nullptr, 0) != 0 && log_->wants(topic) ? log_ : nullptr;
+    }
+    [[nodiscard]] const std::string& name(WakeIndex index) const { return names_[index]; }
+
     /// For tests: wake in a pseudo-random order inside each phase instead of by index. Results must
     /// not change.
     void shuffle_wakes(std::uint64_t seed);
@@ -155,7 +165,8 @@ private:
     void collect_nodes(Tick tick);
     void run_rounds();
     void run_phase(unsigned phase);
-    void run_phase_shuffled(unsigned phase);
+    void run_phase_plainly(unsigned phase);
+    void log_wake(WakeIndex index, Phase phase) const;
     [[noreturn]] void report_livelock() const;
     void push_node(const Node& node);
     void pop_node();
@@ -174,6 +185,8 @@ private:
     std::uint64_t delivered_ = 0;
     std::uint64_t pause_at_ = ~std::uint64_t{0};
     std::uint64_t shuffle_state_ = 0; ///< 0: by index
+    Log* log_ = nullptr;
+    bool fast_ = true; ///< neither shuffled nor logged wake by wake
 };
 
 } // namespace tessera

@@ -27,9 +27,9 @@ void Buffer::give_back(std::uint64_t bytes, Tick now)
 
 BufferSummary Buffer::summary(Tick makespan) const
 {
-    const double rest =
-        makespan > since_ ? static_cast<double>(used_) * static_cast<double>(makespan - since_) : 0;
-    const double mean = makespan == 0 ? 0 : (byte_ticks_ + rest) / static_cast<double>(makespan);
+    const Tick end = std::max(makespan, since_); // a run that was cut goes on after its last end
+    const double rest = static_cast<double>(used_) * static_cast<double>(end - since_);
+    const double mean = end == 0 ? 0 : (byte_ticks_ + rest) / static_cast<double>(end);
     return {name_, capacity_, peak_, mean, waits_};
 }
 
@@ -43,6 +43,13 @@ void SpaceAllocator::give_back(NodeId tile, std::uint64_t bytes, OpId operation)
 {
     Buffer& buffer = buffers_[tile.index()];
     buffer.give_back(bytes, wheel_.now());
+    if (Log* const log = wheel_.log(Topic::buffer))
+    {
+        log->write(wheel_.now(), Topic::buffer, buffer.name(),
+                   "the end of operation " + std::to_string(operation.value()) + " frees " +
+                       std::to_string(bytes) + " B, " + std::to_string(buffer.used()) +
+                       " B are taken");
+    }
     if (!buffer.touched_)
     {
         buffer.touched_ = true;
@@ -84,6 +91,7 @@ void SpaceAllocator::wake(Phase /*phase*/)
         for (const NodeId tile : request.tiles)
         {
             ++buffers_[tile.index()].waits_;
+            log(buffers_[tile.index()], unit, "waits for", request.bytes);
         }
     }
     asking_.clear();
@@ -106,11 +114,23 @@ void SpaceAllocator::admit(UnitId unit)
     {
         Buffer& buffer = buffers_[tile.index()];
         buffer.queue_.push_back(unit);
+        log(buffer, unit, "asks for", request.bytes);
         if (!buffer.touched_)
         {
             buffer.touched_ = true;
             touched_.push_back(tile.value());
         }
+    }
+}
+
+void SpaceAllocator::log(const Buffer& buffer, UnitId unit, const char* what,
+                         std::uint64_t bytes) const
+{
+    if (Log* const log = wheel_.log(Topic::buffer))
+    {
+        log->write(wheel_.now(), Topic::buffer, buffer.name(),
+                   wheel_.name(unit.value()) + " " + what + " " + std::to_string(bytes) + " B, " +
+                       std::to_string(buffer.used()) + " B are taken");
     }
 }
 
@@ -147,6 +167,7 @@ void SpaceAllocator::serve()
                 Buffer& taken = buffers_[tile.index()];
                 taken.queue_.pop_front();
                 taken.take(request.bytes, wheel_.now());
+                log(taken, unit, "gets", request.bytes);
                 // Whoever stood behind this request was let forward by what let it through.
                 taken.freed_by_ = because;
                 if (!taken.touched_)

@@ -99,6 +99,7 @@ public:
 private:
     void admit(UnitId unit);
     void serve();
+    void log(const Buffer& buffer, UnitId unit, const char* what, std::uint64_t bytes) const;
     [[nodiscard]] bool grantable(UnitId unit) const;
 
     Wheel& wheel_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "chip/chip.h"
 
+#include "base/interrupt.h"
 #include "chip/deadlock.h"
 #include "noc/fabric.h"
 #include "tessera/error.h"
@@ -15,7 +16,8 @@ namespace tessera::chip
 namespace
 {
 
-constexpr std::uint64_t kEventsPerLook = std::uint64_t{1} << 18U;
+// A few milliseconds, whatever the events do.
+constexpr std::uint64_t kEventsPerLook = std::uint64_t{1} << 13U;
 
 } // namespace
 
@@ -31,10 +33,15 @@ Chip::Layout::Layout(const config::ChipConfig& config)
 }
 
 Chip::Chip(const config::ChipConfig& config, trace::OperationSource& source, ActivitySink& sink,
-           std::uint64_t shuffle)
-    : config_(config), source_(source), sink_(sink), layout_(config), wheel_(layout_.sleepers)
+           std::uint64_t shuffle, const std::vector<UnitId>& external)
+    : config_(config),
+      source_(source),
+      sink_(sink),
+      layout_(config),
+      wheel_(layout_.sleepers),
+      outbox_(wheel_)
 {
-    build(shuffle);
+    build(shuffle, external);
     assign_streams();
     if (shuffle != 0)
     {
@@ -62,7 +69,7 @@ UnitId Chip::memory_port(std::uint32_t port) const
     return UnitId(config_.tile_count() * layout_.units_per_tile + port);
 }
 
-void Chip::build(std::uint64_t shuffle)
+void Chip::build(std::uint64_t shuffle, const std::vector<UnitId>& external)
 {
     const std::uint32_t tiles = config_.tile_count();
     for (std::uint32_t tile = 0; tile < tiles; ++tile)
@@ -88,14 +95,20 @@ void Chip::build(std::uint64_t shuffle)
     {
         std::swap(order[i - 1], order[(shuffle * i * 0x9E3779B97F4A7C15ULL >> 32U) % i]);
     }
+    std::vector<bool> outside(layout_.units, false);
+    for (const UnitId unit : external)
+    {
+        outside.at(unit.index()) = true;
+    }
     for (const std::uint32_t unit : order)
     {
-        build_unit(UnitId(unit));
+        throw_if_interrupted();
+        build_unit(UnitId(unit), outside[unit]);
     }
     sequencer_->connect(units_, *space_);
 }
 
-void Chip::build_unit(UnitId id)
+void Chip::build_unit(UnitId id, bool external)
 {
     const std::uint32_t tiles = config_.tile_count();
     const std::uint32_t tile = id.value() / layout_.units_per_tile;
@@ -106,8 +119,8 @@ void Chip::build_unit(UnitId id)
         const std::uint32_t port = id.value() - tiles * layout_.units_per_tile;
         UnitPlace place{id, trace::UnitKind::memory_port, NodeId(tiles + port),
                         "mem" + std::to_string(port)};
-        auto memory =
-            std::make_unique<MemoryPort>(std::move(place), config_, wheel_, *sequencer_, *fabric_);
+        auto memory = std::make_unique<MemoryPort>(std::move(place), config_, wheel_, *sequencer_,
+                                                   *fabric_, external ? &outbox_ : nullptr);
         memory_ports_[port] = memory.get();
         unit = std::move(memory);
     }
@@ -117,9 +130,18 @@ void Chip::build_unit(UnitId id)
         Ports& ports = *ports_[tile];
         if (position < config_.tiles.macros)
         {
-            unit = std::make_unique<Macro>(UnitPlace{id, trace::UnitKind::macro, NodeId(tile),
-                                                     tile_name + ".m" + std::to_string(position)},
-                                           config_.macro, wheel_, *sequencer_, ports);
+            UnitPlace place{id, trace::UnitKind::macro, NodeId(tile),
+                            tile_name + ".m" + std::to_string(position)};
+            if (external)
+            {
+                unit = std::make_unique<ForeignMacro>(std::move(place), config_.macro, wheel_,
+                                                      *sequencer_, ports, outbox_);
+            }
+            else
+            {
+                unit = std::make_unique<Macro>(std::move(place), config_.macro, wheel_, *sequencer_,
+                                               ports);
+            }
         }
         else if (position == config_.tiles.macros)
         {
@@ -187,6 +209,19 @@ void Chip::assign_streams()
     }
 }
 
+void Chip::answer(std::uint32_t tag, Tick waited, Tick end)
+{
+    outbox_.note_answer();
+    Flight& flight = sequencer_->flight(tag);
+    units_[flight.unit.index()]->answered(flight, waited, end);
+}
+
+void Chip::accept(std::uint32_t tag, Tick tick)
+{
+    Flight& flight = sequencer_->flight(tag);
+    units_[flight.unit.index()]->accepted(flight, tick);
+}
+
 std::unique_ptr<IssueUnit> Chip::release(UnitId unit)
 {
     return std::move(owned_[unit.index()]);
@@ -204,13 +239,49 @@ Progress Chip::progress() const
 
 bool Chip::advance(Tick limit, const Monitor& monitor)
 {
+    const std::uint64_t asked = outbox_.asked();
+    if (!looked_)
+    {
+        looked_ = true; // however few events there are, and however long it took to build the chip
+        if (monitor && !monitor(progress()))
+        {
+            return false;
+        }
+    }
     for (;;)
     {
+        const Tick last = std::min({limit, until_, look_at_});
         wheel_.pause_after(wheel_.delivered() + kEventsPerLook);
-        const bool more = wheel_.run_until(limit) && wheel_.next() <= limit;
-        if (!more)
+        wheel_.run_until(last);
+        if (outbox_.asked() != asked)
         {
             return true;
+        }
+        const Tick next = wheel_.next();
+        if (next == kNever)
+        {
+            return true;
+        }
+        if (next > last)
+        {
+            if (last == look_at_)
+            {
+                look_(look_at_);
+                look_at_ = look_at_ < kNever - look_period_ ? look_at_ + look_period_ : kNever;
+            }
+            else if (last == until_)
+            {
+                reached_limit_ = !done();
+                until_ = kNever; // what is left of a run that is done moves credits, nothing else
+                if (reached_limit_)
+                {
+                    return false;
+                }
+            }
+            else
+            {
+                return true;
+            }
         }
         if (monitor && !monitor(progress()))
         {
@@ -229,10 +300,16 @@ void Chip::close()
     sink_.cycles.finish();
 }
 
-Summary Chip::summary() const
+void Chip::look_every(Tick period, std::function<void(Tick)> look)
+{
+    look_period_ = look_at_ = period;
+    look_ = std::move(look);
+}
+
+Summary Chip::summary(Tick at) const
 {
     Summary summary;
-    summary.makespan = sequencer_->makespan();
+    summary.makespan = at;
     summary.operations = sequencer_->ended();
     summary.events = wheel_.delivered();
     Tick computing = 0;

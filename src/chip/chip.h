@@ -5,11 +5,13 @@
 #include "base/wheel.h"
 #include "chip/buffer.h"
 #include "chip/compute_unit.h"
+#include "chip/external.h"
 #include "chip/interface_unit.h"
 #include "chip/ports.h"
 #include "chip/sequencer.h"
 #include "config/chip_config.h"
 #include "noc/fabric.h"
+#include "tessera/progress.h"
 #include "tessera/summary.h"
 #include "tessera/trace.h"
 
@@ -20,15 +22,6 @@
 
 namespace tessera::chip
 {
-
-/// How far a run has come.
-struct Progress
-{
-    Tick now = 0;
-    std::uint64_t events = 0;
-    std::uint64_t operations = 0; ///< ended
-    std::uint64_t total = 0;
-};
 
 /// Called now and then during a run; returns false to stop it.
 using Monitor = std::function<bool(const Progress&)>;
@@ -42,8 +35,10 @@ public:
     /// memory ports.
     /// A `shuffle` other than 0 builds the units, and wakes simultaneous ones, in a pseudo-random
     /// order: results must not depend on it.
+    /// `external`: memory ports and macros whose work is done outside, by whoever drives the wheel
+    /// and empties the outbox.
     Chip(const config::ChipConfig& config, trace::OperationSource& source, ActivitySink& sink,
-         std::uint64_t shuffle = 0);
+         std::uint64_t shuffle = 0, const std::vector<UnitId>& external = {});
     Chip(const Chip&) = delete; // its parts hold references to it
     Chip& operator=(const Chip&) = delete;
     ~Chip() = default;
@@ -56,6 +51,14 @@ public:
     [[nodiscard]] const std::vector<Buffer>& buffers() const { return buffers_; }
     [[nodiscard]] const SpaceAllocator& space() const { return *space_; }
     [[nodiscard]] noc::Fabric& fabric() { return *fabric_; }
+    [[nodiscard]] Outbox& outbox() { return outbox_; }
+
+    /// The request with this tag is done at `end`, of which it spent `waited` behind others.
+    /// Contract: called outside a tick; `end` is not before wheel().now().
+    void answer(std::uint32_t tag, Tick waited, Tick end);
+    /// Who works on the request with this tag takes the unit's next one from `tick` on, before the
+    /// answer. Contract: as for answer().
+    void accept(std::uint32_t tag, Tick tick);
 
     /// Hands a unit over to the module that represents it; the chip goes on using it.
     [[nodiscard]] std::unique_ptr<IssueUnit> release(UnitId unit);
@@ -63,12 +66,23 @@ public:
     /// Every operation of the trace has ended.
     [[nodiscard]] bool done() const;
     [[nodiscard]] Progress progress() const;
-    /// Delivers events up to tick `limit`, calling `monitor` about every 2^18 of them. Returns
-    /// false when the monitor stopped the run.
+    /// Lets advance() stop the run after the events of `tick`, unless every operation has ended by
+    /// then.
+    void stop_after(Tick tick) { until_ = tick; }
+    /// The run was stopped for that reason.
+    [[nodiscard]] bool reached_limit() const { return reached_limit_; }
+    /// Calls `look(t)` after the events of every t = period, 2 period, ... up to the last event.
+    void look_every(Tick period, std::function<void(Tick)> look);
+    /// Delivers events up to tick `limit`, calling `monitor` before the first one and about every
+    /// 2^13 of them; stops after a tick that put something into the outbox. Returns false when the
+    /// monitor or stop_after() stopped the run.
     bool advance(Tick limit, const Monitor& monitor);
     /// Hands the last records to the sink. Call once, after the last event, whatever the outcome.
     void close();
-    [[nodiscard]] Summary summary() const;
+    /// Figures up to the makespan, the end of the last operation that has ended.
+    [[nodiscard]] Summary summary() const { return summary(sequencer_->makespan()); }
+    /// The same up to tick `at`, from the makespan to now.
+    [[nodiscard]] Summary summary(Tick at) const;
 
     // Canonical order of the units: by tile, macros then vector unit then network interface; then
     // the memory ports.
@@ -86,8 +100,8 @@ private:
         WakeIndex space, ports, sequencer, fabric;
         std::size_t sleepers;
     };
-    void build(std::uint64_t shuffle);
-    void build_unit(UnitId id);
+    void build(std::uint64_t shuffle, const std::vector<UnitId>& external);
+    void build_unit(UnitId id, bool external);
     void assign_streams();
 
     config::ChipConfig config_;
@@ -95,6 +109,7 @@ private:
     ActivitySink& sink_;
     Layout layout_;
     Wheel wheel_;
+    Outbox outbox_;
     std::vector<Buffer> buffers_;
     std::vector<SpaceClient*> clients_;
     std::unique_ptr<SpaceAllocator> space_;
@@ -104,6 +119,12 @@ private:
     std::vector<MemoryPort*> memory_ports_;
     std::vector<std::unique_ptr<IssueUnit>> owned_;
     std::vector<IssueUnit*> units_;
+    Tick until_ = kNever;
+    bool reached_limit_ = false;
+    bool looked_ = false; ///< the monitor has been called
+    Tick look_period_ = 0;
+    Tick look_at_ = kNever;
+    std::function<void(Tick)> look_;
 };
 
 /// Runs to the end on the wheel alone. Returns false when the monitor stopped it; throws

@@ -83,6 +83,15 @@ void ComputeUnit::arrive(Flight& flight)
     }
 }
 
+void ComputeUnit::spend_present(const Flight& flight, Tick at, const Spend& spend) const
+{
+    const bool at_port = flight.step == Step::read_done || flight.step == Step::write_done;
+    const Stage work = flight.op.kind == trace::OpKind::program ? Stage::program
+                       : flight.op.kind == trace::OpKind::vec   ? Stage::vector
+                                                                : Stage::mvm;
+    spend(at_port ? Stage::wait_port : work, at);
+}
+
 void ComputeUnit::complete(Flight& flight)
 {
     // One that started later may end earlier, its result being shorter to write: its time lies
@@ -174,6 +183,40 @@ void Macro::note_stages(Flight& flight, Tick begin, Tick end) const
              timing_.slice_interval.length(clock()),
              static_cast<std::uint32_t>(std::min<std::uint64_t>(slices, ~std::uint32_t{0}))});
     }
+}
+
+Parameters ForeignMacro::parameters() const
+{
+    Parameters parameters = Macro::parameters();
+    parameters.resize(2); // rows and columns; who answers knows its own times
+    parameters.emplace_back("model", "foreign");
+    return parameters;
+}
+
+void ForeignMacro::start_compute(Flight& flight)
+{
+    if (flight.op.n == 0)
+    {
+        Macro::start_compute(flight);
+        return;
+    }
+    outbox_.put({place().id, flight.tag, clock().align(wheel().now()), &flight.op, 0});
+}
+
+void ForeignMacro::accepted(Flight& flight, Tick tick)
+{
+    hold_slot_until(flight, tick);
+}
+
+void ForeignMacro::answered(Flight& flight, Tick waited, Tick end)
+{
+    flight.wait += waited;
+    flight.spend(flight.op.kind == trace::OpKind::program ? Stage::program : Stage::mvm, end);
+    if (flight.slot_held && flight.slot_free_at == kNever)
+    {
+        hold_slot_until(flight, end);
+    }
+    schedule(flight, Step::compute_done, end);
 }
 
 VectorUnit::VectorUnit(UnitPlace place, const config::ChipConfig::Vector& config, Wheel& wheel,

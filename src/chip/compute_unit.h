@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "chip/external.h"
 #include "chip/issue_unit.h"
 #include "chip/timing.h"
 
@@ -25,14 +26,16 @@ public:
 protected:
     void begin(Flight& flight) final;
     void arrive(Flight& flight) final;
-    /// The operands are there: how long the computation takes is for the derived class to say,
-    /// which notes its stretches in flight.work and returns its end.
+    void spend_present(const Flight& flight, Tick at, const Spend& spend) const final;
+    /// The operands are there. Unless the derived class does otherwise, compute() says when the
+    /// computation ends.
+    virtual void start_compute(Flight& flight);
+    /// Notes the stretches of the computation in flight.work and returns its end.
     virtual Tick compute(Flight& flight, Tick from) = 0;
     /// Bytes read before computing: every operand once, unless the derived class knows better.
     [[nodiscard]] virtual std::uint64_t bytes_read(const trace::Operation& op);
 
 private:
-    void start_compute(Flight& flight);
     /// The result is in the buffer; the slot is freed here unless the derived class set a time for
     /// it.
     void complete(Flight& flight);
@@ -41,7 +44,7 @@ private:
 };
 
 /// The crossbar with its periphery, kind `adc`.
-class Macro final : public ComputeUnit
+class Macro : public ComputeUnit
 {
 public:
     Macro(UnitPlace place, const config::ChipConfig::Macro& config, Wheel& wheel,
@@ -59,6 +62,26 @@ private:
     std::uint32_t columns_;
     MacroTiming timing_;
     Duration row_time_;
+};
+
+/// A macro that somebody outside the chip models: it asks, and waits for the answer.
+class ForeignMacro final : public Macro
+{
+public:
+    ForeignMacro(UnitPlace place, const config::ChipConfig::Macro& config, Wheel& wheel,
+                 Sequencer& sequencer, Ports& ports, Outbox& outbox)
+        : Macro(std::move(place), config, wheel, sequencer, ports), outbox_(outbox)
+    {
+    }
+    [[nodiscard]] Parameters parameters() const override;
+    void answered(Flight& flight, Tick waited, Tick end) override;
+    void accepted(Flight& flight, Tick tick) override;
+
+protected:
+    void start_compute(Flight& flight) override;
+
+private:
+    Outbox& outbox_;
 };
 
 /// The general-purpose lanes of a tile: bias, activation, pooling, additions, softmax, ...

@@ -3,6 +3,8 @@
 
 #include "chip/chip.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 #include <optional>
@@ -30,7 +32,12 @@ struct Edge
 class WaitGraph
 {
 public:
-    explicit WaitGraph(Chip& chip) : chip_(chip) { read_rest(); }
+    enum class Trace : std::uint8_t
+    {
+        to_its_end, ///< who would have used what is known; the trace is used up
+        heads_only
+    };
+    WaitGraph(Chip& chip, Trace trace) : chip_(chip) { read(trace); }
 
     [[nodiscard]] std::vector<Edge> edges(OpId operation) const;
     [[nodiscard]] std::vector<std::pair<OpId, Edge>> cycle() const;
@@ -43,7 +50,7 @@ private:
     /// Operations beyond this are not looked at: the message names what it found until then.
     static constexpr std::uint64_t kMaxRead = 4'000'000;
 
-    void read_rest();
+    void read(Trace trace);
     void note(const trace::Operation& operation, UnitId unit);
     void head_edges(const IssueUnit& unit, std::vector<Edge>& edges) const;
     void space_edges(UnitId unit, std::vector<Edge>& edges) const;
@@ -65,7 +72,7 @@ void WaitGraph::note(const trace::Operation& operation, UnitId unit)
     }
 }
 
-void WaitGraph::read_rest()
+void WaitGraph::read(Trace trace)
 {
     std::uint64_t read = 0;
     trace::Operation operation;
@@ -77,7 +84,8 @@ void WaitGraph::read_rest()
             continue;
         }
         note(*unit->head(), id);
-        while (read++ < kMaxRead && chip_.sequencer().next(id, operation))
+        while (trace == Trace::to_its_end && read++ < kMaxRead &&
+               chip_.sequencer().next(id, operation))
         {
             note(operation, id);
         }
@@ -339,9 +347,47 @@ Json snapshot_buffers(Chip& chip)
 
 } // namespace
 
+void throw_watchdog(Chip& chip, double seconds)
+{
+    constexpr std::size_t shown = 8;
+    const WaitGraph graph(chip, WaitGraph::Trace::heads_only);
+    const Progress progress = chip.progress();
+    Json in_flight = Json::array();
+    std::string list;
+    for (const IssueUnit* const unit : chip.units())
+    {
+        for (const Flight* const flight : unit->flights())
+        {
+            const std::uint64_t id = flight->op.id.value();
+            const char* const kind = trace::name_of(flight->op.kind);
+            if (in_flight.size() < shown)
+            {
+                list += fmt::format("\n  {}: operation {} ({}), since {} ps", unit->place().name,
+                                    id, kind, flight->start);
+            }
+            in_flight.push_back({{"unit", unit->place().name},
+                                 {"operation", id},
+                                 {"kind", kind},
+                                 {"start", flight->start}});
+        }
+    }
+    if (in_flight.size() > shown)
+    {
+        list += fmt::format("\n  and {} more", in_flight.size() - shown);
+    }
+    const std::string message = fmt::format(
+        "watchdog: no operation has ended for {:g} s of wall time; at {} ps, with {} of "
+        "{} operations ended, these are in flight:{}",
+        seconds, progress.now, progress.operations, progress.total, list.empty() ? " none" : list);
+    throw WatchdogError(message, {{"time_ps", progress.now},
+                                  {"in_flight", std::move(in_flight)},
+                                  {"units", snapshot_units(chip, graph)},
+                                  {"buffers", snapshot_buffers(chip)}});
+}
+
 void throw_deadlock(Chip& chip)
 {
-    const WaitGraph graph(chip);
+    const WaitGraph graph(chip, WaitGraph::Trace::to_its_end);
     const Progress progress = chip.progress();
     std::string message = "deadlock at " + std::to_string(progress.now) +
                           " ps: " + std::to_string(progress.total - progress.operations) +

@@ -56,6 +56,7 @@ struct Flight
     Tick unloaded = 0;      ///< what the current stretch would have taken alone
     bool slot_held = false; ///< the unit may not start its next operation
     Tick slot_free_at = kNever;
+    bool booked = false;  ///< its stretches are part of its unit's times
     bool fetched = false; ///< a load's bytes have left the external memory
     std::uint32_t arrivals_left = 0;
     noc::Transfer transfer;

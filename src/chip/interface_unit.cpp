@@ -42,6 +42,17 @@ void InterfaceUnit::send(Flight& flight)
     flight.arrivals_left = static_cast<std::uint32_t>(transfer.to.size());
     flight.begun = wheel().now();
     flight.unloaded = fabric_.zero_load(transfer, flight.begun);
+    if (Log* const log = wheel().log(Topic::noc))
+    {
+        std::string to;
+        for (const NodeId node : transfer.to)
+        {
+            to += (to.empty() ? "" : ", ") + trace::node_name(node, sequencer().header().tiles);
+        }
+        log->write(flight.begun, Topic::noc, place().name,
+                   "operation " + std::to_string(flight.op.id.value()) + " sends " +
+                       std::to_string(transfer.bytes) + " B to " + to);
+    }
     fabric_.send(transfer);
 }
 
@@ -56,6 +67,17 @@ void InterfaceUnit::sent(Flight& flight)
     flight.spend(Stage::transfer, now);
     account(flight);
     free_slot(flight);
+}
+
+void InterfaceUnit::spend_present(const Flight& flight, Tick at, const Spend& spend) const
+{
+    const bool travelling = flight.arrivals_left != 0;
+    if (travelling)
+    {
+        // Whatever goes beyond the time of an empty interconnect will turn out to be waiting.
+        spend(Stage::transfer, flight.begun + flight.unloaded);
+    }
+    spend(travelling ? Stage::wait_noc : Stage::memory, at);
 }
 
 void InterfaceUnit::note_contention(Flight& flight)
@@ -110,7 +132,7 @@ void NetworkInterface::delivered(Flight& flight, std::size_t destination)
     }
 }
 
-void NetworkInterface::memory_answers(Flight& flight, Tick waited, Tick end)
+void NetworkInterface::answered(Flight& flight, Tick waited, Tick end)
 {
     flight.wait += waited;
     schedule(flight, Step::write_done, end);
@@ -145,10 +167,10 @@ void MemoryPort::access(Flight& flight, InterfaceUnit& issuer)
     wheel().wake_now(place().id.value(), Phase::allocate);
 }
 
-void MemoryPort::memory_answers(Flight& flight, Tick waited, Tick end)
+void MemoryPort::answered(Flight& flight, Tick waited, Tick end)
 {
     flight.wait += waited;
-    flight.spend(Stage::wait_memory, wheel().now() + waited);
+    flight.spend(Stage::wait_memory, flight.begun + waited);
     flight.spend(Stage::memory, end);
     flight.fetched = true;
     schedule(flight, Step::send, end);
@@ -161,26 +183,45 @@ void MemoryPort::allocate()
     const Tick now = wheel().now();
     for (const Request& request : asking_)
     {
-        const trace::Operation& op = request.flight->op;
-        // What says neither address nor tensor follows the access before it, round and round.
-        const std::uint64_t next = following_ + op.bytes <= capacity_ ? following_ : 0;
-        const std::uint64_t address = sequencer().address(op, next);
-        if (address > capacity_ || op.bytes > capacity_ - address)
-        {
-            throw InputError({"trace", 0, "operation " + std::to_string(op.id.value())},
-                             "its " + std::to_string(op.bytes) + " bytes at address " +
-                                 std::to_string(address) + " lie beyond the memory of " +
-                                 place().name + " (" + std::to_string(capacity_) + " bytes)",
-                             "check the address, or give the chip a larger memory.capacity");
-        }
-        following_ = address + op.bytes;
+        Flight& flight = *request.flight;
+        const trace::Operation& op = flight.op;
+        const std::uint64_t address = next_address(op);
         const Tick from = clock().align(now);
+        flight.begun = now;
+        if (Log* const log = wheel().log(Topic::memory))
+        {
+            log->write(now, Topic::memory, place().name,
+                       "operation " + std::to_string(op.id.value()) +
+                           (op.kind == trace::OpKind::store ? " writes " : " reads ") +
+                           std::to_string(op.bytes) + " B at " + std::to_string(address));
+        }
+        if (outbox_ != nullptr)
+        {
+            outbox_->put({place().id, flight.tag, from, &op, address});
+            continue;
+        }
         const Tick alone = dram_.unloaded(address, op.bytes, from);
         const Tick end = dram_.access(from, address, op.bytes, op.kind == trace::OpKind::store).end;
-        request.issuer->memory_answers(*request.flight, end - from - std::min(end - from, alone),
-                                       end);
+        request.issuer->answered(flight, end - from - std::min(end - from, alone), end);
     }
     asking_.clear();
+}
+
+std::uint64_t MemoryPort::next_address(const trace::Operation& op)
+{
+    // What says neither address nor tensor follows the access before it, round and round.
+    const std::uint64_t next = following_ + op.bytes <= capacity_ ? following_ : 0;
+    const std::uint64_t address = sequencer().address(op, next);
+    if (address > capacity_ || op.bytes > capacity_ - address)
+    {
+        throw InputError({"trace", 0, "operation " + std::to_string(op.id.value())},
+                         "its " + std::to_string(op.bytes) + " bytes at address " +
+                             std::to_string(address) + " lie beyond the memory of " + place().name +
+                             " (" + std::to_string(capacity_) + " bytes)",
+                         "check the address, or give the chip a larger memory.capacity");
+    }
+    following_ = address + op.bytes;
+    return address;
 }
 
 } // namespace tessera::chip

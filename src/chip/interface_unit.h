@@ -2,6 +2,7 @@
 #pragma once
 
 #include "chip/dram.h"
+#include "chip/external.h"
 #include "chip/issue_unit.h"
 
 #include <cstdint>
@@ -26,11 +27,9 @@ public:
     [[nodiscard]] Parameters parameters() const override;
     void sent(Flight& flight) override;
     void delivered(Flight& flight, std::size_t destination) override;
-    /// From the memory port: the access of this unit's flight begins after `waited` and ends at
-    /// `end`.
-    virtual void memory_answers(Flight& flight, Tick waited, Tick end) = 0;
 
 protected:
+    void spend_present(const Flight& flight, Tick at, const Spend& spend) const final;
     /// Phase traverse: hands the flight's bytes to the interconnect.
     void send(Flight& flight);
     /// Phase traverse: the destinations are waited for; then traverse() is called.
@@ -47,11 +46,13 @@ private:
 class MemoryPort final : public InterfaceUnit
 {
 public:
+    /// With an `outbox`, the memory is outside the chip; otherwise it is a DRAM of `config`.
     MemoryPort(UnitPlace place, const config::ChipConfig& config, Wheel& wheel,
-               Sequencer& sequencer, noc::Fabric& fabric)
+               Sequencer& sequencer, noc::Fabric& fabric, Outbox* outbox)
         : InterfaceUnit(std::move(place), config.noc, wheel, sequencer, fabric),
           dram_(config.memory, config.noc.clock),
-          free_(config.memory.channels == config::kUnlimited),
+          outbox_(outbox),
+          free_(outbox == nullptr && config.memory.channels == config::kUnlimited),
           capacity_(config.memory.capacity)
     {
     }
@@ -59,7 +60,7 @@ public:
     [[nodiscard]] bool free() const { return free_; }
     /// Asks for the access of a load of this port, or of a store whose bytes are here.
     void access(Flight& flight, InterfaceUnit& issuer);
-    void memory_answers(Flight& flight, Tick waited, Tick end) override;
+    void answered(Flight& flight, Tick waited, Tick end) override;
 
 protected:
     void begin(Flight& flight) override;
@@ -72,7 +73,10 @@ private:
         Flight* flight;
         InterfaceUnit* issuer; ///< this port for a load
     };
+    [[nodiscard]] std::uint64_t next_address(const trace::Operation& op);
+
     Dram dram_;
+    Outbox* outbox_;
     bool free_;
     std::uint64_t capacity_;
     std::uint64_t following_ = 0; ///< address after the last access
@@ -92,7 +96,7 @@ public:
     {
     }
     void delivered(Flight& flight, std::size_t destination) override;
-    void memory_answers(Flight& flight, Tick waited, Tick end) override;
+    void answered(Flight& flight, Tick waited, Tick end) override;
 
 protected:
     void begin(Flight& flight) override;

@@ -163,6 +163,7 @@ void IssueUnit::arm()
     }
     ask_at_ = clock_.align(ready_);
     stage_of_head_ = Head::armed;
+    log_op(head_, "is ready");
     if (ask_at_ == wheel_.now())
     {
         ask();
@@ -271,6 +272,7 @@ void IssueUnit::granted(OpId because)
         break;
     }
 
+    log_op(op, "starts");
     flights_.push_back(&flight);
     flight.slot_held = true;
     slot_holder_ = &flight;
@@ -320,6 +322,7 @@ void IssueUnit::finish(Flight& flight)
     {
         vectors_ += flight.op.n;
     }
+    log_op(flight.op, "ends");
     sequencer_.land(flight);
     if (busy_ && flights_.empty() &&
         (place_.kind == trace::UnitKind::macro || place_.kind == trace::UnitKind::vector_unit))
@@ -331,6 +334,7 @@ void IssueUnit::finish(Flight& flight)
 
 void IssueUnit::account(Flight& flight)
 {
+    flight.booked = true;
     const auto idle = [&](Stage stage, Tick until)
     {
         if (until > accounted_)
@@ -359,15 +363,70 @@ void IssueUnit::arrive(Flight& /*flight*/) {}
 void IssueUnit::traverse(Flight& /*flight*/) {}
 void IssueUnit::sent(Flight& /*flight*/) {}
 void IssueUnit::delivered(Flight& /*flight*/, std::size_t /*destination*/) {}
+void IssueUnit::answered(Flight& /*flight*/, Tick /*waited*/, Tick /*end*/) {}
+void IssueUnit::accepted(Flight& /*flight*/, Tick /*tick*/) {}
 
-UnitSummary IssueUnit::summary(Tick makespan) const
+UnitSummary IssueUnit::summary(Tick at) const
 {
-    UnitSummary summary{place_.name, place_.kind, place_.node, operations_, vectors_, time_};
-    if (makespan > accounted_)
+    return {place_.name, place_.kind, place_.node, operations_, vectors_, times(at)};
+}
+
+/// The time that has been booked, and the rest of it up to `at` as far as it can be told now.
+IssueUnit::Times IssueUnit::times(Tick at) const
+{
+    Times times = time_;
+    Tick known = accounted_;
+    const auto spend = [&](Stage stage, Tick until)
     {
-        summary.time[static_cast<unsigned>(Stage::no_work)] += makespan - accounted_;
+        until = std::min(until, at);
+        if (until > known)
+        {
+            times[static_cast<unsigned>(stage)] += until - known;
+            known = until;
+        }
+    };
+    const auto take_back = [&](const Segment& booked)
+    {
+        const Tick begin = std::max(booked.begin, at);
+        times[static_cast<unsigned>(booked.stage)] -= std::max(booked.end, begin) - begin;
+    };
+    for (const Flight* const flight : flights_)
+    {
+        if (flight->booked)
+        {
+            std::for_each(flight->stalls.begin(), flight->stalls.end(), take_back);
+            std::for_each(flight->work.begin(), flight->work.end(), take_back);
+            continue;
+        }
+        spend(Stage::wait_input, flight->dependencies_met);
+        spend(flight->ready > flight->dependencies_met ? Stage::wait_release : Stage::wait_input,
+              flight->asked);
+        spend(Stage::wait_space, flight->start);
+        for (const Segment& stretch : flight->work)
+        {
+            spend(stretch.stage, stretch.end);
+        }
+        spend_present(*flight, at, spend);
     }
-    return summary;
+    if (has_head_)
+    {
+        const bool waiting = stage_of_head_ == Head::waiting;
+        spend(Stage::wait_input, waiting ? at : dependencies_met_);
+        spend(ready_ > dependencies_met_ ? Stage::wait_release : Stage::wait_input, ask_at_);
+        spend(Stage::wait_space, at);
+    }
+    spend(Stage::no_work, at);
+    return times;
+}
+
+void IssueUnit::log_op(const trace::Operation& op, const char* what)
+{
+    if (Log* const log = wheel_.log(Topic::op))
+    {
+        log->write(wheel_.now(), Topic::op, place_.name,
+                   "operation " + std::to_string(op.id.value()) + " (" + name_of(op.kind) + ") " +
+                       what);
+    }
 }
 
 void IssueUnit::check_end(const trace::Operation& op, double ticks) const

@@ -11,6 +11,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -45,7 +46,9 @@ public:
     [[nodiscard]] const trace::Operation* head() const { return has_head_ ? &head_ : nullptr; }
     [[nodiscard]] bool head_asked() const { return stage_of_head_ == Head::asked; }
     [[nodiscard]] const std::vector<Flight*>& flights() const { return flights_; }
-    [[nodiscard]] UnitSummary summary(Tick makespan) const;
+    /// What the unit did up to tick `at`, which is neither before the end of any operation that has
+    /// ended nor after now, unless nothing happens until then.
+    [[nodiscard]] UnitSummary summary(Tick at) const;
 
     void wake(Phase phase) override;
     void arrived(std::uint32_t slot) override;
@@ -55,6 +58,12 @@ public:
     // From the interconnect, through the sequencer; phase arrive.
     virtual void sent(Flight& flight);
     virtual void delivered(Flight& flight, std::size_t destination);
+
+    /// What the flight had to ask for is done at `end`, not before now; `waited` of its time was
+    /// lost to contention.
+    virtual void answered(Flight& flight, Tick waited, Tick end);
+    /// From outside the chip: the unit may start its next operation at `tick`, not before now.
+    virtual void accepted(Flight& flight, Tick tick);
 
 protected:
     /// Phase traverse: the flight has its space and starts.
@@ -67,6 +76,10 @@ protected:
     virtual void allocate() {}
 
     void schedule(Flight& flight, Step step, Tick due);
+    /// Calls `spend(stage, end)` for the stretch up to tick `at` that the flight is in and whose
+    /// end is not known yet, such as a wait: as it will be noted if it ends then.
+    using Spend = std::function<void(Stage stage, Tick end)>;
+    virtual void spend_present(const Flight& flight, Tick at, const Spend& spend) const = 0;
     /// Wakes this unit when the flight's slot_free_at has come.
     void hold_slot_until(Flight& flight, Tick tick);
     void free_slot(Flight& flight);
@@ -92,6 +105,9 @@ private:
     static constexpr std::uint32_t kAfter = 1U
                                             << 31U; ///< slots of `after` come behind those of `in`
 
+    using Times = std::array<Tick, kStages>;
+    [[nodiscard]] Times times(Tick at) const;
+    void log_op(const trace::Operation& op, const char* what);
     void fetch();
     void arm();
     void ask();

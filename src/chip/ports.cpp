@@ -40,6 +40,12 @@ void Ports::wake(Phase /*phase*/)
         --free_;
         const Request request = queue_.front();
         queue_.pop_front();
+        if (Log* const log = wheel_.log(Topic::port))
+        {
+            log->write(wheel_.now(), Topic::port, wheel_.name(index_),
+                       wheel_.name(request.flight->unit.value()) + " gets a port for operation " +
+                           std::to_string(request.flight->op.id.value()));
+        }
         request.client->port_granted(*request.flight);
     }
 }

@@ -93,6 +93,7 @@ Flight& Sequencer::take_off()
     flight.due = kNever;
     flight.wait = 0;
     flight.slot_free_at = kNever;
+    flight.booked = false;
     flight.arrivals_left = 0;
     flight.work.clear();
     flight.stalls.clear();
@@ -146,12 +147,23 @@ void Sequencer::reject_over_read(const trace::Operation& op, OpId operand)
 void Sequencer::sent(std::uint32_t tag)
 {
     Flight& flight = *flights_[tag];
+    if (Log* const log = wheel_.log(Topic::noc))
+    {
+        log->write(wheel_.now(), Topic::noc, units_[flight.unit.index()]->place().name,
+                   "operation " + std::to_string(flight.op.id.value()) + " has left");
+    }
     units_[flight.unit.index()]->sent(flight);
 }
 
 void Sequencer::delivered(std::uint32_t tag, std::size_t index)
 {
     Flight& flight = *flights_[tag];
+    if (Log* const log = wheel_.log(Topic::noc))
+    {
+        log->write(wheel_.now(), Topic::noc, units_[flight.unit.index()]->place().name,
+                   "operation " + std::to_string(flight.op.id.value()) + " arrives at " +
+                       trace::node_name(flight.op.to[index].at, header().tiles));
+    }
     units_[flight.unit.index()]->delivered(flight, index);
 }
 
@@ -300,6 +312,10 @@ void Sequencer::record(const Flight& flight)
 
 void Sequencer::close()
 {
+    if (!landed_.empty())
+    {
+        wake(Phase::complete); // the run was broken off within a round
+    }
     if (cycle_pending_)
     {
         sink_.cycles.append(cycle_);

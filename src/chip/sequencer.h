@@ -41,6 +41,7 @@ public:
     [[nodiscard]] const trace::Header& header() const { return source_.header(); }
     [[nodiscard]] const ActivitySink& sink() const { return sink_; }
     [[nodiscard]] Flight& take_off(); ///< an empty flight
+    [[nodiscard]] Flight& flight(std::uint32_t tag) { return *flights_[tag]; }
     /// The operation's result is there, its operands are used, and it will be recorded (phase
     /// arrive).
     void land(Flight& flight);

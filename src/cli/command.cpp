@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/command.h"
 
+#include "cli/interrupt.h"
 #include "tessera/error.h"
 #include "tessera/version.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 #include <iomanip>
 #include <iostream>
+#include <system_error>
 
 namespace tessera::cli
 {
 namespace po = boost::program_options;
-namespace
-{
-
 void print_help(std::ostream& out)
 {
     out << "tessera " << version()
@@ -22,13 +22,27 @@ void print_help(std::ostream& out)
            "usage: tessera COMMAND [options]\n\n";
     for (const Command& command : commands())
     {
-        out << "  " << std::left << std::setw(10) << command.name << command.summary << '\n';
+        out << "  " << std::left << std::setw(12) << command.name << command.summary << '\n';
     }
     out << "\n`tessera COMMAND --help` explains a command.\n"
            "Exit codes: 0 done, 2 usage, 3 bad input, 4 simulation error, 5 input or output "
            "failed, "
            "130 interrupted.\n";
 }
+
+const Command& find_command(const std::string& name)
+{
+    const auto found = std::find_if(commands().begin(), commands().end(),
+                                    [&](const Command& command) { return name == command.name; });
+    if (found == commands().end())
+    {
+        throw UsageError("unknown command '" + name + "'; `tessera --help` lists the commands");
+    }
+    return *found;
+}
+
+namespace
+{
 
 int dispatch(const Arguments& arguments, const Streams& streams)
 {
@@ -38,7 +52,7 @@ int dispatch(const Arguments& arguments, const Streams& streams)
         return static_cast<int>(ExitCode::usage);
     }
     const std::string& name = arguments.front();
-    if (name == "--help" || name == "-h" || name == "help")
+    if (name == "--help" || name == "-h")
     {
         print_help(streams.out);
         return 0;
@@ -48,13 +62,7 @@ int dispatch(const Arguments& arguments, const Streams& streams)
         streams.out << "tessera " << version() << '\n';
         return 0;
     }
-    const auto found = std::find_if(commands().begin(), commands().end(),
-                                    [&](const Command& command) { return name == command.name; });
-    if (found == commands().end())
-    {
-        throw UsageError("unknown command '" + name + "'; `tessera --help` lists the commands");
-    }
-    return found->run({arguments.begin() + 1, arguments.end()}, streams);
+    return find_command(name).run({arguments.begin() + 1, arguments.end()}, streams);
 }
 
 } // namespace
@@ -62,12 +70,16 @@ int dispatch(const Arguments& arguments, const Streams& streams)
 const std::vector<Command>& commands()
 {
     static const std::vector<Command> list = {
-        {"run", "simulate a network or a trace on a chip", run_simulation},
-        {"compile", "turn a network into a trace for a chip", compile},
-        {"trace", "check, convert, count or show a trace", trace},
-        {"config", "show, check or document chip configs", config},
-        {"network", "list networks, or show the layers of one", network},
-        {"inspect", "tables from the results of a run", inspect},
+        {"run", "simulate a network or a trace on a chip", run_simulation, run_options},
+        {"compile", "turn a network into a trace for a chip", compile, compile_options},
+        {"trace", "check, convert, count or show a trace", trace, trace_options},
+        {"config", "show, check or document chip configs", config, config_options},
+        {"network", "list networks, or show the layers of one", network, network_options},
+        {"inspect", "tables from the results of a run", inspect, inspect_options},
+        {"h5", "check or recover the activity.h5 of a run", h5, h5_options},
+        {"help", "explain a command; print or write manual pages", help, help_options},
+        {"completion", "completion of the command line for bash, zsh and fish", completion,
+         completion_options},
     };
     return list;
 }
@@ -123,6 +135,27 @@ bool Options::parse(const Arguments& arguments, std::ostream& out)
     return true;
 }
 
+std::string Options::positional_at(unsigned index) const
+{
+    return index < positional_.max_total_count() ? positional_.name_for_position(index) : "";
+}
+
+const Offer* Options::offered(const std::string& name) const
+{
+    const auto found = offers_.find(name);
+    return found == offers_.end() ? nullptr : &found->second;
+}
+
+std::vector<std::string> Options::offered_names() const
+{
+    std::vector<std::string> names;
+    for (const auto& entry : offers_)
+    {
+        names.push_back(entry.first);
+    }
+    return names;
+}
+
 void Options::require(const char* name) const
 {
     if (!has(name))
@@ -143,13 +176,20 @@ void refuse_existing(const std::string& file, bool force)
 
 int run(const Arguments& arguments, const Streams& streams)
 {
+    const InterruptGuard guard;
     try
     {
         const int code = dispatch(arguments, streams);
         streams.out.flush();
         if (!streams.out)
         {
-            throw IoError("cannot write to the standard output");
+            // Only another try tells why.
+            errno = 0;
+            streams.out.clear();
+            streams.out.put('\n').flush();
+            const int reason = errno;
+            throw IoError("cannot write to the standard output: " +
+                          std::generic_category().message(reason == 0 ? EIO : reason));
         }
         return code;
     }

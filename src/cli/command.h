@@ -4,6 +4,7 @@
 #include <boost/program_options.hpp>
 
 #include <iosfwd>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -19,15 +20,33 @@ struct Streams
     std::ostream& err;
 };
 
+class Options;
+
 /// One subcommand: one file, one entry in commands().
 struct Command
 {
     const char* name;
     const char* summary;
     int (*run)(const Arguments& arguments, const Streams& streams);
+    /// The table that `run` parses its arguments with; --help, the manual page and completion are
+    /// made from it.
+    Options (*options)();
 };
 
 [[nodiscard]] const std::vector<Command>& commands();
+/// Throws UsageError.
+[[nodiscard]] const Command& find_command(const std::string& name);
+/// The program's own help: its commands and exit codes.
+void print_help(std::ostream& out);
+
+/// What may stand for an option or a positional argument, as far as it is known beforehand. Only
+/// completion reads it; parsing and messages are the command's.
+struct Offer
+{
+    std::vector<std::string> words;
+    std::vector<std::string> (*lookup)() = nullptr; ///< more words, found when they are needed
+    bool files = false;                             ///< names of files and folders too
+};
 
 /// What every subcommand does with its arguments: parse, answer --help, complain with exit code 2.
 class Options
@@ -40,6 +59,8 @@ public:
     [[nodiscard]] boost::program_options::options_description& all() { return options_; }
     /// Arguments without a name, in order; the last one may repeat when `count` is -1.
     void positional(const char* name, int count = 1);
+    /// Says what may stand for an option or a positional argument.
+    void offer(const std::string& name, Offer offer) { offers_[name] = std::move(offer); }
     /// False when --help was asked for and answered on `out`. Throws UsageError.
     [[nodiscard]] bool parse(const Arguments& arguments, std::ostream& out);
 
@@ -56,12 +77,26 @@ public:
     /// Throws UsageError when the option is missing.
     void require(const char* name) const;
 
+    [[nodiscard]] const std::string& usage() const { return usage_; }
+    [[nodiscard]] const std::string& description() const { return description_; }
+    [[nodiscard]] const boost::program_options::options_description& table() const
+    {
+        return options_;
+    }
+    /// Name of the positional argument after `index` others; empty: there can be none.
+    [[nodiscard]] std::string positional_at(unsigned index) const;
+    /// Null: nothing is known.
+    [[nodiscard]] const Offer* offered(const std::string& name) const;
+    /// What has been given offers.
+    [[nodiscard]] std::vector<std::string> offered_names() const;
+
 private:
     std::string usage_;
     std::string description_;
     boost::program_options::options_description options_;
     boost::program_options::positional_options_description positional_;
     std::vector<std::string> hidden_;
+    std::map<std::string, Offer> offers_;
     boost::program_options::variables_map values_;
 };
 
@@ -71,12 +106,24 @@ void refuse_existing(const std::string& file, bool force);
 /// The whole program: what main() calls. Returns the exit code.
 [[nodiscard]] int run(const Arguments& arguments, const Streams& streams);
 
-// One function per subcommand, each in a file of its own.
+// One function per subcommand and one for its options, in a file of its own.
 int run_simulation(const Arguments& arguments, const Streams& streams);
+Options run_options();
 int compile(const Arguments& arguments, const Streams& streams);
+Options compile_options();
 int trace(const Arguments& arguments, const Streams& streams);
+Options trace_options();
 int config(const Arguments& arguments, const Streams& streams);
+Options config_options();
 int inspect(const Arguments& arguments, const Streams& streams);
+int h5(const Arguments& arguments, const Streams& streams);
+Options h5_options();
+Options inspect_options();
 int network(const Arguments& arguments, const Streams& streams);
+Options network_options();
+int help(const Arguments& arguments, const Streams& streams);
+Options help_options();
+int completion(const Arguments& arguments, const Streams& streams);
+Options completion_options();
 
 } // namespace tessera::cli

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/command.h"
 #include "cli/workload.h"
-#include "trace/tools.h"
 
 #include <ostream>
 
@@ -9,7 +8,7 @@ namespace tessera::cli
 {
 namespace po = boost::program_options;
 
-int compile(const Arguments& arguments, const Streams& streams)
+Options compile_options()
 {
     Options options(
         "compile --network N --chip CHIP -o FILE [options]",
@@ -20,6 +19,13 @@ int compile(const Arguments& arguments, const Streams& streams)
         ("output,o", po::value<std::string>(), "file for the trace") //
         ("force", "replace it if it exists")                         //
         ("quiet,q", "say nothing");
+    options.offer("output", {{}, nullptr, true});
+    return options;
+}
+
+int compile(const Arguments& arguments, const Streams& streams)
+{
+    Options options = compile_options();
     if (!options.parse(arguments, streams.out))
     {
         return 0;
@@ -28,13 +34,13 @@ int compile(const Arguments& arguments, const Streams& streams)
     options.require("output");
     const std::string file = options.text("output");
     refuse_existing(file, options.has("force"));
-    const trace::Trace trace = compile_network(options, load_chip(options));
-    trace::write(trace, file);
+    const Program program = compile_network(options, load_chip(options));
+    program.save(file);
     if (!options.has("quiet"))
     {
-        streams.out << file << ": " << trace.operations.size() << " operations on "
-                    << trace.header.units.size() << " units, " << trace.header.blocks.size()
-                    << " crossbars\n";
+        const trace::Header& header = program.header();
+        streams.out << file << ": " << header.operations << " operations on " << header.units.size()
+                    << " units, " << header.blocks.size() << " crossbars\n";
     }
     return 0;
 }

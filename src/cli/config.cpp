@@ -13,7 +13,7 @@ namespace tessera::cli
 {
 namespace po = boost::program_options;
 
-int config(const Arguments& arguments, const Streams& streams)
+Options config_options()
 {
     Options options("config show|check|list|schema|doc [CHIP] [--set key=value]...",
                     "show    print the effective config: every key, composed and overridden\n"
@@ -26,6 +26,15 @@ int config(const Arguments& arguments, const Streams& streams)
                                 "override a key, e.g. --set noc.vcs=4");
     options.positional("action");
     options.positional("chip");
+    options.offer("action", {{"show", "check", "list", "schema", "doc"}});
+    options.offer("chip", {{}, config::shipped, true});
+    options.offer("set", {{}, chip_settings});
+    return options;
+}
+
+int config(const Arguments& arguments, const Streams& streams)
+{
+    Options options = config_options();
     if (!options.parse(arguments, streams.out))
     {
         return 0;

@@ -1,11 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "record/inspect.h"
 
+#include "base/interrupt.h"
 #include "cli/command.h"
 #include "record/critical_path.h"
+#include "record/follow.h"
 #include "record/reader.h"
+#include "tessera/error.h"
 
+#include <fmt/format.h>
+
+#include <chrono>
+#include <optional>
 #include <ostream>
+#include <thread>
 
 namespace tessera::cli
 {
@@ -15,7 +23,103 @@ namespace
 
 constexpr std::uint64_t kLongestChain = 1000;
 
-std::vector<record::Table> tables_of(const Options& options, const record::ResultReader& reader)
+using Seconds = std::chrono::duration<double>;
+
+/// One line, or one JSON object, whenever a run that goes on has recorded something new.
+void show(const record::Glimpse& now, const std::optional<record::Glimpse>& before, Seconds since,
+          bool json, std::ostream& out)
+{
+    const std::uint64_t operations = now.operations - (before ? before->operations : 0);
+    const Tick simulated = before && now.now > before->now ? now.now - before->now : Tick{0};
+    const bool rated = before && since.count() > 0;
+    const double rate = rated ? static_cast<double>(operations) / since.count() : 0;
+    const double speed = rated ? static_cast<double>(simulated) / since.count() : 0;
+    if (json)
+    {
+        out << nlohmann::ordered_json{{"time_ps", now.now},
+                                      {"operations", now.operations},
+                                      {"operations_per_second", rate},
+                                      {"simulated_ps_per_second", speed},
+                                      {"complete", now.complete}}
+                   .dump()
+            << std::endl; // whoever reads it waits for it
+        return;
+    }
+    out << fmt::format("{:>20} ns  {:>12} operations", record::nanoseconds(now.now),
+                       now.operations);
+    if (rated)
+    {
+        out << fmt::format("  {:>10.0f} a second, {:.3g} ns simulated a second", rate,
+                           speed / 1000);
+    }
+    out << std::endl;
+}
+
+/// Shows a run until it has ended. Throws SimulationError when it died.
+void follow(const std::string& result, bool json, const Streams& streams)
+{
+    constexpr std::chrono::milliseconds pause(200);
+    constexpr std::chrono::seconds patience(5); // for a run that is just being started
+    record::Follower follower(result);
+    std::optional<record::Glimpse> last;
+    auto shown = std::chrono::steady_clock::now();
+    for (;;)
+    {
+        // First the status: what is in the file after the run has ended is all there will be.
+        const std::string status = follower.status();
+        if (const auto glimpse = follower.look())
+        {
+            const auto now = std::chrono::steady_clock::now();
+            show(*glimpse, last, now - shown, json, streams.out);
+            last = glimpse;
+            shown = now;
+        }
+        if ((last && last->complete) || (!status.empty() && status != "running"))
+        {
+            if (status == "died")
+            {
+                throw SimulationError(result + ": the process of this run is gone, and the run was "
+                                               "not complete; `tessera inspect` shows what it "
+                                               "recorded");
+            }
+            streams.err << "tessera: the run has ended: "
+                        << (status.empty() || status == "running" ? "complete" : status) << '\n';
+            return;
+        }
+        if (status.empty() && !last && std::chrono::steady_clock::now() - shown > patience)
+        {
+            throw InputError({result, 0, ""}, "holds no run.json and no activity.h5",
+                             "give the folder of a run that goes on");
+        }
+        throw_if_interrupted();
+        std::this_thread::sleep_for(pause);
+    }
+}
+
+/// Says that runs of different networks are being compared.
+void compare_networks(const record::ResultReader& reader, const record::ResultReader& other,
+                      std::ostream& err)
+{
+    const std::string name = record::network_of(reader);
+    const std::string against = record::network_of(other);
+    const auto layers = [](const record::ResultReader& of)
+    {
+        std::vector<std::string> names;
+        for (const LayerSummary& layer : of.header().summary.layers)
+        {
+            names.push_back(layer.name);
+        }
+        return names;
+    };
+    if (name != against || layers(reader) != layers(other))
+    {
+        err << "tessera: warning: these are runs of different networks, \"" << name << "\" and \""
+            << against << "\"; layers are matched by their names\n";
+    }
+}
+
+std::vector<record::Table> tables_of(const Options& options, const record::ResultReader& reader,
+                                     std::ostream& err)
 {
     if (options.has("why"))
     {
@@ -25,6 +129,8 @@ std::vector<record::Table> tables_of(const Options& options, const record::Resul
     if (options.has("against"))
     {
         const record::ResultReader other(options.text("against"));
+        record::validate(other);
+        compare_networks(reader, other, err);
         const auto changes =
             record::compare(record::critical_path(other), record::critical_path(reader));
         return {record::change_table("Where the difference of the makespans comes from", changes)};
@@ -34,7 +140,7 @@ std::vector<record::Table> tables_of(const Options& options, const record::Resul
 
 } // namespace
 
-int inspect(const Arguments& arguments, const Streams& streams)
+Options inspect_options()
 {
     Options options(
         "inspect RESULT [options]",
@@ -46,16 +152,32 @@ int inspect(const Arguments& arguments, const Streams& streams)
         ("top", po::value<std::size_t>()->default_value(20), "rows of the longer tables")   //
         ("why", po::value<std::uint64_t>(), "what let operation arg start, and so on back") //
         ("against", po::value<std::string>(),
-         "partition the difference to another run's makespan") //
+         "partition the difference to another run's makespan")                              //
+        ("follow", "while the run goes on, show how far it has come; best with run --live") //
         ("json", "print the tables as JSON");
     options.positional("result");
+    options.offer("result", {{}, nullptr, true});
+    options.offer("against", {{}, nullptr, true});
+    return options;
+}
+
+int inspect(const Arguments& arguments, const Streams& streams)
+{
+    Options options = inspect_options();
     if (!options.parse(arguments, streams.out))
     {
         return 0;
     }
     options.require("result");
-    const record::ResultReader reader(options.list("result").front());
-    const std::vector<record::Table> tables = tables_of(options, reader);
+    const std::string result = options.list("result").front();
+    if (options.has("follow"))
+    {
+        follow(result, options.has("json"), streams);
+        return 0;
+    }
+    const record::ResultReader reader(result);
+    record::validate(reader);
+    const std::vector<record::Table> tables = tables_of(options, reader, streams.err);
     if (options.has("json"))
     {
         nlohmann::ordered_json document;

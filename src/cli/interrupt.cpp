@@ -1,25 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/interrupt.h"
 
+#include "base/interrupt.h"
+
 namespace tessera::cli
 {
 namespace
 {
 
-// A signal handler can reach nothing but an object of static storage.
-// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables)
-volatile std::sig_atomic_t signal_seen = 0;
-
 extern "C" void note_signal(int /*signal*/)
 {
-    signal_seen = 1;
+    request_interrupt();
 }
 
 } // namespace
 
 InterruptGuard::InterruptGuard()
 {
-    signal_seen = 0;
+    forget_interrupt();
     struct sigaction action = {};
     action.sa_handler = note_signal;
     action.sa_flags = static_cast<int>(SA_RESETHAND); // a second one ends the process at once
@@ -31,11 +29,7 @@ InterruptGuard::~InterruptGuard()
 {
     sigaction(SIGINT, &old_interrupt_, nullptr);
     sigaction(SIGTERM, &old_terminate_, nullptr);
-}
-
-bool InterruptGuard::interrupted()
-{
-    return signal_seen != 0;
+    forget_interrupt();
 }
 
 } // namespace tessera::cli

@@ -6,7 +6,8 @@
 namespace tessera::cli
 {
 
-/// While one lives, SIGINT and SIGTERM are noted instead of ending the process. One at a time.
+/// While one lives, SIGINT and SIGTERM request an interrupt (base/interrupt.h) instead of ending
+/// the process; a second one ends it. One at a time.
 class InterruptGuard
 {
 public:
@@ -14,8 +15,6 @@ public:
     ~InterruptGuard();
     InterruptGuard(const InterruptGuard&) = delete;
     InterruptGuard& operator=(const InterruptGuard&) = delete;
-
-    [[nodiscard]] static bool interrupted();
 
 private:
     struct sigaction old_interrupt_ = {};

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "network/network.h"
 
-#include "base/install.h"
 #include "cli/command.h"
+#include "cli/workload.h"
 #include "tessera/error.h"
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <filesystem>
 #include <ostream>
 
 namespace tessera::cli
@@ -23,17 +21,7 @@ std::string shape_text(const network::Shape& shape)
 
 void list_networks(std::ostream& out)
 {
-    std::vector<std::string> names;
-    for (const auto& entry :
-         std::filesystem::directory_iterator(data_directory() + "/models/networks"))
-    {
-        if (entry.path().extension() == ".json")
-        {
-            names.push_back(entry.path().stem().string());
-        }
-    }
-    std::sort(names.begin(), names.end());
-    for (const std::string& name : names)
+    for (const std::string& name : shipped_networks())
     {
         const network::Network network = network::load(network::find(name));
         out << fmt::format("{:<14}{:>5} layers {:>10.3f} M parameters {:>10.3f} M MACs\n", name,
@@ -57,13 +45,21 @@ void show_network(std::ostream& out, const network::Network& network)
 
 } // namespace
 
-int network(const Arguments& arguments, const Streams& streams)
+Options network_options()
 {
     Options options("network list|show [N]",
                     "list  name the shipped networks\n"
                     "show  print the layers of N, a shipped network or a file");
     options.positional("action");
     options.positional("network");
+    options.offer("action", {{"list", "show"}});
+    options.offer("network", {{}, shipped_networks, true});
+    return options;
+}
+
+int network(const Arguments& arguments, const Streams& streams)
+{
+    Options options = network_options();
     if (!options.parse(arguments, streams.out))
     {
         return 0;

@@ -29,7 +29,7 @@ std::string human_time(Tick ticks)
     return "0 ps";
 }
 
-void ProgressLine::show(const chip::Progress& progress)
+void ProgressLine::show(const Progress& progress)
 {
     if (!active_)
     {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "chip/chip.h"
+#include "tessera/progress.h"
 
 #include <chrono>
 #include <iosfwd>
@@ -19,7 +19,7 @@ public:
     ProgressLine(const ProgressLine&) = delete;
     ProgressLine& operator=(const ProgressLine&) = delete;
 
-    void show(const chip::Progress& progress);
+    void show(const Progress& progress);
 
 private:
     using Clock = std::chrono::steady_clock;

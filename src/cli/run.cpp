@@ -1,27 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "simulation/run.h"
+#include "base/interrupt.h"
+#include "base/log.h"
+#include "base/quantity.h"
 #include "chip/chip.h"
-#include "chip/deadlock.h"
 #include "cli/command.h"
-#include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "cli/workload.h"
-#include "config/load.h"
 #include "platform/modules.h"
-#include "record/activity_writer.h"
 #include "record/inspect.h"
 #include "record/names.h"
-#include "record/results.h"
 #include "tessera/error.h"
-#include "trace/header.h"
 
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <fstream>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <ostream>
 #include <unistd.h>
-#include <zlib.h>
 
 namespace tessera::cli
 {
@@ -44,25 +42,6 @@ ActivityLevel level_of(const std::string& name)
     throw UsageError("unknown level '" + name + "'; give off, unit or stage");
 }
 
-record::ActivityMeta meta_of(const chip::Chip& chip, const trace::Header& header,
-                             const std::string& config, ActivityLevel level)
-{
-    record::ActivityMeta meta;
-    meta.level = level;
-    meta.config = config;
-    meta.trace_header = trace::header_text(header);
-    meta.reference_clock = chip.config().clock;
-    for (const chip::IssueUnit* const unit : chip.units())
-    {
-        meta.units.push_back({unit->place().name, unit->place().kind, unit->place().node});
-    }
-    for (const trace::TracedLayer& layer : header.layers)
-    {
-        meta.layers.push_back({layer.name, layer.kind});
-    }
-    return meta;
-}
-
 nlohmann::ordered_json figures(const Summary& summary, const trace::Header& header,
                                const std::string& chip)
 {
@@ -81,161 +60,138 @@ nlohmann::ordered_json figures(const Summary& summary, const trace::Header& head
             {"events", summary.events}};
 }
 
-struct Settings
-{
-    std::string kernel;
-    ActivityLevel level = ActivityLevel::unit;
-    std::uint64_t seed = 0;
-    std::uint64_t shuffle = 0;
-    bool quiet = false;
-    bool json = false;
-};
-
-class Run
-{
-public:
-    Run(const Arguments& arguments, Settings settings, Workload workload,
-        record::ResultFolder folder)
-        : settings_(std::move(settings)),
-          workload_(std::move(workload)),
-          folder_(std::move(folder)),
-          chip_(workload_.config, *workload_.source, sink_, settings_.shuffle)
-    {
-        info_.command_line = {"tessera", "run"};
-        info_.command_line.insert(info_.command_line.end(), arguments.begin(), arguments.end());
-        info_.seed = settings_.seed;
-        info_.kernel = settings_.kernel;
-        const auto checksum = [](const std::string& text)
-        {
-            return fmt::format("crc32:{:08x}", crc32(0, reinterpret_cast<const Bytef*>(text.data()),
-                                                     static_cast<uInt>(text.size())));
-        };
-        info_.hashes = {{"config", checksum(config::effective(workload_.config).dump())},
-                        {"trace_header", checksum(trace::header_text(workload_.source->header()))}};
-    }
-
-    int execute(const Streams& streams);
-
-private:
-    int run(const Streams& streams);
-    bool simulate(const Streams& streams);
-    void report(const std::string& status)
-    {
-        info_.status = status;
-        folder_.write("run.json", meter_.report(info_));
-    }
-
-    Settings settings_;
-    Workload workload_;
-    record::ResultFolder folder_;
-    record::RunMeter meter_;
-    record::RunInfo info_;
-    ActivitySink sink_;
-    chip::Chip chip_;
-    std::unique_ptr<platform::ChipModule> module_; ///< owns the chip's units under SystemC
-};
-
-bool Run::simulate(const Streams& streams)
-{
-    ProgressLine progress(streams.err, !settings_.quiet && &streams.err == &std::cerr &&
-                                           isatty(STDERR_FILENO) != 0);
-    const chip::Monitor monitor = [&](const chip::Progress& state)
-    {
-        progress.show(state);
-        return !InterruptGuard::interrupted();
-    };
-    if (settings_.kernel == "native")
-    {
-        return chip::run_native(chip_, monitor);
-    }
-    module_ = std::make_unique<platform::ChipModule>("chip", chip_, monitor);
-    return platform::run_systemc(chip_, *module_);
-}
-
-int Run::execute(const Streams& streams)
+Tick time_of(const Options& options, const char* name)
 {
     try
     {
-        return run(streams);
+        return parse_quantity(Dimension::time, options.text(name), {});
     }
-    catch (...)
+    catch (const InputError& error)
     {
-        try
-        {
-            report("failed");
-        }
-        catch (const Error&) // NOLINT(bugprone-empty-catch): the first failure is the one to tell
-        {
-        }
-        throw;
+        throw UsageError(std::string("--") + name + ": " + error.what());
     }
 }
 
-int Run::run(const Streams& streams)
+RunOptions settings_of(const Options& options)
 {
-    report("running");
-    const std::string config = config::effective(workload_.config).dump(2) + "\n";
-    folder_.write_config(config);
-    std::unique_ptr<record::ActivityWriter> writer;
-    const trace::Header& header = workload_.source->header();
-    if (settings_.level != ActivityLevel::off)
+    RunOptions settings;
+    const bool chosen = options.has("output");
+    settings.folder = chosen ? options.text("output") : kDefaultFolder;
+    settings.replace = !chosen || options.has("force");
+    settings.level = level_of(options.text("level"));
+    settings.live = options.has("live");
+    settings.compress = !options.has("uncompressed");
+    settings.seed = options.get<std::uint64_t>("seed");
+    settings.until = options.has("until") ? time_of(options, "until") : kNever;
+    if (options.has("stats-every"))
     {
-        writer = std::make_unique<record::ActivityWriter>(
-            folder_.path(), meta_of(chip_, header, config, settings_.level));
-        writer->connect(sink_);
-    }
-    const auto finish = [&](record::Outcome outcome)
-    {
-        chip_.close();
-        Summary summary = chip_.summary();
-        if (writer)
+        settings.stats_every = time_of(options, "stats-every");
+        if (settings.stats_every == 0)
         {
-            writer->finish(summary, outcome);
+            throw UsageError("--stats-every must be greater than 0");
         }
-        folder_.write_statistics(summary);
-        return summary;
+    }
+    settings.arrivals = options.text("arrivals");
+    settings.log = options.list("log");
+    settings.watchdog_seconds = options.get<double>("watchdog");
+    return settings;
+}
+
+RunResult run_under(const std::string& kernel, simulation::Run& run)
+{
+    if (kernel == "native")
+    {
+        return run.execute(chip::run_native);
+    }
+    // The modules own the chip's units: they live as long as the chip is asked about them.
+    std::unique_ptr<platform::ChipModule> module;
+    return run.execute(
+        [&](chip::Chip& chip, const chip::Monitor& monitor)
+        {
+            module = std::make_unique<platform::ChipModule>("chip", chip, monitor);
+            return platform::run_systemc(chip, *module);
+        });
+}
+
+void tell_end(std::ostream& err, const RunResult& result, const Workload& workload,
+              const Options& options, const std::string& folder)
+{
+    if (result.unread != 0)
+    {
+        err << "tessera: warning: " << result.unread
+            << " data were read less often than their `uses` say and kept their space; see trace "
+               "check\n";
+    }
+    if (result.end == RunEnd::until)
+    {
+        err << "tessera: stopped at --until " << options.text("until") << ": "
+            << result.summary.operations << " of " << workload.program.header().operations
+            << " operations have ended\n";
+    }
+    if (result.end == RunEnd::stopped)
+    {
+        err << "tessera: interrupted; what was simulated is in " << folder << '\n';
+    }
+}
+
+int execute(const Arguments& arguments, const Options& options, const Streams& streams)
+{
+    const std::string kernel = options.text("kernel");
+    if (kernel != "systemc" && kernel != "native")
+    {
+        throw UsageError("unknown kernel '" + kernel + "'; give systemc or native");
+    }
+    RunOptions settings = settings_of(options);
+    const std::string folder = settings.folder.string();
+    std::ofstream log_file;
+    settings.log_to = &streams.err;
+    if (options.has("log-file"))
+    {
+        log_file.open(options.text("log-file"), std::ios::binary | std::ios::trunc);
+        if (!log_file)
+        {
+            throw IoError("cannot write " + options.text("log-file"));
+        }
+        settings.log_to = &log_file;
+    }
+    const bool quiet = options.has("quiet");
+    const bool talks = !settings.log.empty() && settings.log_to == &streams.err;
+    std::optional<ProgressLine> progress;
+    progress.emplace(streams.err,
+                     !quiet && !talks && &streams.err == &std::cerr && isatty(STDERR_FILENO) != 0);
+    settings.monitor = [&](const Progress& state)
+    {
+        progress->show(state);
+        return !interrupt_requested();
     };
-    bool complete = false;
-    try
+
+    const Workload workload = load_workload(options);
+    throw_if_interrupted();
+    simulation::RunIdentity identity;
+    identity.command_line = {"tessera", "run"};
+    identity.command_line.insert(identity.command_line.end(), arguments.begin(), arguments.end());
+    identity.kernel = kernel;
+    identity.shuffle = options.get<std::uint64_t>("shuffle");
+    simulation::Run run(workload.chip, workload.program, std::move(settings), std::move(identity));
+    const RunResult result = run_under(kernel, run);
+    progress.reset();
+
+    const trace::Header& header = workload.program.header();
+    tell_end(streams.err, result, workload, options, folder);
+    if (options.has("json"))
     {
-        complete = simulate(streams);
+        streams.out << figures(result.summary, header, workload.chip.name()).dump(2) << '\n';
     }
-    catch (const chip::DeadlockError& error)
+    else if (!quiet)
     {
-        folder_.write("deadlock.json", error.report().dump(2) + "\n");
-        finish(record::Outcome::interrupted);
-        throw;
+        print_summary(streams.out, result.summary, header, workload.chip.config(), folder);
     }
-    const Summary summary =
-        finish(complete ? record::Outcome::complete : record::Outcome::interrupted);
-    report(complete ? "complete" : "interrupted");
-    const std::size_t unread = chip_.sequencer().data().live();
-    if (complete && unread != 0)
-    {
-        streams.err << "tessera: warning: " << unread
-                    << " data were read less often than their `uses` say and kept their space; "
-                       "see trace check\n";
-    }
-    if (settings_.json)
-    {
-        streams.out << figures(summary, header, workload_.config.name).dump(2) << '\n';
-    }
-    else if (!settings_.quiet)
-    {
-        print_summary(streams.out, summary, header, workload_.config, folder_.path().string());
-    }
-    if (!complete)
-    {
-        streams.err << "tessera: interrupted; what was simulated is in " << folder_.path().string()
-                    << '\n';
-        return static_cast<int>(ExitCode::interrupted);
-    }
-    return 0;
+    return static_cast<int>(result.end == RunEnd::stopped ? ExitCode::interrupted : ExitCode::ok);
 }
 
 } // namespace
 
-int run_simulation(const Arguments& arguments, const Streams& streams)
+Options run_options()
 {
     Options options(
         "run (--network N | --trace FILE) --chip CHIP [options]",
@@ -252,37 +208,45 @@ int run_simulation(const Arguments& arguments, const Streams& streams)
         ("kernel", po::value<std::string>()->default_value("systemc"),
          "systemc or native; the results are the same") //
         ("seed", po::value<std::uint64_t>()->default_value(1),
-         "of everything random (recorded; nothing is random yet but --shuffle)") //
+         "of everything random: Poisson arrivals") //
         ("shuffle", po::value<std::uint64_t>()->default_value(0),
          "visit simultaneous events in another order; the results must not change") //
-        ("quiet,q", "no progress, no summary")                                      //
+        ("until", po::value<std::string>(),
+         "end after this simulated time, e.g. 5ms; results hold what has ended by then") //
+        ("arrivals", po::value<std::string>(),
+         "when images arrive: 10ms (one every 10 ms) or poisson:10ms (on average)") //
+        ("stats-every", po::value<std::string>(),
+         "also write what happened in every such stretch of time to windows.jsonl") //
+        ("log", po::value<std::vector<std::string>>()->composing(),
+         "log topics of units to stderr, e.g. noc,buffer@t3*; `--log list` names the topics") //
+        ("log-file", po::value<std::string>(), "log to this file instead")                    //
+        ("watchdog", po::value<double>()->default_value(0, "0"),
+         "give up when no operation has ended for so many seconds of wall time; 0: never") //
+        ("live", "activity.h5 can be read while it is written (HDF5's SWMR)")              //
+        ("uncompressed", "records in activity.h5 as they are: about six times the bytes")  //
+        ("quiet,q", "no progress, no summary")                                             //
         ("json", "print the key figures as JSON");
+    options.offer("output", {{}, nullptr, true});
+    options.offer("level", {{"off", "unit", "stage"}});
+    options.offer("kernel", {{"systemc", "native"}});
+    options.offer("log", {topic_names()});
+    options.offer("log-file", {{}, nullptr, true});
+    return options;
+}
+
+int run_simulation(const Arguments& arguments, const Streams& streams)
+{
+    Options options = run_options();
     if (!options.parse(arguments, streams.out))
     {
         return 0;
     }
-    Settings settings;
-    settings.kernel = options.text("kernel");
-    if (settings.kernel != "systemc" && settings.kernel != "native")
+    if (options.list("log") == std::vector<std::string>{"list"})
     {
-        throw UsageError("unknown kernel '" + settings.kernel + "'; give systemc or native");
+        streams.out << topic_list();
+        return 0;
     }
-    settings.level = level_of(options.text("level"));
-    settings.seed = options.get<std::uint64_t>("seed");
-    settings.shuffle = options.get<std::uint64_t>("shuffle");
-    settings.quiet = options.has("quiet");
-    settings.json = options.has("json");
-    const InterruptGuard guard;
-    Workload workload = load_workload(options);
-    if (InterruptGuard::interrupted())
-    {
-        throw Error(ExitCode::interrupted, "interrupted before the simulation began");
-    }
-    const bool chosen = options.has("output");
-    record::ResultFolder folder(chosen ? options.text("output") : kDefaultFolder,
-                                !chosen || options.has("force"));
-    return Run(arguments, std::move(settings), std::move(workload), std::move(folder))
-        .execute(streams);
+    return execute(arguments, options, streams);
 }
 
 } // namespace tessera::cli

@@ -64,7 +64,7 @@ constexpr std::array<Action, 5> kActions = {{{"check", 1, check},
 
 } // namespace
 
-int trace(const Arguments& arguments, const Streams& streams)
+Options trace_options()
 {
     Options options(
         "trace check|convert|stats|head|schema [FILE] [OUT] [options]",
@@ -80,6 +80,14 @@ int trace(const Arguments& arguments, const Streams& streams)
         ("json", "print figures as JSON");
     options.positional("action");
     options.positional("file", -1);
+    options.offer("action", {{"check", "convert", "stats", "head", "schema"}});
+    options.offer("file", {{}, nullptr, true});
+    return options;
+}
+
+int trace(const Arguments& arguments, const Streams& streams)
+{
+    Options options = trace_options();
     if (!options.parse(arguments, streams.out))
     {
         return 0;

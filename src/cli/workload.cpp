@@ -1,47 +1,63 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/workload.h"
 
+#include "base/install.h"
 #include "cli/progress.h"
-#include "compiler/compiler.h"
+#include "config/chip_keys.h"
 #include "config/load.h"
-#include "network/network.h"
 #include "tessera/error.h"
-#include "trace/reader.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <ostream>
 
 namespace tessera::cli
 {
 namespace po = boost::program_options;
-namespace
+std::vector<std::string> shipped_networks()
 {
-
-/// A trace is only right for the chip whose mapping it assumes. Foreign traces may not say.
-void check_mapping(const trace::Header& header, const config::ChipConfig& chip,
-                   const std::string& file)
-{
-    const auto own = config::mapping_keys(chip);
-    std::string differing;
-    for (const auto& [key, value] : header.mapping)
+    const std::string folder = data_directory() + "/models/networks";
+    std::error_code failure;
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(folder, failure))
     {
-        const auto found = own.find(key);
-        if (found == own.end() || found->second != value)
+        if (entry.path().extension() == ".json")
         {
-            differing += (differing.empty() ? "" : ", ") + key + " (trace " + value + ", chip " +
-                         (found == own.end() ? "nothing" : found->second) + ")";
+            names.push_back(entry.path().stem().string());
         }
     }
-    if (!differing.empty())
+    if (failure)
     {
-        throw InputError({file, 1, "/mapping"}, "compiled for another chip: " + differing,
-                         "compile the network for this chip, or run it on the other");
+        throw IoError("cannot list " + folder + ": " + failure.message() +
+                      "; TESSERA_DATA must name the folder that holds models/ and configs/");
     }
+    std::sort(names.begin(), names.end());
+    return names;
 }
 
-} // namespace
+std::vector<std::string> chip_settings()
+{
+    std::vector<std::string> settings;
+    for (const config::Key& key : config::keys())
+    {
+        std::vector<std::string> values = {""}; // the user's to write
+        if (key.type == config::KeyType::choice)
+        {
+            values = key.choices;
+        }
+        else if (key.type == config::KeyType::flag)
+        {
+            values = {"true", "false"};
+        }
+        for (const std::string& value : values)
+        {
+            settings.push_back(key.path + "=" + value);
+        }
+    }
+    return settings;
+}
 
 void add_network_options(Options& options)
 {
@@ -52,7 +68,11 @@ void add_network_options(Options& options)
          "override a key of the chip, e.g. --set noc.vcs=4") //
         ("schedule", po::value<std::string>()->default_value("layer-by-layer"),
          "how the compiler orders the work: layer-by-layer") //
-        ("images", po::value<std::uint32_t>()->default_value(1), "images to compile for");
+        ("images", po::value<std::uint32_t>()->default_value(1), "images, one after the other");
+    options.offer("network", {{}, shipped_networks, true});
+    options.offer("chip", {{}, config::shipped, true});
+    options.offer("set", {{}, chip_settings});
+    options.offer("schedule", {{"layer-by-layer"}});
 }
 
 void add_workload_options(Options& options)
@@ -60,21 +80,19 @@ void add_workload_options(Options& options)
     add_network_options(options);
     options.all().add_options()("trace,t", po::value<std::string>(),
                                 "trace to run instead (.trace.jsonl, .gz, .trace.h5)");
+    options.offer("trace", {{}, nullptr, true});
 }
 
-config::ChipConfig load_chip(const Options& options)
+ChipModel load_chip(const Options& options)
 {
     options.require("chip");
-    return config::load(options.text("chip"), options.list("set"), trace::function_names());
+    return ChipModel(options.text("chip"), options.list("set"));
 }
 
-trace::Trace compile_network(const Options& options, const config::ChipConfig& chip)
+Program compile_network(const Options& options, const ChipModel& chip)
 {
-    compiler::Options choices;
-    choices.schedule = options.text("schedule");
-    choices.images = options.get<std::uint32_t>("images");
-    choices.mapping = config::mapping_keys(chip);
-    return compiler::compile(network::load(network::find(options.text("network"))), chip, choices);
+    return Program::compile(options.text("network"), chip,
+                            {options.text("schedule"), options.get<std::uint32_t>("images")});
 }
 
 Workload load_workload(const Options& options)
@@ -83,19 +101,11 @@ Workload load_workload(const Options& options)
     {
         throw UsageError("give either --network or --trace");
     }
-    Workload workload;
-    workload.config = load_chip(options);
-    if (options.has("trace"))
-    {
-        workload.source = trace::open(options.text("trace"));
-        check_mapping(workload.source->header(), workload.config, options.text("trace"));
-    }
-    else
-    {
-        workload.source = std::make_unique<trace::MemorySource>(
-            std::make_shared<const trace::Trace>(compile_network(options, workload.config)));
-    }
-    return workload;
+    const ChipModel chip = load_chip(options);
+    return {chip,
+            options.has("trace")
+                ? Program::open(options.text("trace")).repeat(options.get<std::uint32_t>("images"))
+                : compile_network(options, chip)};
 }
 
 void print_summary(std::ostream& out, const Summary& summary, const trace::Header& header,

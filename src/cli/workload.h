@@ -3,11 +3,9 @@
 
 #include "cli/command.h"
 #include "config/chip_config.h"
-#include "tessera/summary.h"
-#include "tessera/trace.h"
+#include "tessera/simulation.h"
 
 #include <iosfwd>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -17,9 +15,14 @@ namespace tessera::cli
 /// A chip and what it is to execute.
 struct Workload
 {
-    config::ChipConfig config;
-    std::unique_ptr<trace::OperationSource> source;
+    ChipModel chip;
+    Program program;
 };
+
+/// Names of the networks that come with the program, sorted.
+[[nodiscard]] std::vector<std::string> shipped_networks();
+/// What may follow --set: "noc.vcs=", and whole where the values are known: "noc.kind=mesh".
+[[nodiscard]] std::vector<std::string> chip_settings();
 
 /// --network, --chip, --set, --schedule, --images
 void add_network_options(Options& options);
@@ -29,9 +32,9 @@ void add_workload_options(Options& options);
 [[nodiscard]] Workload load_workload(const Options& options);
 
 /// --chip and --set of a command.
-[[nodiscard]] config::ChipConfig load_chip(const Options& options);
+[[nodiscard]] ChipModel load_chip(const Options& options);
 /// --network, --schedule and --images of a command, compiled for a chip.
-[[nodiscard]] trace::Trace compile_network(const Options& options, const config::ChipConfig& chip);
+[[nodiscard]] Program compile_network(const Options& options, const ChipModel& chip);
 
 /// The few lines that end a run on a terminal.
 void print_summary(std::ostream& out, const Summary& summary, const trace::Header& header,

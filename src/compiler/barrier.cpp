@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "compiler/barrier.h"
 
+#include "base/interrupt.h"
+
 #include <algorithm>
 #include <map>
 
@@ -20,6 +22,7 @@ void Barrier::close(std::vector<Operation>& operations, std::size_t first)
     std::vector<char> seen;
     for (std::size_t i = first; i < operations.size(); ++i)
     {
+        throw_if_interrupted();
         const Operation& operation = operations[i];
         bool follows = false;
         for (const auto* list : {&operation.in, &operation.after})
@@ -53,6 +56,7 @@ void Barrier::close(std::vector<Operation>& operations, std::size_t first)
     }
     for (std::size_t i = first; i < operations.size(); ++i)
     {
+        throw_if_interrupted();
         const Operation& operation = operations[i];
         if (has_successor[i - first] != 0)
         {

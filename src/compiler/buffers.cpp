@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "compiler/buffers.h"
 
+#include "base/interrupt.h"
 #include "tessera/error.h"
 
 #include <algorithm>
@@ -245,6 +246,7 @@ void BufferPlan::divide(Plan& plan, std::size_t stage)
         }
         for (std::uint32_t s = kSlack + 1; !found && s > 0; --s)
         {
+            throw_if_interrupted();
             const std::vector<std::uint64_t> bytes = space(rings, s - 1);
             const auto most = std::max_element(bytes.begin(), bytes.end());
             if (*most <= capacity_)

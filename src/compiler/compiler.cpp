@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "compiler/compiler.h"
 
+#include "base/interrupt.h"
 #include "compiler/barrier.h"
 #include "compiler/buffers.h"
 #include "compiler/emit.h"
@@ -22,6 +23,7 @@ void count_uses(const Emitter& emitter, std::vector<Operation>& operations)
 {
     for (const Operation& reader : operations)
     {
+        throw_if_interrupted();
         const NodeId tile = emitter.node_of(reader.at);
         for (const OpId in : reader.in)
         {
@@ -45,6 +47,7 @@ void tidy(std::vector<Operation>& operations)
 {
     for (Operation& operation : operations)
     {
+        throw_if_interrupted();
         std::vector<OpId>& after = operation.after;
         std::sort(after.begin(), after.end());
         after.erase(std::unique(after.begin(), after.end()), after.end());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "compiler/emit.h"
 
+#include "base/interrupt.h"
 #include "compiler/functions.h"
 #include "tessera/error.h"
 
@@ -432,6 +433,14 @@ Operation Emitter::accumulation(LayerId id, const Volume& made, NodeId tile,
 
 OpId Emitter::push(Operation operation, std::uint32_t stream)
 {
+    throw_if_interrupted();
+    if (operations_.size() == kMostOperations)
+    {
+        throw InputError({"", 0, ""},
+                         "network '" + plan_.graph().network().name + "' needs more than " +
+                             std::to_string(kMostOperations) + " operations",
+                         "take smaller feature maps, or larger macros");
+    }
     operation.id = OpId(operations_.size());
     operations_.push_back(std::move(operation));
     notes_.push_back({stream, kNoOperation});

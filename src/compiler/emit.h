@@ -33,6 +33,9 @@ struct Note
     OpId release;             ///< ends no earlier than this operation; set for mvm only
 };
 
+/// A compiled trace is in memory: more than these do not fit into that of most machines.
+inline constexpr std::size_t kMostOperations = std::size_t{1} << 25U;
+
 /// Writes the operations of stages.
 ///
 /// Two uses. Without deliveries, one stage is emitted as if it were alone: it loads what it reads

@@ -135,7 +135,7 @@ public:
             value = wrapped(path.substr(begin, end - begin), std::move(value));
             end = dot;
         }
-        const JsonDocument document(file, std::move(value), {});
+        const JsonDocument document(file, std::move(value), 0, {});
         stack_.push_back({file, fs::path(file_).parent_path()});
         read_section(document, document.value(), "", "");
         stack_.pop_back();
@@ -221,6 +221,14 @@ private:
             {
                 throw;
             }
+            try
+            {
+                (void)json(text).dump();
+            }
+            catch (const json::exception&)
+            {
+                throw InputError({file, 0, ""}, "is not UTF-8 text", "encode it as UTF-8");
+            }
             return text;
         }
     }
@@ -261,6 +269,15 @@ private:
                 "give a path relative to this file, or a shipped chip");
         }
         const auto& name = base.get_ref<const std::string&>();
+        // A config that came from elsewhere must not make this program read just any file.
+        if (!is_plain_name(name) && (fs::path(name).is_absolute() || !ends_with(name, ".json") ||
+                                     name.find('\0') != std::string::npos))
+        {
+            throw InputError(place,
+                             in_quotes(name) + " is neither a shipped chip nor the path of "
+                                               "a .json file relative to this one",
+                             list_of_shipped(name));
+        }
         std::string path = is_plain_name(name) ? shipped_path(name)
                                                : (fs::path(file).parent_path() / name).string();
         if (!is_file(path))

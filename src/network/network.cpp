@@ -103,7 +103,7 @@ std::string find(const std::string& name)
         return (folder / (name + ".json")).string();
     }
     std::error_code error;
-    if (!name.empty() && fs::exists(name, error) && !fs::is_directory(name, error))
+    if (!name.empty() && fs::exists(name, error))
     {
         return name;
     }

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 
 namespace tessera::network
 {
@@ -271,14 +272,12 @@ private:
                         did_you_mean(name, names(network_.layers.size())) +
                             "give the name of a layer");
         }
-        if (network_[found->second].kind == LayerKind::input ||
-            std::find(network_.outputs.begin(), network_.outputs.end(), found->second) !=
-                network_.outputs.end())
+        const bool is_input = network_[found->second].kind == LayerKind::input;
+        if (is_input || !outputs_.insert(found->second.index()).second)
         {
             top.fail_at("outputs", k,
-                        in_quotes(name) + (network_[found->second].kind == LayerKind::input
-                                               ? " is an input of the network"
-                                               : " is given twice"),
+                        in_quotes(name) +
+                            (is_input ? " is an input of the network" : " is given twice"),
                         "remove it");
         }
         network_.outputs.push_back(found->second);
@@ -291,7 +290,8 @@ private:
     std::vector<std::vector<std::string>> known_keys_; ///< by position in kind_rules()
     Network network_;
     std::unordered_map<std::string, LayerId> ids_;
-    std::vector<bool> used_; ///< read by a layer or named as an output
+    std::vector<bool> used_;                  ///< read by a layer or named as an output
+    std::unordered_set<std::size_t> outputs_; ///< named as such
 };
 
 } // namespace

@@ -120,6 +120,14 @@ bool NetworkInterface::choose_vc()
     return true;
 }
 
+void NetworkInterface::log_flit(Log& log) const
+{
+    log.write(shape_.wheel->now(), Topic::flit, shape_.wheel->name(index_),
+              std::string(flit_.head ? "head " : "") + (flit_.tail ? "tail " : "") + "flit to " +
+                  shape_.geometry->name(flit_.destination) + " enters the mesh on vc " +
+                  std::to_string(flit_.vc));
+}
+
 void NetworkInterface::inject(std::uint64_t cycle)
 {
     const bool room = at_head_ ? choose_vc() : (ready_vcs_ & bit(flit_.vc)) != 0;
@@ -152,6 +160,10 @@ void NetworkInterface::inject(std::uint64_t cycle)
         ready_vcs_ &= ~bit(flit_.vc);
     }
     ++flits_;
+    if (Log* const log = shape_.wheel->log(Topic::flit))
+    {
+        log_flit(*log);
+    }
     router_->put_flit(port_, flit_, cycle, kInjectCycles);
     if (--leg_flits_left_ == 0)
     {

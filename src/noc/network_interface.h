@@ -73,6 +73,7 @@ private:
     static constexpr std::uint32_t kNone = ~std::uint32_t{0};
 
     void inject(std::uint64_t cycle);
+    [[gnu::cold]] void log_flit(Log& log) const;
     [[noreturn]] void report_disorder() const;
     [[nodiscard]] bool choose_vc();
     void next_leg();

@@ -307,6 +307,21 @@ void Router::allocate_switch(std::uint64_t cycle)
     }
 }
 
+void Router::log_flit(Log& log, Flit flit, std::uint32_t port, std::uint32_t vc,
+                      std::uint32_t output) const
+{
+    const auto name = [](std::uint32_t number)
+    {
+        constexpr std::array<char, kDirections> directions = {'E', 'W', 'S', 'N'};
+        return number < kLocal ? std::string(1, directions[number])
+                               : "L" + std::to_string(number - kLocal);
+    };
+    log.write(shape_.wheel->now(), Topic::flit, shape_.wheel->name(index_),
+              std::string(flit.head ? "head " : "") + (flit.tail ? "tail " : "") + "flit to " +
+                  shape_.geometry->name(flit.destination) + ": " + name(port) + "." +
+                  std::to_string(vc) + " -> " + name(output) + "." + std::to_string(flit.vc));
+}
+
 void Router::send(std::uint32_t port, std::uint32_t vc, std::uint32_t output, std::uint64_t cycle)
 {
     const std::uint32_t number = port * vcs_ + vc;
@@ -320,6 +335,10 @@ void Router::send(std::uint32_t port, std::uint32_t vc, std::uint32_t output, st
     out_vc.credits -= out.credit_cost;
     flit.vc = static_cast<std::uint8_t>(input.output_vc - output * vcs_);
     ++flits_out_[output];
+    if (Log* const log = shape_.wheel->log(Topic::flit))
+    {
+        log_flit(*log, flit, port, vc, output);
+    }
     if (out.router != nullptr)
     {
         out.router->put_flit(out.far_port, flit, cycle, kSwitchToRouterCycles);

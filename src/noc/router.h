@@ -136,6 +136,8 @@ private:
     void allocate_switch(std::uint64_t cycle);
     void send(std::uint32_t port, std::uint32_t vc, std::uint32_t output, std::uint64_t cycle);
     void commit_vcs();
+    [[gnu::cold]] void log_flit(Log& log, Flit flit, std::uint32_t port, std::uint32_t vc,
+                                std::uint32_t output) const;
     void want(std::uint32_t output)
     {
         ++outputs_[output].wanting;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "platform/modules.h"
 
+#include "base/interrupt.h"
 #include "base/quantity.h"
 #include "chip/deadlock.h"
 #include "tessera/error.h"
@@ -12,11 +13,6 @@ namespace tessera::platform
 {
 namespace
 {
-
-sc_core::sc_time picoseconds(Tick tick)
-{
-    return sc_core::sc_time::from_value(tick);
-}
 
 /// "t5.m3" -> "m3": in the hierarchy the tile is a module of its own.
 std::string leaf(const std::string& name)
@@ -51,75 +47,41 @@ NamedModule::NamedModule(const sc_core::sc_module_name& name, const chip::Parame
     }
 }
 
-TileModule::TileModule(const sc_core::sc_module_name& name, chip::Chip& chip, TileId tile)
+TileModule::TileModule(const sc_core::sc_module_name& name, const chip::Chip& chip, TileId tile)
     : sc_module(name),
+      tile_(tile),
       buffer_("buffer", {{"capacity", capacity_text(chip.buffers()[tile.index()].capacity())}})
 {
-    const auto add = [&](UnitId unit)
+    const std::uint32_t units = chip.config().tiles.macros + 2; // vector unit, network interface
+    for (std::uint32_t position = 0; position < units; ++position)
     {
-        const std::string unit_name = leaf(chip.units()[unit.index()]->place().name);
-        units_.push_back(std::make_unique<UnitModule>(unit_name.c_str(), chip.release(unit)));
-    };
-    for (std::uint32_t position = 0; position < chip.config().tiles.macros; ++position)
-    {
-        add(chip.macro(tile, position));
+        const chip::IssueUnit& unit = *chip.units()[chip.macro(tile, position).index()];
+        units_.push_back(
+            std::make_unique<UnitModule>(leaf(unit.place().name).c_str(), unit.parameters()));
     }
-    add(chip.vector_unit(tile));
-    add(chip.network_interface(tile));
 }
 
-WheelBridge::WheelBridge(const sc_core::sc_module_name& name, chip::Chip& chip,
-                         chip::Monitor monitor)
-    : sc_module(name), chip_(chip), monitor_(std::move(monitor))
+void TileModule::adopt(chip::Chip& chip)
 {
-    SC_HAS_PROCESS(WheelBridge);
-    SC_METHOD(step);
-}
-
-void WheelBridge::step()
-{
-    if (ended_)
+    for (std::uint32_t position = 0; position < units_.size(); ++position)
     {
-        return; // the kernel's clock is where the wheel's is: nothing is pending, sc_start()
-                // returns
-    }
-    const Tick now = sc_core::sc_time_stamp().value();
-    Wheel& wheel = chip_.wheel();
-    try
-    {
-        // Nobody else acts before the kernel's next activity: up to it, time is the wheel's own.
-        const Tick limit = sc_core::sc_pending_activity_at_future_time()
-                               ? now + sc_core::sc_time_to_pending_activity().value()
-                               : kNever - 1;
-        stopped_ = !chip_.advance(limit, monitor_);
-    }
-    catch (...)
-    {
-        failure_ = std::current_exception();
-        return;
-    }
-    ended_ = stopped_ || wheel.next() == kNever;
-    const Tick next = ended_ ? wheel.now() : wheel.next();
-    if (next > now)
-    {
-        next_trigger(picoseconds(next - now));
+        units_[position]->own(chip.release(chip.macro(tile_, position)));
     }
 }
 
-ChipModule::ChipModule(const sc_core::sc_module_name& name, chip::Chip& chip, chip::Monitor monitor)
-    : sc_module(name), bridge_("bridge", chip, std::move(monitor))
+ChipModules::ChipModules(chip::Chip& chip)
 {
     for (std::uint32_t tile = 0; tile < chip.config().tile_count(); ++tile)
     {
+        throw_if_interrupted();
         const std::string tile_name = "t" + std::to_string(tile);
         tiles_.push_back(std::make_unique<TileModule>(tile_name.c_str(), chip, TileId(tile)));
     }
     for (std::uint32_t port = 0; port < chip.config().memory.ports; ++port)
     {
-        const UnitId unit = chip.memory_port(port);
-        const std::string port_name = chip.units()[unit.index()]->place().name;
+        const chip::IssueUnit& unit = *chip.units()[chip.memory_port(port).index()];
         memory_ports_.push_back(
-            std::make_unique<UnitModule>(port_name.c_str(), chip.release(unit)));
+            std::make_unique<UnitModule>(unit.place().name.c_str(), unit.parameters()));
     }
     for (const noc::FabricUnit& part : chip.fabric().units())
     {
@@ -128,13 +90,27 @@ ChipModule::ChipModule(const sc_core::sc_module_name& name, chip::Chip& chip, ch
     }
 }
 
+void ChipModules::adopt(chip::Chip& chip)
+{
+    for (const std::unique_ptr<TileModule>& tile : tiles_)
+    {
+        tile->adopt(chip);
+    }
+    for (std::uint32_t port = 0; port < memory_ports_.size(); ++port)
+    {
+        memory_ports_[port]->own(chip.release(chip.memory_port(port)));
+    }
+}
+
+ChipModule::ChipModule(const sc_core::sc_module_name& name, chip::Chip& chip, chip::Monitor monitor)
+    : sc_module(name), modules_(chip), bridge_("bridge")
+{
+    modules_.adopt(chip);
+    bridge_.drive(chip, std::move(monitor));
+}
+
 bool run_systemc(chip::Chip& chip, const ChipModule& module)
 {
-    if (sc_core::sc_get_time_resolution() != sc_core::sc_time(1, sc_core::SC_PS))
-    {
-        throw SimulationError("the SystemC time resolution must be 1 ps, it is " +
-                              sc_core::sc_get_time_resolution().to_string());
-    }
     sc_core::sc_start();
     if (module.bridge().failure())
     {
@@ -146,7 +122,7 @@ bool run_systemc(chip::Chip& chip, const ChipModule& module)
     }
     if (chip.wheel().idle() && !chip.done())
     {
-        chip::throw_deadlock(chip);
+        throw_deadlock(chip);
     }
     return true;
 }

@@ -2,10 +2,10 @@
 #pragma once
 
 #include "chip/chip.h"
+#include "platform/bridge.h"
 
 #include <systemc>
 
-#include <exception>
 #include <memory>
 #include <string>
 #include <vector>
@@ -28,11 +28,9 @@ private:
 class UnitModule : public NamedModule
 {
 public:
-    UnitModule(const sc_core::sc_module_name& name, std::unique_ptr<chip::IssueUnit> behaviour)
-        : NamedModule(name, behaviour->parameters()), behaviour_(std::move(behaviour))
-    {
-    }
+    using NamedModule::NamedModule;
     [[nodiscard]] const char* kind() const override { return "tessera_unit"; }
+    void own(std::unique_ptr<chip::IssueUnit> behaviour) { behaviour_ = std::move(behaviour); }
 
 private:
     std::unique_ptr<chip::IssueUnit> behaviour_;
@@ -51,37 +49,33 @@ public:
 class TileModule : public sc_core::sc_module
 {
 public:
-    TileModule(const sc_core::sc_module_name& name, chip::Chip& chip, TileId tile);
+    TileModule(const sc_core::sc_module_name& name, const chip::Chip& chip, TileId tile);
     [[nodiscard]] const char* kind() const override { return "tessera_tile"; }
+    void adopt(chip::Chip& chip);
 
 private:
+    TileId tile_;
     std::vector<std::unique_ptr<UnitModule>> units_;
     PartModule buffer_;
 };
 
-/// The one process that drives the wheel in sc_time. While the kernel has nothing else to do before
-/// a certain time, the wheel runs ahead to it.
-class WheelBridge : public sc_core::sc_module
+/// The whole chip in the SystemC hierarchy: tiles, memory ports, parts of the interconnect.
+class ChipModules
 {
 public:
-    WheelBridge(const sc_core::sc_module_name& name, chip::Chip& chip, chip::Monitor monitor);
-
-    /// The monitor ended the run before its time.
-    [[nodiscard]] bool stopped() const { return stopped_; }
-    /// What the wheel threw; rethrown by run_systemc, since nothing may pass through the kernel.
-    [[nodiscard]] const std::exception_ptr& failure() const { return failure_; }
+    /// Builds the modules under the one that is being constructed.
+    explicit ChipModules(chip::Chip& chip);
+    /// The modules take over the units of a chip of the same shape, and let go of those they had:
+    /// no earlier chip may be asked about them any more.
+    void adopt(chip::Chip& chip);
 
 private:
-    void step();
-
-    chip::Chip& chip_;
-    chip::Monitor monitor_;
-    bool stopped_ = false;
-    bool ended_ = false;
-    std::exception_ptr failure_;
+    std::vector<std::unique_ptr<TileModule>> tiles_;
+    std::vector<std::unique_ptr<UnitModule>> memory_ports_;
+    std::vector<std::unique_ptr<PartModule>> fabric_;
 };
 
-/// The whole chip in the SystemC hierarchy.
+/// A chip that nothing outside is bound to, and what drives it.
 class ChipModule : public sc_core::sc_module
 {
 public:
@@ -90,15 +84,13 @@ public:
     [[nodiscard]] const WheelBridge& bridge() const { return bridge_; }
 
 private:
-    std::vector<std::unique_ptr<TileModule>> tiles_;
-    std::vector<std::unique_ptr<UnitModule>> memory_ports_;
-    std::vector<std::unique_ptr<PartModule>> fabric_;
+    ChipModules modules_;
     WheelBridge bridge_;
 };
 
 /// Like run_native, under the SystemC kernel. One simulation context per process: call once. The
 /// module owns the chip's units, so it must live as long as the chip is asked about them. Throws
-/// SimulationError when the time resolution is not 1 ps.
+/// SimulationError when the time resolution is coarser than 1 ps.
 bool run_systemc(chip::Chip& chip, const ChipModule& module);
 
 } // namespace tessera::platform

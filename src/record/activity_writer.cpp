@@ -4,19 +4,21 @@
 #include "record/files.h"
 #include "record/names.h"
 #include "record/schema.h"
+#include "record/store.h"
 #include "tessera/error.h"
 
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <exception>
+#include <functional>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
-#include <sys/mman.h>
 #include <thread>
-#include <unistd.h>
 #include <zlib.h>
 
 namespace tessera::record
@@ -24,9 +26,13 @@ namespace tessera::record
 namespace
 {
 
-/// Chunks between two flushes. Counted, not timed: a flush shapes the file, whose bytes must not
+/// Records between two flushes. Counted, not timed: a flush shapes the file, whose bytes must not
 /// depend on the speed of the machine.
-constexpr std::uint64_t kFlushChunks = 8;
+constexpr std::uint64_t kFlushRecords = 8 * kChunkRecords;
+/// A live run is for looking on: it shows what there is sooner, ...
+constexpr std::size_t kLiveChunkRecords = 2048;
+/// ... and at least this often, if there is something new.
+constexpr std::chrono::milliseconds kLivePause{1000};
 /// Chunks per stream: one being filled, the others on their way to the disk.
 constexpr std::size_t kRing = 4;
 constexpr int kDeflateLevel = 1;
@@ -54,23 +60,6 @@ h5::Handle fixed_text(std::size_t length)
 h5::Handle scalar_space()
 {
     return {H5Screate(H5S_SCALAR), H5Sclose, "make a dataspace"};
-}
-
-/// Sends what HDF5 still has to write to memory instead of the file. After a failed write, closing
-/// would write on in place and spoil what had been flushed; and a close that fails leaves HDF5 with
-/// a freed file, on which it stumbles when the process ends.
-void divert_to_memory(hid_t file)
-{
-    void* descriptor = nullptr;
-    const int memory = memfd_create("activity.h5", MFD_CLOEXEC);
-    if (memory >= 0 && H5Fget_vfd_handle(file, H5P_DEFAULT, &descriptor) >= 0)
-    {
-        dup2(memory, *static_cast<const int*>(descriptor));
-    }
-    if (memory >= 0)
-    {
-        ::close(memory);
-    }
 }
 
 /// Creates or overwrites a scalar attribute.
@@ -152,54 +141,89 @@ std::size_t longest(const std::vector<Entry>& entries, std::string Entry::*membe
     return length;
 }
 
+/// Where chunks are packed, one at a time.
+struct PackingRoom
+{
+    std::vector<std::byte> shuffled;
+    std::vector<Bytef> packed;
+};
+
 /// One stream's dataset and how its chunks are packed. Used by the writer thread.
 class StreamFile
 {
 public:
-    StreamFile(hid_t file, const Layout& layout) : layout_(layout), covered_(layout.size, false)
+    StreamFile(hid_t file, const Layout& layout, std::size_t chunk, Compression compression,
+               PackingRoom& room)
+        : layout_(layout),
+          chunk_(chunk),
+          compression_(compression),
+          covered_(layout.size, true),
+          uncovered_(layout.gaps()),
+          room_(room)
     {
-        for (const Field& field : layout.fields)
+        for (const std::size_t byte : uncovered_)
         {
-            std::fill_n(covered_.begin() + static_cast<std::ptrdiff_t>(field.offset), field.bytes(),
-                        true);
+            covered_[byte] = false;
         }
         const h5::Handle type = layout.type();
         const hsize_t none = 0;
         const hsize_t unlimited = H5S_UNLIMITED;
-        const hsize_t chunk = kChunkRecords;
+        const hsize_t chunk_size = chunk;
         const h5::Handle space(H5Screate_simple(1, &none, &unlimited), H5Sclose,
                                "size " + layout.path);
         const h5::Handle creation = untimed(H5P_DATASET_CREATE);
-        h5::check(H5Pset_chunk(creation.get(), 1, &chunk), "set up " + layout.path);
-        h5::check(H5Pset_shuffle(creation.get()), "set up " + layout.path);
-        h5::check(H5Pset_deflate(creation.get(), kDeflateLevel), "set up " + layout.path);
+        h5::check(H5Pset_chunk(creation.get(), 1, &chunk_size), "set up " + layout.path);
+        if (compression == Compression::deflate)
+        {
+            h5::check(H5Pset_shuffle(creation.get()), "set up " + layout.path);
+            h5::check(H5Pset_deflate(creation.get(), kDeflateLevel), "set up " + layout.path);
+        }
         dataset_ = h5::Handle(H5Dcreate2(file, layout.path.c_str(), type.get(), space.get(),
                                          H5P_DEFAULT, creation.get(), H5P_DEFAULT),
                               H5Dclose, "create dataset " + layout.path);
         write_member_units(dataset_.get(), layout);
     }
 
-    /// Appends `count` <= kChunkRecords records; fewer only in the last call. Takes the HDF5 lock
-    /// for the write alone.
-    void append(const std::byte* records, std::size_t count)
+    /// Appends `count` records, fewer than a chunk only in the last call; `records` has room for a
+    /// chunk and may be changed. Takes the HDF5 lock for the write alone.
+    void append(std::byte* records, std::size_t count)
     {
-        shuffle(records, count);
-        const std::size_t length = deflate();
+        const void* bytes = records;
+        std::size_t length = chunk_ * layout_.size;
+        if (compression_ == Compression::deflate)
+        {
+            shuffle(records, count);
+            length = deflate();
+            bytes = room_.packed.data();
+        }
+        else
+        {
+            clean(records, count);
+        }
         const h5::Lock lock;
         const hsize_t offset = written_;
         const hsize_t extent = written_ + count;
         h5::check(H5Dset_extent(dataset_.get(), &extent), "extend " + layout_.path);
-        h5::check(H5Dwrite_chunk(dataset_.get(), H5P_DEFAULT, 0, &offset, length, packed_.data()),
+        h5::check(H5Dwrite_chunk(dataset_.get(), H5P_DEFAULT, 0, &offset, length, bytes),
                   "write " + layout_.path);
         written_ += count;
     }
+
+    [[nodiscard]] std::uint64_t written() const { return written_; }
+    /// Gives the dataset back; nothing more can be written.
+    void close() { dataset_.reset(); }
 
 private:
     /// HDF5's shuffle: byte b of all records lies together. Bytes that no member covers and records
     /// beyond `count` are zero.
     void shuffle(const std::byte* records, std::size_t count)
     {
-        shuffled_.resize(kChunkRecords * layout_.size);
+        room_.shuffled.resize(chunk_ * layout_.size);
+        for (const std::size_t b : uncovered_)
+        {
+            std::fill_n(room_.shuffled.begin() + static_cast<std::ptrdiff_t>(b * chunk_), chunk_,
+                        std::byte{0});
+        }
         // In blocks that stay in the first-level cache while their bytes are dealt out.
         constexpr std::size_t kBlock = 256;
         for (std::size_t first = 0; first < count; first += kBlock)
@@ -212,30 +236,45 @@ private:
                     continue;
                 }
                 const std::byte* from = records + first * layout_.size + b;
-                std::byte* to = shuffled_.data() + b * kChunkRecords + first;
+                std::byte* to = room_.shuffled.data() + b * chunk_ + first;
                 for (std::size_t i = first; i < last; ++i, from += layout_.size)
                 {
                     *to++ = *from;
                 }
             }
         }
-        if (count < kChunkRecords)
+        if (count < chunk_)
         {
             for (std::size_t b = 0; b < layout_.size; ++b)
             {
-                std::fill_n(shuffled_.begin() +
-                                static_cast<std::ptrdiff_t>(b * kChunkRecords + count),
-                            kChunkRecords - count, std::byte{0});
+                std::fill_n(room_.shuffled.begin() +
+                                static_cast<std::ptrdiff_t>(b * chunk_ + count),
+                            chunk_ - count, std::byte{0});
             }
         }
     }
 
+    /// The same zeros, in place.
+    void clean(std::byte* records, std::size_t count) const
+    {
+        for (std::size_t i = 0; i < count; ++i)
+        {
+            std::byte* const record = records + i * layout_.size;
+            for (const std::size_t b : uncovered_)
+            {
+                record[b] = std::byte{0};
+            }
+        }
+        std::fill(records + count * layout_.size, records + chunk_ * layout_.size, std::byte{0});
+    }
+
     std::size_t deflate()
     {
-        packed_.resize(compressBound(static_cast<uLong>(shuffled_.size())));
-        auto length = static_cast<uLongf>(packed_.size());
-        if (compress2(packed_.data(), &length, reinterpret_cast<const Bytef*>(shuffled_.data()),
-                      static_cast<uLong>(shuffled_.size()), kDeflateLevel) != Z_OK)
+        room_.packed.resize(compressBound(static_cast<uLong>(room_.shuffled.size())));
+        auto length = static_cast<uLongf>(room_.packed.size());
+        if (compress2(room_.packed.data(), &length,
+                      reinterpret_cast<const Bytef*>(room_.shuffled.data()),
+                      static_cast<uLong>(room_.shuffled.size()), kDeflateLevel) != Z_OK)
         {
             throw IoError("cannot compress " + layout_.path + ": out of memory");
         }
@@ -243,9 +282,11 @@ private:
     }
 
     const Layout& layout_;
-    std::vector<bool> covered_; ///< by byte of a record: whether a member lies there
-    std::vector<std::byte> shuffled_;
-    std::vector<Bytef> packed_;
+    std::size_t chunk_; ///< records
+    Compression compression_;
+    std::vector<bool> covered_;          ///< by byte of a record: whether a member lies there
+    std::vector<std::size_t> uncovered_; ///< the others
+    PackingRoom& room_;
     h5::Handle dataset_;
     std::uint64_t written_ = 0; ///< records
 };
@@ -257,11 +298,22 @@ public:
     struct Job
     {
         StreamFile* file = nullptr;
-        const std::byte* records = nullptr;
+        std::byte* records = nullptr;
         std::atomic<bool>* busy = nullptr; ///< cleared when the records have been written
     };
 
-    explicit Belt(hid_t file) : file_(file), thread_([this] { run(); }) {}
+    /// `flushed` is called after every flush, by the writer thread. `pause`: the longest time that
+    /// a written chunk waits for a flush; none: no limit.
+    Belt(hid_t file, std::size_t chunk, std::optional<std::chrono::milliseconds> pause,
+         std::function<void()> flushed)
+        : file_(file),
+          chunk_(chunk),
+          flush_chunks_(kFlushRecords / chunk),
+          pause_(pause),
+          on_flush_(std::move(flushed)),
+          thread_([this] { run(); })
+    {
+    }
     ~Belt() { stop(); }
     Belt(const Belt&) = delete;
     Belt& operator=(const Belt&) = delete;
@@ -309,25 +361,40 @@ private:
         std::unique_lock lock(mutex_);
         for (;;)
         {
-            work_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
-            if (jobs_.empty())
+            const auto something = [this] { return stopping_ || !jobs_.empty(); };
+            if (!pause_ || written_ == flushed_.load())
+            {
+                work_.wait(lock, something);
+            }
+            else
+            {
+                work_.wait_until(lock, last_flush_ + *pause_, something);
+            }
+            if (jobs_.empty() && stopping_)
             {
                 return;
             }
-            const Job job = jobs_.front();
-            jobs_.pop_front();
+            std::optional<Job> job;
+            if (!jobs_.empty())
+            {
+                job = jobs_.front();
+                jobs_.pop_front();
+            }
             lock.unlock();
             std::exception_ptr failure;
             try
             {
-                write(job);
+                work(job);
             }
             catch (...)
             {
                 failure = std::current_exception();
             }
             lock.lock();
-            job.busy->store(false);
+            if (job)
+            {
+                job->busy->store(false);
+            }
             if (failure != nullptr)
             {
                 failure_ = failure;
@@ -339,19 +406,35 @@ private:
         }
     }
 
-    void write(const Job& job)
+    /// Writes a chunk, if there is one, and flushes when it is time to.
+    void work(const std::optional<Job>& job)
     {
-        job.file->append(job.records, kChunkRecords);
-        if (++written_ % kFlushChunks == 0)
+        if (job)
         {
-            const h5::Lock lock;
-            // A full disk may show only here.
-            h5::check(H5Fflush(file_, H5F_SCOPE_GLOBAL), "flush the activity file");
+            job->file->append(job->records, chunk_);
+            ++written_;
+        }
+        const auto now = std::chrono::steady_clock::now();
+        if (written_ == flushed_.load() + flush_chunks_ ||
+            (pause_ && written_ != flushed_.load() && now >= last_flush_ + *pause_))
+        {
+            {
+                const h5::Lock lock;
+                // A full disk may show only here.
+                h5::check(H5Fflush(file_, H5F_SCOPE_GLOBAL), "flush the activity file");
+            }
+            last_flush_ = now;
             flushed_.store(written_);
+            on_flush_();
         }
     }
 
     hid_t file_;
+    std::size_t chunk_; ///< records
+    std::uint64_t flush_chunks_;
+    std::optional<std::chrono::milliseconds> pause_;
+    std::function<void()> on_flush_;
+    std::chrono::steady_clock::time_point last_flush_; ///< writer thread only
     std::mutex mutex_;
     std::condition_variable work_;
     std::condition_variable room_;
@@ -369,14 +452,14 @@ template <class Record> class Channel final : public RecordStream<Record>::Consu
 public:
     using Chunk = typename RecordStream<Record>::Chunk;
 
-    Channel(StreamFile& file, RecordStream<Record>& stream, Belt& belt)
-        : file_(file), stream_(stream), belt_(belt)
+    Channel(StreamFile& file, RecordStream<Record>& stream, Belt& belt, std::size_t chunk)
+        : file_(file), stream_(stream), belt_(belt), chunk_(chunk)
     {
-        for (std::vector<Record>& chunk : chunks_)
+        for (auto& records : chunks_)
         {
-            chunk.resize(kChunkRecords);
+            records.reset(new Record[chunk]); // not cleared: most of it may never be used
         }
-        stream.connect(*this, {begin(), begin() + kChunkRecords});
+        stream.connect(*this, {begin(), begin() + chunk});
     }
     Channel(const Channel&) = delete;
     Channel& operator=(const Channel&) = delete;
@@ -385,7 +468,7 @@ public:
     Chunk full(const Record* /*begin*/, const Record* end) override
     {
         filled_ = static_cast<std::size_t>(end - begin());
-        if (filled_ == kChunkRecords)
+        if (filled_ == chunk_)
         {
             const std::size_t next = (current_ + 1) % kRing;
             belt_.push({&file_, bytes(), &busy_[current_]}, busy_[next]);
@@ -393,7 +476,7 @@ public:
             filled_ = 0;
         }
         // A chunk that was handed over early is filled on.
-        return {begin() + filled_, begin() + kChunkRecords};
+        return {begin() + filled_, begin() + chunk_};
     }
 
     void collect() { stream_.finish(); }
@@ -407,13 +490,15 @@ public:
     }
 
 private:
-    [[nodiscard]] Record* begin() { return chunks_[current_].data(); }
-    [[nodiscard]] const std::byte* bytes() { return reinterpret_cast<const std::byte*>(begin()); }
+    [[nodiscard]] Record* begin() { return chunks_[current_].get(); }
+    [[nodiscard]] std::byte* bytes() { return reinterpret_cast<std::byte*>(begin()); }
 
     StreamFile& file_;
     RecordStream<Record>& stream_;
     Belt& belt_;
-    std::array<std::vector<Record>, kRing> chunks_;
+    std::size_t chunk_; ///< records
+    // NOLINTNEXTLINE(modernize-avoid-c-arrays)
+    std::array<std::unique_ptr<Record[]>, kRing> chunks_;
     std::array<std::atomic<bool>, kRing> busy_{};
     std::size_t current_ = 0;
     std::size_t filled_ = 0;
@@ -432,9 +517,12 @@ template <class Record> struct Port
 class ActivityWriter::Impl
 {
 public:
-    Impl(const std::filesystem::path& folder, const ActivityMeta& meta)
+    Impl(const std::filesystem::path& folder, const ActivityMeta& meta,
+         const WriterOptions& options)
         : part_(folder / "activity.h5.part"),
           final_(folder / "activity.h5"),
+          options_(options),
+          chunk_(options.live ? kLiveChunkRecords : kChunkRecords),
           level_(meta.level),
           units_(units_layout(longest(meta.units, &ActivityMeta::Unit::name)), meta.units.size()),
           layers_(layers_layout(longest(meta.layers, &ActivityMeta::Layer::name),
@@ -445,16 +533,23 @@ public:
         const h5::Lock lock;
         try
         {
-            file_ = h5::create_file(hidden.string());
+            file_ = store::create(hidden.string(),
+                                  options.live ? store::Format::live : store::Format::plain);
             write_meta(meta);
             for_each_port([&](auto& port) { create_stream(port); });
             noc_ = h5::create_group(file_.get(), "/noc");
+            if (options.live)
+            {
+                h5::check(H5Fstart_swmr_write(file_.get()), "make " + hidden.string() + " live");
+            }
             h5::check(H5Fflush(file_.get(), H5F_SCOPE_GLOBAL), "write " + hidden.string());
             sync_to_disk(hidden);
             rename_durably(hidden, part_);
         }
         catch (...)
         {
+            abandon();
+            close();
             std::error_code ignored; // what went wrong first is what matters
             std::filesystem::remove(hidden, ignored);
             throw;
@@ -483,7 +578,9 @@ public:
     void connect(ActivitySink& sink)
     {
         sink.level = level_;
-        belt_ = std::make_unique<Belt>(file_.get());
+        belt_ = std::make_unique<Belt>(file_.get(), chunk_,
+                                       options_.live ? std::optional(kLivePause) : std::nullopt,
+                                       [this] { tell_flushed(); });
         for_each_port([&](auto& port) { connect_stream(port, sink); });
     }
 
@@ -497,11 +594,20 @@ public:
         {
             write_rest();
             const h5::Lock lock;
+            h5::check(H5Fflush(file_.get(), H5F_SCOPE_GLOBAL), "write " + part_.string());
+            if (options_.live)
+            {
+                reopen();
+            }
             write_summary(summary);
             // Only when all else is in the file is it called complete.
             h5::check(H5Fflush(file_.get(), H5F_SCOPE_GLOBAL), "write " + part_.string());
+            if (outcome == Outcome::cut)
+            {
+                put_attribute(file_.get(), "cut", std::uint64_t{1});
+            }
             put_attribute(file_.get(), "complete",
-                          std::uint64_t{outcome == Outcome::complete ? 1U : 0U});
+                          std::uint64_t{outcome == Outcome::interrupted ? 0U : 1U});
             h5::check(H5Fflush(file_.get(), H5F_SCOPE_GLOBAL), "write " + part_.string());
         }
         catch (...)
@@ -510,9 +616,10 @@ public:
             close();
             throw;
         }
+        tell_flushed();
         close();
         sync_to_disk(part_);
-        if (outcome == Outcome::complete)
+        if (outcome != Outcome::interrupted)
         {
             rename_durably(part_, final_);
         }
@@ -535,7 +642,8 @@ private:
         const Layout& layout = layout_of<Record>();
         if (level_ >= layout.level)
         {
-            port.file = std::make_unique<StreamFile>(file_.get(), layout);
+            port.file = std::make_unique<StreamFile>(file_.get(), layout, chunk_,
+                                                     options_.compression, room_);
         }
     }
 
@@ -543,7 +651,8 @@ private:
     {
         if (port.file != nullptr)
         {
-            port.channel = std::make_unique<Channel<Record>>(*port.file, sink.*port.stream, *belt_);
+            port.channel =
+                std::make_unique<Channel<Record>>(*port.file, sink.*port.stream, *belt_, chunk_);
         }
     }
 
@@ -560,6 +669,10 @@ private:
         put_attribute(file, "events", std::uint64_t{0});
         put_attribute(file, "crossbars", std::uint64_t{0});
         put_attribute(file, "utilization", 0.0);
+        if (options_.recovered)
+        {
+            put_attribute(file, "recovered", std::uint64_t{1});
+        }
 
         const h5::Handle group = h5::create_group(file, "/meta");
         put_attribute(group.get(), "reference_clock.numerator", meta.reference_clock.numerator());
@@ -670,11 +783,46 @@ private:
         write_rows(create_table(file, links).get(), links);
     }
 
+    void tell_flushed()
+    {
+        if (!options_.on_flush)
+        {
+            return;
+        }
+        const auto written = [](const auto& port)
+        { return port.file == nullptr ? std::uint64_t{0} : port.file->written(); };
+        options_.on_flush({written(operations_), written(dependencies_), written(intervals_),
+                           written(stalls_), written(cycles_)});
+    }
+
+    /// While it can be read by SWMR, nothing may be created in a file: that ends here. Contract:
+    /// flushed, the belt has stopped.
+    void reopen()
+    {
+        for_each_port(
+            [](auto& port)
+            {
+                if (port.file != nullptr)
+                {
+                    port.file->close();
+                }
+            });
+        units_dataset_.reset();
+        layers_dataset_.reset();
+        noc_.reset();
+        file_.reset();
+        file_ = store::reopen(part_.string());
+        units_dataset_ = h5::open_dataset(file_.get(), units_.layout().path);
+        layers_dataset_ = h5::open_dataset(file_.get(), layers_.layout().path);
+    }
+
     /// Keeps the file as it is.
     void abandon()
     {
-        const h5::Lock lock;
-        divert_to_memory(file_.get());
+        if (file_.valid())
+        {
+            store::abandon(file_.get());
+        }
     }
 
     void close()
@@ -698,6 +846,8 @@ private:
 
     std::filesystem::path part_;
     std::filesystem::path final_;
+    WriterOptions options_;
+    std::size_t chunk_; ///< records of a chunk
     ActivityLevel level_;
     Rows units_;
     Rows layers_;
@@ -707,6 +857,7 @@ private:
     h5::Handle noc_;
     bool open_ = true;
     std::unique_ptr<Belt> belt_;
+    PackingRoom room_; ///< of the writer thread, and after it of who writes the rest
     Port<OpRecord> operations_{&ActivitySink::operations, nullptr, nullptr};
     Port<DependencyRecord> dependencies_{&ActivitySink::dependencies, nullptr, nullptr};
     Port<IntervalRecord> intervals_{&ActivitySink::intervals, nullptr, nullptr};
@@ -714,8 +865,9 @@ private:
     Port<CycleRecord> cycles_{&ActivitySink::cycles, nullptr, nullptr};
 };
 
-ActivityWriter::ActivityWriter(const std::filesystem::path& folder, const ActivityMeta& meta)
-    : impl_(std::make_unique<Impl>(folder, meta))
+ActivityWriter::ActivityWriter(const std::filesystem::path& folder, const ActivityMeta& meta,
+                               const WriterOptions& options)
+    : impl_(std::make_unique<Impl>(folder, meta, options))
 {
 }
 

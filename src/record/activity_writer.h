@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -40,17 +41,49 @@ struct ActivityMeta
 enum class Outcome : std::uint8_t
 {
     complete,   ///< the run came to its end
+    cut,        ///< it ended where it had been asked to, with operations left
     interrupted ///< it was stopped: what there is stays activity.h5.part
+};
+
+/// Records of each stream that a kill cannot take away any more.
+struct Flushed
+{
+    std::uint64_t operations = 0;
+    std::uint64_t dependencies = 0;
+    std::uint64_t intervals = 0;
+    std::uint64_t stalls = 0;
+    std::uint64_t cycles = 0;
+};
+
+enum class Compression : std::uint8_t
+{
+    deflate, ///< shuffled and deflated at level 1: every HDF5 reads it
+    none     ///< for a recorder that must keep up with the disk; about five times the bytes
+};
+
+struct WriterOptions
+{
+    /// The file can be read by HDF5's SWMR while it is written: it has the latest format, smaller
+    /// chunks, and is flushed at least every second in which there is something new.
+    bool live = false;
+    Compression compression = Compression::deflate;
+    /// The file is made from what another one still held: it says so in the attribute "recovered".
+    bool recovered = false;
+    /// Called after every flush, from the thread that writes; the last time within finish(). It
+    /// must not throw.
+    std::function<void(const Flushed&)> on_flush;
 };
 
 /// Writes activity.h5. A thread of its own shuffles, compresses and writes whole chunks of records,
 /// so the simulation only copies them. The file is called activity.h5.part, and is readable after a
-/// kill at any moment, until finish() renames it. Its bytes depend on nothing but what is recorded.
+/// kill at any moment, until finish() renames it. Its bytes depend on nothing but what is recorded
+/// (and, in a live run, on when it was flushed).
 class ActivityWriter
 {
 public:
     /// Creates the file in `folder`, which must exist. Throws IoError.
-    ActivityWriter(const std::filesystem::path& folder, const ActivityMeta& meta);
+    ActivityWriter(const std::filesystem::path& folder, const ActivityMeta& meta,
+                   const WriterOptions& options = {});
     /// Without finish(): writes what was recorded so far and leaves activity.h5.part.
     ~ActivityWriter();
     ActivityWriter(const ActivityWriter&) = delete;

@@ -193,7 +193,7 @@ const char* name_of_beginning(const ResultReader& reader, const OpRecord& first)
     case Cause::release:
         return "release";
     default:
-        if (reader.header().complete)
+        if (reader.header().complete && !reader.header().cut)
         {
             reader.fail(kOperations, name_of_operation(first.id) + " was caused by " +
                                          name_of_operation(first.because) + ", which is not there");

@@ -54,6 +54,30 @@ private:
     int id_;
 };
 
+/// `path`: for the message.
+void write_all(const Descriptor& file, const std::string& text, const std::filesystem::path& path)
+{
+    std::size_t written = 0;
+    while (written < text.size())
+    {
+        const ssize_t count = ::write(file.get(), text.data() + written, text.size() - written);
+        if (count < 0 && errno != EINTR)
+        {
+            fail("write", path);
+        }
+        written += count < 0 ? 0 : static_cast<std::size_t>(count);
+    }
+}
+
+/// Syncs and closes.
+void finish(Descriptor& file, const std::filesystem::path& path)
+{
+    if ((fsync(file.get()) != 0 && errno != EINVAL) || !file.close())
+    {
+        fail("write", path);
+    }
+}
+
 } // namespace
 
 void sync_to_disk(const std::filesystem::path& path)
@@ -78,6 +102,27 @@ void rename_durably(const std::filesystem::path& from, const std::filesystem::pa
     sync_to_disk(to.has_parent_path() ? to.parent_path() : std::filesystem::path("."));
 }
 
+void reserve_file(const std::filesystem::path& path, std::size_t size)
+{
+    Descriptor file(path, O_WRONLY | O_CREAT | O_TRUNC, "create");
+    // Written, not allocated: what is only allocated may still need room when it is written.
+    write_all(file, std::string(size, ' '), path);
+    finish(file, path);
+}
+
+void write_into_reserved(const std::filesystem::path& reserved, const std::filesystem::path& path,
+                         const std::string& text)
+{
+    Descriptor file(reserved, O_WRONLY, "open");
+    write_all(file, text, path);
+    if (ftruncate(file.get(), static_cast<off_t>(text.size())) != 0)
+    {
+        fail("write", path);
+    }
+    finish(file, path);
+    rename_durably(reserved, path);
+}
+
 void write_whole_file(const std::filesystem::path& path, const std::string& text)
 {
     const std::filesystem::path temporary =
@@ -85,20 +130,8 @@ void write_whole_file(const std::filesystem::path& path, const std::string& text
     try
     {
         Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC, "create");
-        std::size_t written = 0;
-        while (written < text.size())
-        {
-            const ssize_t count = ::write(file.get(), text.data() + written, text.size() - written);
-            if (count < 0 && errno != EINTR)
-            {
-                fail("write", path);
-            }
-            written += count < 0 ? 0 : static_cast<std::size_t>(count);
-        }
-        if ((fsync(file.get()) != 0 && errno != EINVAL) || !file.close())
-        {
-            fail("write", path);
-        }
+        write_all(file, text, path);
+        finish(file, path);
     }
     catch (const IoError&)
     {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <string>
 
@@ -12,6 +13,12 @@ namespace tessera::record
 void sync_to_disk(const std::filesystem::path& path);
 /// Renames within one folder and syncs it.
 void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to);
+/// Makes a file of `size` bytes whose room on the disk is there.
+void reserve_file(const std::filesystem::path& path, std::size_t size);
+/// Writes `text` into the file `reserved`, which takes no more room, and renames it to `path`.
+/// Contract: reserve_file() made it at least as long as the text.
+void write_into_reserved(const std::filesystem::path& reserved, const std::filesystem::path& path,
+                         const std::string& text);
 /// Writes `text` under a hidden temporary name beside `path`, then renames.
 void write_whole_file(const std::filesystem::path& path, const std::string& text);
 

@@ -249,6 +249,59 @@ Table chain_table(const ResultReader& reader, const std::vector<OpRecord>& chain
     return table;
 }
 
+void validate(const ResultReader& reader)
+{
+    const ResultHeader& header = reader.header();
+    const Summary& summary = header.summary;
+    constexpr double rounding = 1e-9;
+    if (summary.utilization < 0 || summary.utilization > 1 + rounding)
+    {
+        reader.fail("/@utilization", "is not between 0 and 1");
+    }
+    std::uint64_t macros = 0;
+    for (const UnitSummary& unit : summary.units)
+    {
+        macros += unit.kind == trace::UnitKind::macro ? 1 : 0;
+        Tick time = 0;
+        for (const Tick part : unit.time)
+        {
+            if (part > summary.makespan || time + part > summary.makespan)
+            {
+                reader.fail("/units", unit.name + " spent more time than the run took");
+            }
+            time += part;
+        }
+    }
+    if (summary.crossbars > macros)
+    {
+        reader.fail("/@crossbars", "is " + std::to_string(summary.crossbars) + ", and there are " +
+                                       std::to_string(macros) + " macros");
+    }
+    if (header.complete && header.level >= ActivityLevel::unit &&
+        summary.operations != reader.count<OpRecord>())
+    {
+        reader.fail("/@operations", "is " + std::to_string(summary.operations) + ", and /ops has " +
+                                        std::to_string(reader.count<OpRecord>()) + " records");
+    }
+    for (const LayerSummary& layer : summary.layers)
+    {
+        if (layer.start != kNever && (layer.start > layer.end || layer.end > summary.makespan))
+        {
+            reader.fail("/layers", layer.name + " has impossible times");
+        }
+    }
+}
+
+std::string network_of(const ResultReader& reader)
+{
+    const nlohmann::json header =
+        nlohmann::json::parse(reader.header().trace_header, nullptr, false);
+    const nlohmann::json::json_pointer name("/network/name");
+    return header.is_object() && header.contains(name) && header[name].is_string()
+               ? header[name].get<std::string>()
+               : "";
+}
+
 std::vector<Table> overview(const ResultReader& reader, std::size_t top)
 {
     const Summary& summary = reader.header().summary;

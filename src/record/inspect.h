@@ -30,6 +30,12 @@ namespace tessera::record
 /// One row per operation of explain().
 [[nodiscard]] Table chain_table(const ResultReader& reader, const std::vector<OpRecord>& chain);
 
+/// Compares the figures of the header with each other and with the streams. Throws InputError when
+/// they cannot be of one run.
+void validate(const ResultReader& reader);
+/// Name of the network that was run, as the trace says; empty if it does not.
+[[nodiscard]] std::string network_of(const ResultReader& reader);
+
 /// What `inspect` shows without options: all of the above but the chain.
 [[nodiscard]] std::vector<Table> overview(const ResultReader& reader, std::size_t top = 20);
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "record/reader.h"
 
+#include "base/h5_guard.h"
+#include "base/interrupt.h"
 #include "record/names.h"
 #include "record/schema.h"
 #include "tessera/error.h"
@@ -23,6 +25,8 @@ constexpr std::uint64_t kMostFileBytes = std::uint64_t{1} << 50U;
 /// Larger chunks were not written by this program.
 constexpr std::uint64_t kMostChunkBytes = std::uint64_t{64} << 20U;
 constexpr std::size_t kMostTextBytes = 65536;
+/// Chunks that a damaged dataset may miss before its rest is given up.
+constexpr std::uint64_t kMostHoles = 100000;
 
 constexpr const char* kRemedy = "it was not written by this version, or is damaged: run again";
 
@@ -52,15 +56,7 @@ public:
 
     [[nodiscard]] h5::Handle dataset(const std::string& where) const
     {
-        return guard(where,
-                     [&]
-                     {
-                         if (!present(where))
-                         {
-                             fail(where, "is missing");
-                         }
-                         return h5::open_dataset(file_, where);
-                     });
+        return guard(where, [&] { return h5::open_checked(file_, path_, where); });
     }
 
     /// Whether the object and all groups above it are there.
@@ -313,25 +309,6 @@ private:
     hid_t file_;
 };
 
-/// The file that `path` means.
-std::filesystem::path find_file(const std::filesystem::path& path)
-{
-    std::error_code ignored; // a path that cannot be asked is reported when it is opened
-    if (!std::filesystem::is_directory(path, ignored))
-    {
-        return path;
-    }
-    for (const char* name : {"activity.h5", "activity.h5.part"})
-    {
-        if (std::filesystem::exists(path / name, ignored))
-        {
-            return path / name;
-        }
-    }
-    throw InputError({path.string(), 0, ""}, "holds no activity.h5",
-                     "give the folder of a run that recorded its activity");
-}
-
 ActivityLevel level_of(const Checked& checked, const std::string& name)
 {
     for (unsigned i = 0; i < kLevels; ++i)
@@ -458,7 +435,25 @@ std::vector<LinkSummary> read_links(const Checked& checked)
     return links;
 }
 
-ResultHeader read_header(const Checked& checked, hid_t file)
+/// Runs `read`; where there is a list of losses, what it throws ends there.
+template <class Read> void attempt(std::vector<Loss>* losses, Read read)
+{
+    try
+    {
+        read();
+    }
+    catch (const InputError& error)
+    {
+        if (losses == nullptr)
+        {
+            throw;
+        }
+        losses->push_back({error.place().pointer, error.problem(), 0});
+    }
+}
+
+/// `losses`: as for attempt().
+ResultHeader read_header(const Checked& checked, hid_t file, std::vector<Loss>* losses)
 {
     if (checked.text_attribute(file, "/", "format") != "tessera-activity")
     {
@@ -472,27 +467,35 @@ ResultHeader read_header(const Checked& checked, hid_t file)
     }
     ResultHeader header;
     header.complete = checked.integer(file, "/", "complete") != 0;
+    header.cut = h5::has_attribute(file, "cut") && checked.integer(file, "/", "cut") != 0;
     header.level = level_of(checked, checked.text_attribute(file, "/", "level"));
-    header.reference_clock = read_clock(checked, file);
-    header.config = checked.text("/meta/config");
-    header.trace_header = checked.text("/meta/trace_header");
+    header.recovered =
+        h5::has_attribute(file, "recovered") && checked.integer(file, "/", "recovered") != 0;
+    attempt(losses, [&] { header.reference_clock = read_clock(checked, file); });
+    attempt(losses, [&] { header.config = checked.text("/meta/config"); });
+    attempt(losses, [&] { header.trace_header = checked.text("/meta/trace_header"); });
 
     Summary& summary = header.summary;
-    summary.makespan = checked.integer(file, "/", "makespan_ps");
-    summary.operations = checked.integer(file, "/", "operations");
-    summary.events = checked.integer(file, "/", "events");
-    summary.crossbars = narrow(checked, "/@crossbars", checked.integer(file, "/", "crossbars"));
-    summary.utilization = checked.real(file, "/", "utilization");
+    attempt(losses,
+            [&]
+            {
+                summary.makespan = checked.integer(file, "/", "makespan_ps");
+                summary.operations = checked.integer(file, "/", "operations");
+                summary.events = checked.integer(file, "/", "events");
+                summary.crossbars =
+                    narrow(checked, "/@crossbars", checked.integer(file, "/", "crossbars"));
+                summary.utilization = checked.real(file, "/", "utilization");
+            });
     summary.units = read_units(checked);
     summary.layers = read_layers(checked);
     // These two are made last: a file that was cut off does not have them.
     if (header.complete || checked.present("/buffers"))
     {
-        summary.buffers = read_buffers(checked);
+        attempt(losses, [&] { summary.buffers = read_buffers(checked); });
     }
     if (header.complete || checked.present("/noc/links"))
     {
-        summary.links = read_links(checked);
+        attempt(losses, [&] { summary.links = read_links(checked); });
     }
     return header;
 }
@@ -578,25 +581,96 @@ template <class Record> constexpr std::size_t ResultReader::stream_index()
     }
 }
 
-ResultReader::ResultReader(const std::filesystem::path& path) : path_(find_file(path).string())
+std::filesystem::path activity_file(const std::filesystem::path& path)
+{
+    std::error_code ignored; // a path that cannot be asked is reported when it is opened
+    if (!std::filesystem::is_directory(path, ignored))
+    {
+        return path;
+    }
+    for (const char* name : {"activity.h5", "activity.h5.part"})
+    {
+        if (std::filesystem::exists(path / name, ignored))
+        {
+            return path / name;
+        }
+    }
+    throw InputError({path.string(), 0, ""}, "holds no activity.h5",
+                     "give the folder of a run that recorded its activity");
+}
+
+ResultReader::ResultReader(const std::filesystem::path& path) : path_(activity_file(path).string())
 {
     const h5::Lock lock;
-    file_ = h5::open_file(path_);
+    const auto open = [&]
+    {
+        file_ = h5::open_file(path_);
+        header_ = read_header(Checked(path_, file_.get()), file_.get(), nullptr);
+        open_streams(nullptr);
+    };
+    h5::survive(path_, [&] { open_for_trial(open); });
+    open();
+}
+
+ResultReader::ResultReader(const std::filesystem::path& path, std::vector<Loss>& losses)
+    : path_(activity_file(path).string())
+{
+    const h5::Lock lock;
+    const auto open = [&]
+    {
+        file_ = h5::open_file(path_);
+        header_ = read_header(Checked(path_, file_.get()), file_.get(), &losses);
+        open_streams(&losses);
+    };
+    h5::survive(path_, [&] { open_for_trial(open); });
+    open();
+}
+
+void ResultReader::open_for_trial(const std::function<void()>& open)
+{
+    open();
+    const auto read_first = [&](auto record)
+    {
+        try
+        {
+            (void)read<decltype(record)>(0, 1);
+        }
+        catch (const InputError&) // NOLINT(bugprone-empty-catch): whether it can be read is asked
+        {
+        }
+    };
+    read_first(OpRecord());
+    read_first(DependencyRecord());
+    read_first(IntervalRecord());
+    read_first(StallRecord());
+    read_first(CycleRecord());
+}
+
+void ResultReader::open_streams(std::vector<Loss>* losses)
+{
     const Checked checked(path_, file_.get());
-    header_ = read_header(checked, file_.get());
     const auto open = [&](const Layout& layout, Stream& stream)
     {
         if (header_.level < layout.level)
         {
             return;
         }
-        stream.dataset = checked.dataset(layout.path);
-        const h5::Handle stored = checked.guard(
-            layout.path, [&]
-            { return h5::Handle(H5Dget_type(stream.dataset.get()), H5Tclose, "read its type"); });
-        const Layout found = checked.layout(stored, layout);
-        stream.records = checked.length(stream.dataset, found.size, layout.path);
-        stream.type = layout.type();
+        attempt(losses,
+                [&]
+                {
+                    stream.dataset = checked.dataset(layout.path);
+                    const h5::Handle stored =
+                        checked.guard(layout.path,
+                                      [&] {
+                                          return h5::Handle(H5Dget_type(stream.dataset.get()),
+                                                            H5Tclose, "read its type");
+                                      });
+                    const Layout found = checked.layout(stored, layout);
+                    stream.type = layout.type();
+                    stream.records = losses == nullptr
+                                         ? checked.length(stream.dataset, found.size, layout.path)
+                                         : h5::length(stream.dataset.get());
+                });
     };
     open(layout_of<OpRecord>(), streams_[stream_index<OpRecord>()]);
     open(layout_of<DependencyRecord>(), streams_[stream_index<DependencyRecord>()]);
@@ -613,20 +687,12 @@ template <class Record> std::uint64_t ResultReader::count() const
 template <class Record>
 std::vector<Record> ResultReader::read(std::uint64_t first, std::uint64_t count) const
 {
+    throw_if_interrupted();
     const Stream& stream = streams_[stream_index<Record>()];
     const std::string& where = layout_of<Record>().path;
     const std::uint64_t begin = std::min(first, stream.records);
-    std::vector<Record> records(std::min(count, stream.records - begin));
-    {
-        const h5::Lock lock;
-        Checked(path_, file_.get())
-            .guard(where,
-                   [&]
-                   {
-                       h5::read_range(stream.dataset.get(), stream.type.get(), begin,
-                                      records.size(), records.data());
-                   });
-    }
+    const std::vector<Record> records =
+        read_block<Record>(begin, std::min(count, stream.records - begin));
     for (std::size_t i = 0; i < records.size(); ++i)
     {
         if (const auto problem = defect(header_, records[i]))
@@ -635,6 +701,152 @@ std::vector<Record> ResultReader::read(std::uint64_t first, std::uint64_t count)
         }
     }
     return records;
+}
+
+template <class Record>
+std::vector<Record> ResultReader::read_block(std::uint64_t first, std::uint64_t count) const
+{
+    const Stream& stream = streams_[stream_index<Record>()];
+    std::vector<Record> records(count);
+    const h5::Lock lock;
+    Checked(path_, file_.get())
+        .guard(layout_of<Record>().path,
+               [&]
+               {
+                   h5::read_range(stream.dataset.get(), stream.type.get(), first, records.size(),
+                                  records.data());
+               });
+    // Where no member lies, the library leaves what it converted last.
+    const std::vector<std::size_t> gaps = layout_of<Record>().gaps();
+    for (Record& record : records)
+    {
+        for (const std::size_t gap : gaps)
+        {
+            reinterpret_cast<std::byte*>(&record)[gap] = std::byte{0};
+        }
+    }
+    return records;
+}
+
+namespace
+{
+
+/// Where the chunks that a dataset really has begin, in ascending order, and how many records one
+/// holds.
+struct Chunks
+{
+    std::vector<std::uint64_t> begins;
+    std::uint64_t records = 0;
+};
+
+Chunks chunks_of(const Checked& checked, const h5::Handle& dataset, std::size_t record_size,
+                 const std::string& where)
+{
+    return checked.guard(
+        where,
+        [&]
+        {
+            const h5::Lock lock;
+            const h5::Handle creation(H5Dget_create_plist(dataset.get()), H5Pclose,
+                                      "read its layout");
+            const h5::Handle space(H5Dget_space(dataset.get()), H5Sclose, "read its size");
+            Chunks chunks;
+            if (H5Sget_simple_extent_ndims(space.get()) != 1 ||
+                H5Pget_layout(creation.get()) != H5D_CHUNKED)
+            {
+                checked.fail(where, "is not a sequence of chunks");
+            }
+            hsize_t size = 0;
+            h5::check(H5Pget_chunk(creation.get(), 1, &size), "read its chunk size");
+            if (size == 0 || size > kMostChunkBytes / record_size)
+            {
+                checked.fail(where, "has chunks of " + std::to_string(size) + " records");
+            }
+            chunks.records = size;
+            hsize_t stored = 0;
+            if (H5Dget_num_chunks(dataset.get(), space.get(), &stored) < 0)
+            {
+                stored = kMostHoles; // its index is damaged: whatever is found counts
+            }
+            // A hostile size must not keep us looking for ever.
+            const std::uint64_t last =
+                std::min(h5::length(dataset.get()) / size, stored + kMostHoles);
+            for (std::uint64_t i = 0; i <= last && chunks.begins.size() < stored; ++i)
+            {
+                const hsize_t begin = i * size;
+                hsize_t bytes = 0;
+                if (H5Dget_chunk_storage_size(dataset.get(), &begin, &bytes) >= 0 && bytes != 0)
+                {
+                    chunks.begins.push_back(begin);
+                }
+            }
+            return chunks;
+        });
+}
+
+} // namespace
+
+template <class Record>
+void ResultReader::salvage(const std::function<void(const Record&)>& action,
+                           std::vector<Loss>& losses) const
+{
+    const Stream& stream = streams_[stream_index<Record>()];
+    const std::string& where = layout_of<Record>().path;
+    if (!stream.dataset.valid() || stream.records == 0)
+    {
+        return;
+    }
+    const auto at = [&](std::uint64_t record)
+    { return where + "[" + std::to_string(record) + "]"; };
+    Chunks chunks;
+    try
+    {
+        chunks = chunks_of(Checked(path_, file_.get()), stream.dataset, sizeof(Record), where);
+    }
+    catch (const InputError& error)
+    {
+        losses.push_back({where, error.problem(), stream.records});
+        return;
+    }
+    std::uint64_t next = 0;
+    const auto skip_to = [&](std::uint64_t begin)
+    {
+        if (begin > next)
+        {
+            losses.push_back({at(next), "chunks are missing", begin - next});
+        }
+    };
+    for (const std::uint64_t begin : chunks.begins)
+    {
+        throw_if_interrupted();
+        if (begin < next || begin >= stream.records)
+        {
+            continue; // beyond what the dataset claims: written, but not flushed
+        }
+        skip_to(begin);
+        next = std::min(begin + chunks.records, stream.records);
+        try
+        {
+            std::uint64_t record = begin;
+            for (const Record& found : read_block<Record>(begin, next - begin))
+            {
+                if (const auto problem = defect(header_, found))
+                {
+                    losses.push_back({at(record), *problem, 1});
+                }
+                else
+                {
+                    action(found);
+                }
+                ++record;
+            }
+        }
+        catch (const InputError& error)
+        {
+            losses.push_back({at(begin), error.problem(), next - begin});
+        }
+    }
+    skip_to(stream.records);
 }
 
 template std::uint64_t ResultReader::count<OpRecord>() const;
@@ -647,6 +859,16 @@ template std::vector<DependencyRecord> ResultReader::read(std::uint64_t, std::ui
 template std::vector<IntervalRecord> ResultReader::read(std::uint64_t, std::uint64_t) const;
 template std::vector<StallRecord> ResultReader::read(std::uint64_t, std::uint64_t) const;
 template std::vector<CycleRecord> ResultReader::read(std::uint64_t, std::uint64_t) const;
+template void ResultReader::salvage(const std::function<void(const OpRecord&)>&,
+                                    std::vector<Loss>&) const;
+template void ResultReader::salvage(const std::function<void(const DependencyRecord&)>&,
+                                    std::vector<Loss>&) const;
+template void ResultReader::salvage(const std::function<void(const IntervalRecord&)>&,
+                                    std::vector<Loss>&) const;
+template void ResultReader::salvage(const std::function<void(const StallRecord&)>&,
+                                    std::vector<Loss>&) const;
+template void ResultReader::salvage(const std::function<void(const CycleRecord&)>&,
+                                    std::vector<Loss>&) const;
 
 namespace
 {

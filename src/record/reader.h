@@ -9,6 +9,7 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -18,13 +19,27 @@ namespace tessera::record
 /// What a result says apart from its streams.
 struct ResultHeader
 {
-    bool complete = false; ///< false: interrupted or killed; figures of `summary` may be zero
+    bool complete = false;  ///< false: interrupted or killed; figures of `summary` may be zero
+    bool recovered = false; ///< made from what another file still held
+    bool cut = false;       ///< complete, but ended with operations left, as it had been asked to
     ActivityLevel level = ActivityLevel::off;
     std::string config;       ///< effective config, as text
     std::string trace_header; ///< as text
     Clock reference_clock;
     Summary summary;
 };
+
+/// What a damaged file could not give.
+struct Loss
+{
+    std::string where; ///< "/ops[32768]"
+    std::string problem;
+    std::uint64_t records = 0; ///< how many are lost there; 0: not records, or nobody knows
+};
+
+/// The file that `path`, a result folder or the file itself, means: activity.h5 or
+/// activity.h5.part. Throws InputError when a folder has neither.
+[[nodiscard]] std::filesystem::path activity_file(const std::filesystem::path& path);
 
 /// Reads activity.h5 or activity.h5.part. Everything is checked before it is believed: a file that
 /// is malformed, cut short or hostile gives an InputError that names the place in it.
@@ -34,6 +49,9 @@ public:
     /// `path`: a result folder, or the file itself. Throws InputError, IoError (there is no such
     /// file).
     explicit ResultReader(const std::filesystem::path& path);
+    /// Reads what is left of a damaged file; appends to `losses` what is not. Throws InputError
+    /// when not even what was written first is there (format, level, units, layers), IoError.
+    ResultReader(const std::filesystem::path& path, std::vector<Loss>& losses);
 
     [[nodiscard]] const std::string& path() const { return path_; }
     [[nodiscard]] const ResultHeader& header() const { return header_; }
@@ -59,6 +77,11 @@ public:
         }
     }
 
+    /// Calls `action(record)` for every record that decodes and is in range, in the order of the
+    /// file; appends to `losses` where others should be.
+    template <class Record>
+    void salvage(const std::function<void(const Record&)>& action, std::vector<Loss>& losses) const;
+
     /// Name of a record's unit and layer ("-" for none).
     [[nodiscard]] const std::string& unit_name(std::uint32_t unit) const;
     [[nodiscard]] const std::string& layer_name(std::uint32_t layer) const;
@@ -74,6 +97,13 @@ private:
         std::uint64_t records = 0;
     };
     template <class Record> static constexpr std::size_t stream_index();
+    /// Calls `open`, and reads a record of every stream: what the library makes of the file is
+    /// tried in a child process first.
+    void open_for_trial(const std::function<void()>& open);
+    void open_streams(std::vector<Loss>* losses);
+    /// Contract: the library is locked.
+    template <class Record>
+    [[nodiscard]] std::vector<Record> read_block(std::uint64_t first, std::uint64_t count) const;
 
     std::string path_;
     h5::Handle file_;

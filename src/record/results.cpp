@@ -13,6 +13,7 @@
 #include <sys/utsname.h>
 #include <system_error>
 #include <thread>
+#include <unistd.h>
 
 namespace tessera::record
 {
@@ -21,9 +22,12 @@ namespace
 
 namespace fs = std::filesystem;
 
-constexpr std::array kResultFiles = {"activity.h5",  "activity.h5.part",     "stats.json",
-                                     "stats.txt",    "config.resolved.json", "run.json",
-                                     "deadlock.json"};
+constexpr std::array kResultFiles = {"activity.h5",   "activity.h5.part",     "stats.json",
+                                     "stats.txt",     "config.resolved.json", "run.json",
+                                     "deadlock.json", "watchdog.json",        "windows.jsonl"};
+
+constexpr const char* kReserve = ".run.json.reserve";
+constexpr std::size_t kReservedBytes = 65536;
 
 std::string hidden(const std::string& name)
 {
@@ -51,11 +55,14 @@ bool holds_results(const fs::path& path)
     std::error_code ignored; // not to be asked: not there
     return fs::exists(path / "run.json", ignored) || fs::exists(path / "activity.h5", ignored) ||
            fs::exists(path / "activity.h5.part", ignored) ||
-           fs::exists(path / hidden("activity.h5"), ignored);
+           fs::exists(path / hidden("activity.h5"), ignored) ||
+           fs::exists(path / kReserve, ignored);
 }
 
 void remove_results(const fs::path& path)
 {
+    std::error_code failed;
+    fs::remove(path / kReserve, failed);
     for (const char* name : kResultFiles)
     {
         for (const fs::path& file : {path / name, path / hidden(name)})
@@ -99,50 +106,108 @@ std::string utc(std::chrono::system_clock::time_point time)
     return {text.data(), length};
 }
 
-} // namespace
-
-ResultFolder::ResultFolder(fs::path path, bool force) : path_(std::move(path))
+/// Creates a folder for results, or empties the one of another run.
+void make_ready(const fs::path& path, bool force)
 {
     std::error_code error;
-    const fs::file_status status = fs::status(path_, error);
+    const fs::file_status status = fs::status(path, error);
     if (status.type() == fs::file_type::not_found)
     {
-        fs::create_directories(path_, error);
+        fs::create_directories(path, error);
         if (error)
         {
-            fail("create folder", path_, error);
+            fail("create folder", path, error);
         }
         return;
     }
     if (error)
     {
-        fail("use folder", path_, error);
+        fail("use folder", path, error);
     }
     if (!fs::is_directory(status))
     {
-        throw UsageError(path_.string() + " is not a folder: results need one of their own");
+        throw UsageError(path.string() + " is not a folder: results need one of their own");
     }
-    if (has_no_content(path_))
+    if (has_no_content(path))
     {
         return;
     }
     if (!force)
     {
-        throw UsageError("folder " + path_.string() +
+        throw UsageError("folder " + path.string() +
                          " is not empty: name another one, or use --force to replace results");
     }
-    if (!holds_results(path_))
+    if (!holds_results(path))
     {
-        throw UsageError("folder " + path_.string() +
+        throw UsageError("folder " + path.string() +
                          " does not hold the results of a run, so --force leaves it alone: name "
                          "another one");
     }
-    remove_results(path_);
+    remove_results(path);
+}
+
+} // namespace
+
+/// Files that are there only while the run goes on.
+class ResultFolder::Scratch
+{
+public:
+    /// Reserves room for the last run.json.
+    explicit Scratch(fs::path folder) : folder_(std::move(folder))
+    {
+        try
+        {
+            reserve_file(reserve(), kReservedBytes);
+        }
+        catch (...)
+        {
+            clear();
+            throw;
+        }
+    }
+    Scratch(const Scratch&) = delete;
+    Scratch& operator=(const Scratch&) = delete;
+    ~Scratch() { clear(); }
+
+    [[nodiscard]] fs::path reserve() const { return folder_ / kReserve; }
+
+private:
+    void clear() const
+    {
+        std::error_code ignored; // a hidden file more; nothing takes it for a result
+        for (const std::string& name :
+             {std::string(kReserve), hidden("stats.json"), hidden("stats.txt")})
+        {
+            fs::remove(folder_ / name, ignored);
+        }
+    }
+
+    fs::path folder_;
+};
+
+ResultFolder::ResultFolder(fs::path path, bool force) : path_(std::move(path))
+{
+    make_ready(path_, force);
+    scratch_ = std::make_shared<const Scratch>(path_);
 }
 
 void ResultFolder::write(const std::string& name, const std::string& text) const
 {
-    write_whole_file(path_ / name, text);
+    try
+    {
+        write_whole_file(path_ / name, text);
+    }
+    catch (const IoError&)
+    {
+        std::error_code ignored; // not to be asked: gone
+        // What is set aside is for how the run ends, not for its beginning.
+        if (name != "run.json" || text.size() > kReservedBytes ||
+            !fs::exists(path_ / name, ignored) || !fs::exists(scratch_->reserve(), ignored))
+        {
+            throw;
+        }
+        write_into_reserved(scratch_->reserve(), path_ / name, text);
+    }
 }
 
 void ResultFolder::write_config(const std::string& text) const
@@ -155,6 +220,21 @@ void ResultFolder::write_statistics(const Summary& summary) const
     const std::vector<Statistic> list = statistics(summary);
     write("stats.json", statistics_json(list));
     write("stats.txt", statistics_text(list));
+}
+
+void ResultFolder::prepare_statistics(const Summary& summary) const
+{
+    const std::vector<Statistic> list = statistics(summary);
+    write(hidden("stats.json"), statistics_json(list));
+    write(hidden("stats.txt"), statistics_text(list));
+}
+
+void ResultFolder::publish_statistics() const
+{
+    for (const char* name : {"stats.json", "stats.txt"})
+    {
+        rename_durably(path_ / hidden(name), path_ / name);
+    }
 }
 
 RunMeter::RunMeter()
@@ -180,6 +260,7 @@ std::string RunMeter::report(const RunInfo& info) const
                         {"system", std::string(host.sysname) + " " + host.release},
                         {"machine", host.machine},
                         {"processors", std::thread::hardware_concurrency()}};
+    document["process"] = getpid();
     document["started"] = utc(started_);
     document["wall_seconds"] = wall.count();
     document["cpu_seconds"] = cpu_seconds() - cpu_begin_;

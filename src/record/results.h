@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -24,13 +25,22 @@ public:
 
     [[nodiscard]] const std::filesystem::path& path() const { return path_; }
 
-    /// Writes a file whole or not at all: under a temporary name, synced, renamed. Throws IoError.
+    /// Writes a file whole or not at all: under a temporary name, synced, renamed. Room for one
+    /// last run.json is set aside, so that also a run that filled the disk can say how it ended.
+    /// Throws IoError.
     void write(const std::string& name, const std::string& text) const;
     void write_config(const std::string& text) const;    ///< config.resolved.json
     void write_statistics(const Summary& summary) const; ///< stats.json and stats.txt
+    /// The same in two steps, between which other files can fail: until the second the files have
+    /// hidden names, and go when this object goes.
+    void prepare_statistics(const Summary& summary) const;
+    void publish_statistics() const;
 
 private:
+    class Scratch;
+
     std::filesystem::path path_;
+    std::shared_ptr<const Scratch> scratch_; ///< what is removed in the end
 };
 
 /// What run.json says that the run itself knows.

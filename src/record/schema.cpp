@@ -110,6 +110,25 @@ h5::Handle Layout::type() const
     return compound;
 }
 
+std::vector<std::size_t> Layout::gaps() const
+{
+    std::vector<bool> covered(size, false);
+    for (const Field& field : fields)
+    {
+        std::fill_n(covered.begin() + static_cast<std::ptrdiff_t>(field.offset), field.bytes(),
+                    true);
+    }
+    std::vector<std::size_t> gaps;
+    for (std::size_t byte = 0; byte < size; ++byte)
+    {
+        if (!covered[byte])
+        {
+            gaps.push_back(byte);
+        }
+    }
+    return gaps;
+}
+
 const Field& Layout::field(const std::string& name) const
 {
     const auto found = std::find_if(fields.begin(), fields.end(),

@@ -53,6 +53,8 @@ struct Layout
 
     [[nodiscard]] h5::Handle type() const;
     [[nodiscard]] const Field& field(const std::string& name) const;
+    /// Bytes of a record in which no member lies.
+    [[nodiscard]] std::vector<std::size_t> gaps() const;
 };
 
 /// Layout of a stream: OpRecord /ops, DependencyRecord /deps, IntervalRecord /intervals,

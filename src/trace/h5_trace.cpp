@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "trace/h5_trace.h"
 
+#include "base/h5_guard.h"
+#include "base/interrupt.h"
 #include "base/json.h"
 #include "trace/header.h"
 #include "trace/text_file.h"
@@ -175,6 +177,7 @@ H5Writer::~H5Writer()
 
 void H5Writer::write(Operation& operation)
 {
+    throw_if_interrupted();
     try
     {
         rules_.check(operation);
@@ -245,10 +248,23 @@ void H5Writer::finish()
 H5Source::H5Source(const std::string& path, std::uint64_t memory) : path_(path)
 {
     const h5::Lock lock;
+    (void)first_bytes(path, 0); // nothing but regular files
+    h5::survive(path,
+                [&]
+                {
+                    open(path, memory);
+                    read_for_trial();
+                });
+    open(path, memory);
+    rules_.emplace(header_);
+}
+
+void H5Source::open(const std::string& path, std::uint64_t memory)
+{
     file_ = h5::open_file(path);
     try
     {
-        open(path);
+        read_header();
         read_functions();
         read_units(memory);
     }
@@ -256,7 +272,40 @@ H5Source::H5Source(const std::string& path, std::uint64_t memory) : path_(path)
     {
         fail("", error.what());
     }
-    rules_.emplace(header_);
+}
+
+/// Reads something of everything, so that conversions are tried, and all of what is not simply
+/// there but found through an index and filters.
+void H5Source::read_for_trial() const
+{
+    if (h5::length(ops_.get()) != 0)
+    {
+        Row row = {};
+        h5::read_range(ops_.get(), row_type_.get(), 0, 1, &row);
+    }
+    if (h5::length(words_.get()) != 0)
+    {
+        std::uint64_t word = 0;
+        h5::read_range(words_.get(), H5T_NATIVE_UINT64, 0, 1, &word);
+    }
+    for (const h5::Handle* const dataset : {&ops_, &words_})
+    {
+        const h5::Handle creation(H5Dget_create_plist(dataset->get()), H5Pclose, "read a layout");
+        if (H5Pget_layout(creation.get()) != H5D_CHUNKED)
+        {
+            continue;
+        }
+        const h5::Handle type(H5Dget_type(dataset->get()), H5Tclose, "read a type");
+        const std::uint64_t size = H5Tget_size(type.get());
+        const std::uint64_t records = h5::length(dataset->get());
+        const std::uint64_t block = std::max<std::uint64_t>(kGreatestBlock / size, 1);
+        std::vector<char> bytes(block * size);
+        for (std::uint64_t first = 0; first < records; first += block)
+        {
+            h5::read_range(dataset->get(), type.get(), first, std::min(block, records - first),
+                           bytes.data());
+        }
+    }
 }
 
 void H5Source::fail(const std::string& pointer, const std::string& problem,
@@ -272,7 +321,7 @@ void H5Source::fail(const Cursor& cursor, const Malformed& problem) const
     fail("/ops/" + std::to_string(row) + problem.pointer, problem.problem, problem.remedy);
 }
 
-void H5Source::open(const std::string& path)
+void H5Source::read_header()
 {
     for (const char* name : {"format", "version", "crc32"})
     {
@@ -281,6 +330,7 @@ void H5Source::open(const std::string& path)
             fail("/", "lacks the attribute \"" + std::string(name) + "\": it is not a trace",
                  "give a trace (*.trace.jsonl, *.trace.jsonl.gz or *.trace.h5)");
         }
+        h5::check_attribute(file_.get(), path_, "/", name, false);
     }
     if (h5::text_attribute(file_.get(), "format") != "tessera-trace")
     {
@@ -297,32 +347,53 @@ void H5Source::open(const std::string& path)
     {
         fail("/crc32", "is not a checksum", "write 8 lower-case hex digits");
     }
-    for (const char* name : {"header", "functions", "units", "ops", "words"})
+    for (const char* name : {"/header", "/functions"})
     {
-        if (!h5::exists(file_.get(), name))
-        {
-            fail(std::string("/") + name, "is missing");
-        }
+        require_scalar(h5::open_checked(file_.get(), path_, name), name);
     }
-    header_ = parse_header(h5::read_text(file_.get(), "header"), path + ":/header");
-    ops_ = h5::open_dataset(file_.get(), "ops");
-    words_ = h5::open_dataset(file_.get(), "words");
+    header_ = parse_header(h5::read_text(file_.get(), "header"), path_ + ":/header");
+    ops_ = h5::open_checked(file_.get(), path_, "/ops");
+    words_ = h5::open_checked(file_.get(), path_, "/words");
     row_type_ = row_type();
+    check_members(ops_, row_type_.get(), "/ops");
+    const h5::Handle word(H5Dget_type(words_.get()), H5Tclose, "read the type of words");
+    if (H5Tget_class(word.get()) != H5T_INTEGER)
+    {
+        fail("/words", "does not hold whole numbers");
+    }
+}
 
-    const h5::Handle type(H5Dget_type(ops_.get()), H5Tclose, "read the type of ops");
+void H5Source::require_scalar(const h5::Handle& dataset, const std::string& name) const
+{
+    const h5::Handle space(H5Dget_space(dataset.get()), H5Sclose, "read a size");
+    if (H5Sget_simple_extent_npoints(space.get()) != 1)
+    {
+        fail(name, "is not a single text");
+    }
+}
+
+/// Every member that is to be read is there, and is a whole number.
+void H5Source::check_members(const h5::Handle& dataset, hid_t wanted, const std::string& name) const
+{
+    const h5::Handle type(H5Dget_type(dataset.get()), H5Tclose, "read the type of " + name);
     if (H5Tget_class(type.get()) != H5T_COMPOUND)
     {
-        fail("/ops", "does not hold compound records");
+        fail(name, "does not hold compound records");
     }
-    const int members = H5Tget_nmembers(row_type_.get());
+    const int members = H5Tget_nmembers(wanted);
     for (int i = 0; i < members; ++i)
     {
-        char* const name = H5Tget_member_name(row_type_.get(), static_cast<unsigned>(i));
-        const std::string text = name;
-        H5free_memory(name);
-        if (H5Tget_member_index(type.get(), text.c_str()) < 0)
+        char* const spelled = H5Tget_member_name(wanted, static_cast<unsigned>(i));
+        const std::string text = spelled;
+        H5free_memory(spelled);
+        const int index = H5Tget_member_index(type.get(), text.c_str());
+        if (index < 0)
         {
-            fail("/ops", "lacks the member \"" + text + "\"");
+            fail(name, "lacks the member \"" + text + "\"");
+        }
+        if (H5Tget_member_class(type.get(), static_cast<unsigned>(index)) != H5T_INTEGER)
+        {
+            fail(name + "/" + text, "is not a whole number");
         }
     }
 }
@@ -332,6 +403,10 @@ void H5Source::read_functions()
     const JsonDocument document =
         parse_json(h5::read_text(file_.get(), "functions"), path_ + ":/functions");
     const nlohmann::json& list = document.value();
+    if (!list.is_array())
+    {
+        fail("/functions", "is not a list of [name,[arguments]]");
+    }
     for (const nlohmann::json& entry : list)
     {
         const std::string pointer = "/functions/" + std::to_string(function_.size());
@@ -350,7 +425,8 @@ void H5Source::read_functions()
 void H5Source::read_units(std::uint64_t memory)
 {
     std::vector<UnitRow> units(header_.units.size());
-    const h5::Handle dataset = h5::open_dataset(file_.get(), "units");
+    const h5::Handle dataset = h5::open_checked(file_.get(), path_, "/units");
+    check_members(dataset, unit_type().get(), "/units");
     if (h5::length(dataset.get()) != units.size())
     {
         fail("/units", "has " + std::to_string(h5::length(dataset.get())) +
@@ -375,6 +451,7 @@ void H5Source::read_units(std::uint64_t memory)
             fail(pointer + "/words", "is more than /words holds");
         }
         Cursor& cursor = cursors_[unit];
+        starts_.push_back({operations, words});
         cursor.next_row = operations;
         cursor.next_word = words;
         operations += units[unit].operations;
@@ -383,6 +460,7 @@ void H5Source::read_units(std::uint64_t memory)
         cursor.last_word = words;
         active += units[unit].operations != 0 ? 1 : 0;
     }
+    starts_.push_back({operations, words});
     if (h5::length(ops_.get()) != operations)
     {
         fail("/ops", "has " + std::to_string(h5::length(ops_.get())) +
@@ -400,6 +478,7 @@ void H5Source::read_units(std::uint64_t memory)
 /// Loads the next rows of a unit and their words. Contract: the buffer is used up.
 bool H5Source::refill(Cursor& cursor)
 {
+    throw_if_interrupted();
     const std::uint64_t rows_left = cursor.last_row - cursor.next_row;
     const std::uint64_t words_left = cursor.last_word - cursor.next_word;
     if (rows_left == 0)
@@ -466,6 +545,18 @@ bool H5Source::refill(Cursor& cursor)
         fail("/ops/" + std::to_string(cursor.next_row), error.what());
     }
     return true;
+}
+
+void H5Source::rewind(UnitId unit)
+{
+    Cursor& cursor = cursors_[unit.index()];
+    const Start& start = starts_[unit.index()];
+    const Start& end = starts_[unit.index() + 1];
+    cursor = Cursor();
+    cursor.next_row = start.row;
+    cursor.last_row = end.row;
+    cursor.next_word = start.word;
+    cursor.last_word = end.word;
 }
 
 std::optional<OpId> H5Source::peek(UnitId unit)

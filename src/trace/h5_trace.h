@@ -84,7 +84,7 @@ private:
 };
 
 /// Operations by unit from *.trace.h5: one cursor per unit. Memory: O(units) + `memory` bytes.
-class H5Source : public OperationSource
+class H5Source : public RewindableSource
 {
 public:
     /// Throws InputError, IoError.
@@ -92,6 +92,7 @@ public:
 
     [[nodiscard]] const Header& header() const override { return header_; }
     bool next(UnitId unit, Operation& operation) override;
+    void rewind(UnitId unit) override;
     /// Id of the operation that next(unit) would return.
     [[nodiscard]] std::optional<OpId> peek(UnitId unit);
     [[nodiscard]] std::uint32_t crc() const { return crc_; }
@@ -108,7 +109,16 @@ private:
         std::unique_ptr<std::uint64_t[]> buffer;    // NOLINT(*avoid-c-arrays): rows, then words
         std::size_t capacity = 0;                   ///< of the buffer, in words
     };
-    void open(const std::string& path);
+    struct Start
+    {
+        std::uint64_t row = 0;
+        std::uint64_t word = 0;
+    };
+    void open(const std::string& path, std::uint64_t memory);
+    void read_for_trial() const;
+    void read_header();
+    void require_scalar(const h5::Handle& dataset, const std::string& name) const;
+    void check_members(const h5::Handle& dataset, hid_t wanted, const std::string& name) const;
     void read_functions();
     void read_units(std::uint64_t memory);
     bool refill(Cursor& cursor);
@@ -126,6 +136,7 @@ private:
     h5::Handle row_type_;
     std::uint64_t block_bytes_ = 0;       ///< of one cursor's buffer
     std::vector<std::uint16_t> function_; ///< our number of the file's functions
+    std::vector<Start> starts_; ///< of the units' operations in the file, and the end of the last
     std::vector<Cursor> cursors_;
 };
 

@@ -4,6 +4,7 @@
 #include "trace/header.h"
 #include "trace/rules.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstring>
@@ -263,6 +264,71 @@ bool is_extension(std::string_view key)
     return key.substr(0, 2) == "x-";
 }
 
+/// Looks for the kind of operation in a line that is JSON but nothing that Tessera knows. Keeps
+/// nothing else of it: lines may be long.
+class KindFinder : public nlohmann::json_sax<nlohmann::json>
+{
+public:
+    /// The outermost object has one "op", and that begins with x-.
+    [[nodiscard]] bool ignored() const { return kinds_ == 1 && extension_; }
+
+    bool null() override { return scalar(); }
+    bool boolean(bool /*value*/) override { return scalar(); }
+    bool number_integer(number_integer_t /*value*/) override { return scalar(); }
+    bool number_unsigned(number_unsigned_t /*value*/) override { return scalar(); }
+    bool number_float(number_float_t /*value*/, const string_t& /*text*/) override
+    {
+        return scalar();
+    }
+    bool string(string_t& value) override
+    {
+        extension_ = extension_ || (expected_ && is_extension(value));
+        return scalar();
+    }
+    bool binary(binary_t& /*value*/) override { return false; } // only binary formats call it
+    bool start_object(std::size_t /*elements*/) override { return open(); }
+    bool key(string_t& name) override
+    {
+        expected_ = depth_ == 1 && name == "op";
+        kinds_ += expected_ ? 1 : 0;
+        return true;
+    }
+    bool end_object() override { return close(); }
+    bool start_array(std::size_t /*elements*/) override
+    {
+        return depth_ != 0 && open(); // a line is an object
+    }
+    bool end_array() override { return close(); }
+    bool parse_error(std::size_t /*position*/, const std::string& /*last_token*/,
+                     const nlohmann::json::exception& /*error*/) override
+    {
+        return false;
+    }
+
+private:
+    bool scalar()
+    {
+        expected_ = false;
+        return depth_ != 0;
+    }
+    bool open()
+    {
+        expected_ = false;
+        ++depth_;
+        return true;
+    }
+    bool close()
+    {
+        --depth_;
+        return true;
+    }
+
+    std::size_t depth_ = 0;
+    unsigned kinds_ = 0;
+    bool expected_ = false; ///< the next value is the kind
+    bool extension_ = false;
+};
+
 } // namespace
 
 class LineParser::Implementation
@@ -298,7 +364,8 @@ private:
     const std::vector<Field>& fields_;
     std::array<std::uint64_t, kKeys> names_{}; ///< packed() names of the keys
     simdjson::ondemand::parser parser_;
-    bool extension_ = false; ///< the kind of this line begins with x-
+    bool extension_ = false;           ///< the kind of this line begins with x-
+    std::vector<std::string> ignored_; ///< keys of this line that begin with x-
 };
 
 /// Position of a key in the table. Lines come mostly in canonical order, so the search begins at
@@ -605,6 +672,7 @@ Line LineParser::Implementation::parse(const char* line, std::size_t size, std::
     operation.clear();
     end = EndLine();
     extension_ = false;
+    ignored_.clear();
     simdjson::ondemand::document document;
     if (const error_code error = parser_.iterate(line, size, capacity).get(document))
     {
@@ -631,6 +699,7 @@ Line LineParser::Implementation::parse(const char* line, std::size_t size, std::
                             {
                                 unknown_key(key);
                             }
+                            ignored_.emplace_back(key);
                             skip(json, {key});
                             return;
                         }
@@ -645,6 +714,15 @@ Line LineParser::Implementation::parse(const char* line, std::size_t size, std::
     if (document.current_location().error() != simdjson::OUT_OF_BOUNDS)
     {
         fail("", "has something behind the JSON object", "every line is one JSON object");
+    }
+    if (ignored_.size() > 1)
+    {
+        std::sort(ignored_.begin(), ignored_.end());
+        const auto twice = std::adjacent_find(ignored_.begin(), ignored_.end());
+        if (twice != ignored_.end())
+        {
+            fail("/" + *twice, "appears twice", "give every key once");
+        }
     }
     constexpr unsigned kEndKeys = bit(Key::end) | bit(Key::ops) | bit(Key::crc32);
     if ((seen & kEndKeys) != 0)
@@ -675,6 +753,10 @@ LineParser::~LineParser() = default;
 Line LineParser::parse(const char* text, std::size_t size, std::size_t capacity,
                        Operation& operation, EndLine& end)
 {
+    if (std::memchr(text, '\0', size) != nullptr)
+    {
+        fail("", "is not valid JSON: there is a NUL byte", "every line is one JSON object");
+    }
     try
     {
         return implementation_->parse(text, size, capacity, operation, end);
@@ -682,9 +764,8 @@ Line LineParser::parse(const char* text, std::size_t size, std::size_t capacity,
     catch (const Malformed&)
     {
         // An ignored kind may give other meanings to the keys; only then does a second look pay.
-        const auto json = nlohmann::json::parse(text, text + size, nullptr, false);
-        if (json.is_object() && json.contains("op") && json["op"].is_string() &&
-            json["op"].get_ref<const std::string&>().rfind("x-", 0) == 0)
+        KindFinder finder;
+        if (nlohmann::json::sax_parse(text, text + size, &finder) && finder.ignored())
         {
             return Line::ignored;
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tessera/trace.h"
 
+#include "base/interrupt.h"
 #include "tessera/error.h"
 
 #include <algorithm>
@@ -234,6 +235,7 @@ void finalize(Trace& trace)
     header.window = 0;
     for (Operation& operation : trace.operations)
     {
+        throw_if_interrupted();
         operation.at =
             renumber(operation.at, "/operations/" + std::to_string(header.operations) + "/at");
         ++header.operations;

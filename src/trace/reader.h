@@ -24,6 +24,14 @@ public:
     [[nodiscard]] virtual std::uint32_t declared_crc() const = 0; ///< known when next() said false
 };
 
+/// A source that can hand out a unit's operations again.
+class RewindableSource : public OperationSource
+{
+public:
+    /// The next operation of `unit` is its first one.
+    virtual void rewind(UnitId unit) = 0;
+};
+
 /// How traces are opened.
 struct OpenOptions
 {
@@ -40,7 +48,7 @@ struct OpenOptions
 [[nodiscard]] std::unique_ptr<Reader> open_in_order(const std::string& path);
 
 /// An operation source over a trace in memory. Checks the trace as readers of files do.
-class MemorySource : public OperationSource
+class MemorySource : public RewindableSource
 {
 public:
     /// The trace must outlive the source. Counts and window of its header need not be filled in,
@@ -50,6 +58,10 @@ public:
 
     [[nodiscard]] const Header& header() const override { return header_; }
     bool next(UnitId unit, Operation& operation) override;
+    void rewind(UnitId unit) override
+    {
+        next_[unit.index()] = unit.index() == 0 ? 0 : end_[unit.index() - 1];
+    }
 
 private:
     void index();

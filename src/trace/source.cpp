@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/interrupt.h"
 #include "tessera/error.h"
 #include "trace/h5_trace.h"
 #include "trace/header.h"
@@ -81,6 +82,7 @@ void MemorySource::index()
         for (std::size_t i = 0; i < operations.size(); ++i)
         {
             ++line;
+            throw_if_interrupted();
             scratch = operations[i];
             rules.check(scratch);
             tally.add(scratch);

@@ -10,6 +10,9 @@ namespace tessera::trace
 namespace
 {
 
+/// So many lines of foreign kinds are allowed in any trace. (Compressed, an endless number of them
+/// takes no space.)
+constexpr std::uint64_t kMostIgnored = 100'000;
 constexpr std::size_t kFlushAt = std::size_t{1} << 18U;
 
 bool is_regular(const std::string& path)
@@ -132,6 +135,11 @@ Line TextReader::read_line(Operation& operation)
                 parser_->parse(line.data(), line.size(), input_.capacity(), operation, end_);
             if (kind == Line::ignored)
             {
+                if (++ignored_ > kMostIgnored && ignored_ > header_->operations)
+                {
+                    throw Malformed{"/op", "more lines are to be ignored than there are operations",
+                                    "keep what is not for Tessera in a file of its own"};
+                }
                 continue;
             }
             if (kind == Line::operation)

@@ -75,6 +75,7 @@ private:
     Operation scratch_;
     EndLine end_;
     std::uint64_t line_ = 1;
+    std::uint64_t ignored_ = 0; ///< lines of kinds beginning with "x-"
     bool finished_ = false;
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "trace/text_file.h"
 
+#include "base/interrupt.h"
 #include "tessera/error.h"
 #include "trace/line_format.h"
 #include "trace/line_parser.h"
@@ -8,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <new>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
@@ -18,24 +20,19 @@ namespace tessera::trace
 namespace
 {
 
-constexpr std::size_t kChunk = std::size_t{1} << 20U;
+constexpr std::size_t kChunk = std::size_t{1} << 17U;
 
 std::string system_message()
 {
     return std::strerror(errno); // NOLINT(concurrency-mt-unsafe)
 }
 
-std::FILE* open_plain(const std::string& path, const char* mode)
+std::FILE* create_plain(const std::string& path)
 {
-    struct stat info = {};
-    if (*mode == 'r' && stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode))
-    {
-        throw IoError("cannot open " + path + ": it is a folder");
-    }
-    std::FILE* const file = std::fopen(path.c_str(), mode);
+    std::FILE* const file = std::fopen(path.c_str(), "wb");
     if (file == nullptr)
     {
-        throw IoError("cannot open " + path + ": " + system_message());
+        throw IoError("cannot create " + path + ": " + system_message());
     }
     return file;
 }
@@ -49,20 +46,7 @@ bool ends_with(std::string_view text, std::string_view end)
 
 std::string first_bytes(const std::string& path, std::size_t count)
 {
-    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(open_plain(path, "rb"), std::fclose);
-    struct stat info = {};
-    if (fstat(fileno(file.get()), &info) == 0 && S_ISFIFO(info.st_mode))
-    {
-        throw InputError({path, 0, ""}, "is a pipe, and a trace is read more than once",
-                         "write it to a file first");
-    }
-    std::string bytes(count, '\0');
-    bytes.resize(std::fread(bytes.data(), 1, count, file.get()));
-    if (std::ferror(file.get()) != 0)
-    {
-        throw IoError("cannot read " + path + ": " + system_message());
-    }
-    return bytes;
+    return InputFile(path, InputFile::Pipes::refuse).read_all(count);
 }
 
 bool is_gzip(std::string_view bytes)
@@ -94,65 +78,108 @@ void publish(const std::string& part, const std::string& path)
     }
 }
 
-LineInput::LineInput(std::string path) : path_(std::move(path)), buffer_(kChunk + kLinePadding)
+/// Inflates one gzip member after the other (zlib's own reader takes what follows the last one for
+/// padding, whatever it is).
+class GzipStream
+{
+public:
+    explicit GzipStream(const std::string& path) : path_(path), raw_(std::size_t{1} << 16U)
+    {
+        constexpr int kGzipOnly = 16 + MAX_WBITS;
+        if (inflateInit2(&stream_, kGzipOnly) != Z_OK)
+        {
+            throw std::bad_alloc();
+        }
+    }
+    ~GzipStream() { inflateEnd(&stream_); }
+    GzipStream(const GzipStream&) = delete;
+    GzipStream& operator=(const GzipStream&) = delete;
+
+    /// Up to `size` bytes of text; 0 at the end. `line`: for messages.
+    std::size_t read(InputFile& file, char* into, std::size_t size, std::uint64_t line)
+    {
+        stream_.next_out = reinterpret_cast<Bytef*>(into);
+        stream_.avail_out = static_cast<uInt>(size);
+        while (stream_.avail_out == size)
+        {
+            const bool more = refill(file);
+            if (between_members_)
+            {
+                if (!more)
+                {
+                    break;
+                }
+                begin_member(line);
+            }
+            else if (!more)
+            {
+                fail(line, "the compressed data are cut short");
+            }
+            const int status = inflate(&stream_, Z_NO_FLUSH);
+            between_members_ = status == Z_STREAM_END;
+            if (status != Z_OK && status != Z_STREAM_END && status != Z_BUF_ERROR)
+            {
+                fail(line, std::string("the compressed data are damaged: ") +
+                               (stream_.msg != nullptr ? stream_.msg : "unknown method"));
+            }
+        }
+        return size - stream_.avail_out;
+    }
+
+private:
+    [[noreturn]] void fail(std::uint64_t line, const std::string& problem) const
+    {
+        throw InputError({path_, line, ""}, problem, "copy or write the file again");
+    }
+
+    /// False at the end of the file.
+    bool refill(InputFile& file)
+    {
+        if (stream_.avail_in == 0)
+        {
+            stream_.next_in = raw_.data();
+            stream_.avail_in =
+                static_cast<uInt>(file.read(reinterpret_cast<char*>(raw_.data()), raw_.size()));
+        }
+        return stream_.avail_in != 0;
+    }
+
+    void begin_member(std::uint64_t line)
+    {
+        constexpr Bytef kFirstByte = 0x1f; // the rest of the signature is inflate()'s to check
+        if (*stream_.next_in != kFirstByte)
+        {
+            fail(line, "something follows the compressed data");
+        }
+        inflateReset(&stream_);
+        between_members_ = false;
+    }
+
+    std::string path_;
+    std::vector<Bytef> raw_;
+    z_stream stream_ = {};
+    bool between_members_ = false;
+};
+
+LineInput::LineInput(std::string path)
+    : path_(std::move(path)), file_(path_, InputFile::Pipes::refuse), buffer_(kChunk + kLinePadding)
 {
     if (is_gzip(first_bytes(path_, 2)))
     {
-        compressed_ = gzopen(path_.c_str(), "rb");
-        if (compressed_ == nullptr)
-        {
-            throw IoError("cannot open " + path_ + ": " + system_message());
-        }
-        gzbuffer(compressed_, 1U << 18U);
-    }
-    else
-    {
-        plain_ = open_plain(path_, "rb");
-        std::setvbuf(plain_, nullptr, _IONBF, 0); // whole chunks are asked for
+        gzip_ = std::make_unique<GzipStream>(path_);
     }
 }
 
-LineInput::~LineInput()
-{
-    if (plain_ != nullptr)
-    {
-        std::fclose(plain_);
-    }
-    if (compressed_ != nullptr)
-    {
-        gzclose(compressed_);
-    }
-}
+LineInput::~LineInput() = default;
 
 std::size_t LineInput::read_some(char* into, std::size_t size)
 {
-    if (plain_ != nullptr)
-    {
-        const std::size_t count = std::fread(into, 1, size, plain_);
-        if (count == 0 && std::ferror(plain_) != 0)
-        {
-            throw IoError("cannot read " + path_ + ": " + system_message());
-        }
-        return count;
-    }
-    const int count = gzread(compressed_, into, static_cast<unsigned>(size));
-    int error = Z_OK;
-    const char* const message = gzerror(compressed_, &error);
-    if (error == Z_ERRNO)
-    {
-        throw IoError("cannot read " + path_ + ": " + system_message());
-    }
-    if (count < 0 || (count == 0 && error != Z_OK))
-    {
-        throw InputError({path_, number_ + 1, ""},
-                         std::string("the compressed data are damaged or cut short: ") + message,
-                         "copy or write the file again");
-    }
-    return static_cast<std::size_t>(count);
+    return gzip_ ? gzip_->read(file_, into, size, number_) : file_.read(into, size);
 }
 
 bool LineInput::fill()
 {
+    throw_if_interrupted();
     crc_ = crc32_of(crc_, buffer_.data() + summed_, begin_ - summed_);
     std::memmove(buffer_.data(), buffer_.data() + begin_, filled_ - begin_);
     filled_ -= begin_;
@@ -226,7 +253,7 @@ TextOutput::TextOutput(std::string path) : path_(std::move(path)), part_(path_ +
     }
     else
     {
-        plain_ = open_plain(part_, "wb");
+        plain_ = create_plain(part_);
         std::setvbuf(plain_, nullptr, _IOFBF, kChunk);
     }
 }
@@ -259,6 +286,7 @@ void TextOutput::fail(const std::string& what)
 
 void TextOutput::write(std::string_view text)
 {
+    throw_if_interrupted();
     if (text.empty())
     {
         return;

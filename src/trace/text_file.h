@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "base/input_file.h"
+
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -14,22 +16,24 @@ struct gzFile_s;
 namespace tessera::trace
 {
 
+class GzipStream;
+
 /// Lines end here: longer ones are refused rather than buffered.
 inline constexpr std::size_t kMaxLine = std::size_t{16} << 20U;
 
 /// Reads a file line by line, through zlib when it begins as gzip files do, and sums it up on the
-/// way. Memory: one buffer of the longest line so far, at least 1 MiB.
+/// way. Memory: one buffer of the longest line so far, at least 128 KiB.
 class LineInput
 {
 public:
-    /// Throws IoError when the file cannot be opened.
+    /// Throws InputError for what is no regular file, IoError when it cannot be opened.
     explicit LineInput(std::string path);
     ~LineInput();
     LineInput(const LineInput&) = delete;
     LineInput& operator=(const LineInput&) = delete;
 
     /// Goes to the next line. False: there is none. Throws InputError for a line that is too long
-    /// and for damaged or cut gzip data, IoError.
+    /// for damaged or cut gzip data and for anything behind them, IoError.
     bool next();
     /// The line at hand without its newline; valid until the next call of next(). LineParser's
     /// padding is readable behind it.
@@ -47,8 +51,8 @@ private:
     std::size_t read_some(char* into, std::size_t size);
 
     std::string path_;
-    std::FILE* plain_ = nullptr;
-    gzFile_s* compressed_ = nullptr;
+    InputFile file_;
+    std::unique_ptr<GzipStream> gzip_; ///< null for plain text
     std::vector<char> buffer_;
     std::size_t begin_ = 0;  ///< of the line at hand
     std::size_t size_ = 0;   ///< of the line at hand
@@ -86,7 +90,7 @@ private:
 };
 
 [[nodiscard]] bool ends_with(std::string_view text, std::string_view end);
-/// First bytes of a file, at most `count`. Throws IoError.
+/// First bytes of a regular file, at most `count`. Throws InputError for anything else, IoError.
 [[nodiscard]] std::string first_bytes(const std::string& path, std::size_t count);
 [[nodiscard]] bool is_gzip(std::string_view bytes);
 [[nodiscard]] bool is_hdf5(std::string_view bytes);

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """CPU time of a run under SystemC over that on the wheel alone, and of recording, in interleaved pairs:
     kernels_bench.py TESSERA [NETWORK [RUNS]]"""
+import json
 import os
 import resource
 import statistics
@@ -12,9 +13,18 @@ import tempfile
 
 def cpu_seconds(command):
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, check=True)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def counts(tessera, folder):
+    """Records of a run, and events."""
+    checked = subprocess.run([tessera, "h5", "check", folder, "--json"], check=True, stdout=subprocess.PIPE)
+    records = sum(stream["records"] for stream in json.loads(checked.stdout)["Streams"])
+    with open(os.path.join(folder, "stats.json")) as file:
+        events = json.load(file)["chip"]["events"]["value"]
+    return records, events
 
 
 def main():
@@ -24,16 +34,26 @@ def main():
     variants = {"native": ["native", "off"], "systemc": ["systemc", "off"],
                 "native, level unit": ["native", "unit"], "native, level stage": ["native", "stage"]}
     times = {name: [] for name in variants}
+    recorded = {}
     with tempfile.TemporaryDirectory() as folder:
+        out = os.path.join(folder, "out")
         for _ in range(runs):
             for name, (kernel, level) in variants.items():
                 times[name].append(cpu_seconds(
                     [tessera, "run", "--network", network, "--chip", "clsa-256", "--kernel", kernel,
-                     "--level", level, "--quiet", "--force", "-o", os.path.join(folder, "out")]))
+                     "--level", level, "--quiet", "--force", "-o", out]))
+                if level != "off":
+                    recorded[name] = counts(tessera, out)
     for name in variants:
         ratios = [a / b for a, b in zip(times[name], times["native"])]
-        print(f"{network}  {name:<20} {statistics.median(times[name]):.3f} s CPU  "
-              f"{statistics.median(ratios):.3f} x native, level off")
+        text = (f"{network}  {name:<20} {statistics.median(times[name]):.3f} s CPU  "
+                f"{statistics.median(ratios):.3f} x native, level off")
+        if name in recorded:
+            records, events = recorded[name]
+            extra = statistics.median(a - b for a, b in zip(times[name], times["native"]))
+            text += (f"  {records} records, {records / events:.3f} an event, "
+                     f"{1e9 * extra / records:.0f} ns a record")
+        print(text)
 
 
 if __name__ == "__main__":

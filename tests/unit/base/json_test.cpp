@@ -145,7 +145,7 @@ TEST(Json, FilesAreReadOrRefused)
     EXPECT_THROW((void)load_json(path, {5, 64}), InputError);
     std::filesystem::remove(path);
     EXPECT_THROW((void)load_json(path), IoError);
-    EXPECT_THROW((void)load_json(testing::TempDir()), IoError) << "a folder";
+    EXPECT_THROW((void)load_json(testing::TempDir()), InputError) << "a folder";
     EXPECT_THROW((void)load_json("/dev/zero"), InputError) << "a device without an end";
 }
 
@@ -166,6 +166,45 @@ TEST(Json, EveryTypeHasAName)
     EXPECT_STREQ(type_name(json(1)), "a whole number");
     EXPECT_STREQ(type_name(json(-1)), "a whole number");
     EXPECT_STREQ(type_name(json(1.5)), "a number with a fraction");
+}
+
+TEST(Json, CountsValuesOfAnyKind)
+{
+    JsonLimits limits;
+    limits.values = 5;
+    EXPECT_NO_THROW((void)parse_json("[[[[1]]]]", "f", limits));
+    EXPECT_THAT(refusal("[[[[1,\n2]]]]", limits).what(), HasSubstr("f.json:2: has more than 5"));
+    EXPECT_NO_THROW((void)parse_json(R"(["a,b,c,d,e,f,g,h"])", "f", limits)) << "no values";
+}
+
+TEST(Json, LongKeysCostTheirLengthOnce)
+{
+    // Every pointer in it is a megabyte long: all of them together would be 400 GB.
+    const std::string key(1'000'000, 'k');
+    std::string text = "{\"" + key + "\":[0";
+    for (int i = 1; i < 400'000; ++i)
+    {
+        text += ",\n" + std::to_string(i);
+    }
+    const JsonDocument document = parse_json(text + "]}", "f");
+    EXPECT_EQ(document.place("/" + key + "/399999").line, 400'000U);
+    EXPECT_EQ(document.place("/" + key + "/400000").line, 1U) << "not there";
+}
+
+TEST(Json, MovingKeepsLines)
+{
+    JsonDocument document = parse_json("{\"a\":\n[1,\n{\"b\":\n2}]}", "f");
+    const JsonDocument moved = std::move(document);
+    EXPECT_EQ(moved.place("/a/1/b").line, 4U);
+    EXPECT_EQ(moved.place("/a/0").line, 2U);
+}
+
+TEST(Json, RefusesNulBytesAnywhere)
+{
+    using std::string_literals::operator""s;
+    EXPECT_THAT(refusal("{}\0"s).what(), HasSubstr("f.json:1: not valid JSON"));
+    EXPECT_THAT(refusal("\n\n{\0}"s).what(), HasSubstr("f.json:3: not valid JSON"));
+    EXPECT_THAT(refusal("\"\0\""s).what(), HasSubstr("f.json:1: not valid JSON"));
 }
 
 } // namespace

@@ -294,7 +294,7 @@ TEST_F(Files, MissingFilesAreNamed)
     EXPECT_THAT(message([&] { (void)load(chip); }),
                 HasSubstr("/macro/$preset: there is no preset \"isac\" of macro"));
     EXPECT_THROW((void)load((folder_ / "none.json").string()), IoError);
-    EXPECT_THROW((void)load(folder_.string() + "/"), IoError);
+    EXPECT_THROW((void)load(folder_.string() + "/"), InputError);
     EXPECT_THROW((void)load(""), IoError);
 }
 

@@ -73,6 +73,10 @@ TEST(ResultFolder, WritesFilesWhole)
     std::size_t files = 0;
     for (const auto& entry : std::filesystem::directory_iterator(folder.path()))
     {
+        if (entry.path().filename() == ".run.json.reserve")
+        {
+            continue; // there as long as `results` is
+        }
         EXPECT_NE(entry.path().filename().string().front(), '.');
         ++files;
     }

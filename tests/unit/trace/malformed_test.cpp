@@ -406,7 +406,7 @@ TEST_F(MalformedTrace, FilesThatCannotBeRead)
     EXPECT_THROW(open_in_order(path("absent.trace.jsonl")), IoError);
     EXPECT_THROW(open(path("absent.trace.h5")), IoError);
     std::filesystem::create_directory(path("folder"));
-    EXPECT_THROW(open_in_order(path("folder")), IoError);
+    EXPECT_THROW(open_in_order(path("folder")), InputError);
 }
 
 TEST_F(MalformedTrace, WritersLeaveNothingBehind)
@@ -585,7 +585,8 @@ TEST_F(DamagedH5, IsRefusedWithItsPlace)
     EXPECT_NE(dataset("functions", "[]").find("/fn: is a function"), std::string::npos);
     EXPECT_NE(dataset("ops", "text").find("/ops: does not hold compound records"),
               std::string::npos);
-    EXPECT_NE(dataset("units", "text").find("/units: has 1 entries"), std::string::npos);
+    EXPECT_NE(dataset("units", "text").find("/units: does not hold compound records"),
+              std::string::npos);
     EXPECT_NE(dataset("words", "text"), "");
 }
 

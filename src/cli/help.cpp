@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/command.h"
+#include "cli/manual.h"
+#include "tessera/error.h"
+
+#include <filesystem>
+#include <fstream>
+#include <ostream>
+
+namespace tessera::cli
+{
+namespace po = boost::program_options;
+namespace
+{
+
+void write_pages(const std::filesystem::path& folder)
+{
+    const auto write = [&](const std::string& name, const std::string& page)
+    {
+        const std::filesystem::path file = folder / (name + ".1");
+        std::ofstream out(file, std::ios::binary);
+        out << page;
+        out.close();
+        if (!out)
+        {
+            throw IoError("cannot write " + file.string());
+        }
+    };
+    std::error_code failure;
+    std::filesystem::create_directories(folder, failure);
+    if (failure)
+    {
+        throw IoError("cannot create " + folder.string() + ": " + failure.message());
+    }
+    write("tessera", program_manual());
+    for (const Command& command : commands())
+    {
+        write(std::string("tessera-") + command.name, command_manual(command));
+    }
+}
+
+std::vector<std::string> command_names()
+{
+    std::vector<std::string> names;
+    for (const Command& command : commands())
+    {
+        names.emplace_back(command.name);
+    }
+    return names;
+}
+
+} // namespace
+
+Options help_options()
+{
+    Options options("help [COMMAND] [options]",
+                    "Explains a command, or lists them all. With --man, prints the manual page\n"
+                    "instead: `tessera help --man run | man -l -` shows it.");
+    options.all().add_options()("man", "print the manual page, as roff") //
+        ("pages", po::value<std::string>(), "write all manual pages into folder arg");
+    options.positional("command");
+    options.offer("command", {{}, command_names});
+    options.offer("pages", {{}, nullptr, true});
+    return options;
+}
+
+int help(const Arguments& arguments, const Streams& streams)
+{
+    Options options = help_options();
+    if (!options.parse(arguments, streams.out))
+    {
+        return 0;
+    }
+    const Command* const command =
+        options.has("command") ? &find_command(options.list("command").front()) : nullptr;
+    if (options.has("pages"))
+    {
+        write_pages(options.text("pages"));
+    }
+    else if (options.has("man"))
+    {
+        streams.out << (command == nullptr ? program_manual() : command_manual(*command));
+    }
+    else if (command == nullptr)
+    {
+        print_help(streams.out);
+    }
+    else
+    {
+        return command->run({"--help"}, streams);
+    }
+    return 0;
+}
+
+} // namespace tessera::cli

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "platform/host_port.h"
+
+#include "platform/time.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace tessera::platform
+{
+namespace
+{
+
+constexpr std::uint64_t kRegisterBytes = 8;
+
+/// Copies between a payload and `memory`, the part of a window that it addresses; nullptr: may not
+/// be written.
+void copy(tlm::tlm_generic_payload& payload, const unsigned char* from, unsigned char* to)
+{
+    unsigned char* const data = payload.get_data_ptr();
+    const unsigned length = payload.get_data_length();
+    const bool reading = payload.is_read();
+    const unsigned char* const enables = payload.get_byte_enable_ptr();
+    if (enables == nullptr)
+    {
+        std::memcpy(reading ? data : to, reading ? from : data, length);
+        return;
+    }
+    for (unsigned i = 0; i < length; ++i)
+    {
+        if (enables[i % payload.get_byte_enable_length()] != TLM_BYTE_DISABLED)
+        {
+            (reading ? data : to)[i] = (reading ? from : data)[i];
+        }
+    }
+}
+
+bool inside(const tlm::tlm_generic_payload& payload, std::uint64_t begin, std::uint64_t bytes)
+{
+    const std::uint64_t address = payload.get_address();
+    return address >= begin && address - begin <= bytes &&
+           payload.get_data_length() <= bytes - (address - begin);
+}
+
+} // namespace
+
+HostPort::HostPort(unsigned sockets, std::uint64_t program_capacity, HostDevice& device)
+    : device_(device), program_(program_capacity), responses_(sockets)
+{
+    for (unsigned i = 0; i < sockets; ++i)
+    {
+        const int number = static_cast<int>(i);
+        sockets_.push_back(std::make_unique<Socket>(("host" + std::to_string(i)).c_str()));
+        Socket& socket = *sockets_.back();
+        socket.register_b_transport(this, &HostPort::b_transport, number);
+        socket.register_nb_transport_fw(this, &HostPort::nb_transport_fw, number);
+        socket.register_transport_dbg(this, &HostPort::transport_dbg, number);
+        socket.register_get_direct_mem_ptr(this, &HostPort::get_direct_mem_ptr, number);
+    }
+}
+
+PlatformChip::HostSocket* HostPort::socket(unsigned number)
+{
+    return number < sockets_.size() ? sockets_[number].get() : nullptr;
+}
+
+void HostPort::queue(int socket, Payload& payload, const sc_core::sc_time& delay,
+                     sc_core::sc_event* done)
+{
+    calls_.insert({tick_of(sc_core::sc_time_stamp() + delay), socket, arrivals_++, &payload, done});
+    device_.called();
+}
+
+bool HostPort::carry_out(Tick now)
+{
+    for (std::size_t socket = 0; socket < sockets_.size(); ++socket)
+    {
+        send_responses(static_cast<int>(socket));
+    }
+    bool any = false;
+    while (next() <= now)
+    {
+        const Call call = *calls_.begin();
+        calls_.erase(calls_.begin());
+        any = true;
+        execute(*call.payload);
+        if (call.done != nullptr)
+        {
+            call.done->notify(sc_core::SC_ZERO_TIME);
+        }
+        else
+        {
+            respond(call.socket, *call.payload);
+        }
+    }
+    return any;
+}
+
+void HostPort::execute(Payload& payload)
+{
+    payload.set_response_status(access(payload, false));
+}
+
+void HostPort::b_transport(int socket, Payload& payload, sc_core::sc_time& delay)
+{
+    if (inside(payload, host::kProgramWindow, program_.size()))
+    {
+        execute(payload);
+        payload.set_dmi_allowed(true);
+        return;
+    }
+    sc_core::sc_event done;
+    queue(socket, payload, delay, &done);
+    sc_core::wait(done);
+    delay = sc_core::SC_ZERO_TIME;
+}
+
+tlm::tlm_sync_enum HostPort::nb_transport_fw(int socket, Payload& payload, tlm::tlm_phase& phase,
+                                             sc_core::sc_time& delay)
+{
+    if (phase == tlm::BEGIN_REQ)
+    {
+        if (payload.has_mm())
+        {
+            payload.acquire();
+        }
+        queue(socket, payload, delay, nullptr);
+        return tlm::TLM_ACCEPTED;
+    }
+    Responses& responses = responses_[static_cast<std::size_t>(socket)];
+    if (phase == tlm::END_RESP && responses.open == &payload)
+    {
+        responses.open = nullptr;
+        if (payload.has_mm())
+        {
+            payload.release();
+        }
+        if (!responses.waiting.empty())
+        {
+            device_.called(); // nothing may be sent from within a call that came in
+        }
+        return tlm::TLM_COMPLETED;
+    }
+    return tlm::TLM_ACCEPTED;
+}
+
+void HostPort::respond(int socket, Payload& payload)
+{
+    responses_[static_cast<std::size_t>(socket)].waiting.push_back(&payload);
+    send_responses(socket);
+}
+
+void HostPort::send_responses(int socket)
+{
+    Responses& responses = responses_[static_cast<std::size_t>(socket)];
+    while (responses.open == nullptr && !responses.waiting.empty())
+    {
+        Payload& payload = *responses.waiting.front();
+        responses.waiting.pop_front();
+        responses.open = &payload;
+        tlm::tlm_phase phase = tlm::BEGIN_RESP;
+        sc_core::sc_time delay;
+        const tlm::tlm_sync_enum status =
+            (*sockets_[static_cast<std::size_t>(socket)])->nb_transport_bw(payload, phase, delay);
+        if (status == tlm::TLM_COMPLETED || (status == tlm::TLM_UPDATED && phase == tlm::END_RESP))
+        {
+            responses.open = nullptr;
+            if (payload.has_mm())
+            {
+                payload.release();
+            }
+        }
+    }
+}
+
+unsigned HostPort::transport_dbg(int /*socket*/, Payload& payload)
+{
+    const bool good = access(payload, true) == tlm::TLM_OK_RESPONSE;
+    return good ? payload.get_data_length() : 0;
+}
+
+bool HostPort::get_direct_mem_ptr(int /*socket*/, Payload& payload, tlm::tlm_dmi& dmi)
+{
+    const std::uint64_t address = payload.get_address();
+    if (address < host::kProgramWindow || address - host::kProgramWindow >= program_.size())
+    {
+        dmi.set_start_address(0); // nothing around here is memory
+        dmi.set_end_address(address < host::kProgramWindow ? host::kProgramWindow - 1
+                                                           : ~std::uint64_t{0});
+        dmi.allow_none();
+        return false;
+    }
+    dmi.set_dmi_ptr(program_.data());
+    dmi.set_start_address(host::kProgramWindow);
+    dmi.set_end_address(host::kProgramWindow + program_.size() - 1);
+    dmi.allow_read_write();
+    return true;
+}
+
+tlm::tlm_response_status HostPort::access(Payload& payload, bool debug)
+{
+    const bool whole = payload.get_streaming_width() >= payload.get_data_length();
+    if (payload.get_command() == tlm::TLM_IGNORE_COMMAND)
+    {
+        return tlm::TLM_OK_RESPONSE;
+    }
+    if (!whole && !debug)
+    {
+        return tlm::TLM_BURST_ERROR_RESPONSE;
+    }
+    const std::uint64_t address = payload.get_address();
+    if (inside(payload, host::kProgramWindow, program_.size()))
+    {
+        unsigned char* const memory = program_.data() + (address - host::kProgramWindow);
+        copy(payload, memory, memory);
+        return tlm::TLM_OK_RESPONSE;
+    }
+    if (inside(payload, host::kReportWindow, device_.report().size()))
+    {
+        if (payload.is_write())
+        {
+            return tlm::TLM_COMMAND_ERROR_RESPONSE;
+        }
+        const std::string& report = device_.report();
+        copy(payload,
+             reinterpret_cast<const unsigned char*>(report.data()) +
+                 (address - host::kReportWindow),
+             nullptr);
+        return tlm::TLM_OK_RESPONSE;
+    }
+    if (inside(payload, 0, host::kRegisters))
+    {
+        return access_registers(payload, debug);
+    }
+    return tlm::TLM_ADDRESS_ERROR_RESPONSE;
+}
+
+tlm::tlm_response_status HostPort::access_registers(Payload& payload, bool debug)
+{
+    const std::uint64_t address = payload.get_address();
+    const unsigned length = payload.get_data_length();
+    if (payload.get_byte_enable_ptr() != nullptr && !debug)
+    {
+        return tlm::TLM_BYTE_ENABLE_ERROR_RESPONSE;
+    }
+    const std::uint64_t offset = address % kRegisterBytes;
+    const std::uint64_t first = address - offset;
+    if (payload.is_read())
+    {
+        for (unsigned i = 0; i < length; ++i)
+        {
+            const std::uint64_t at = address + i;
+            const std::uint64_t value = device_.read(at - at % kRegisterBytes);
+            payload.get_data_ptr()[i] =
+                static_cast<unsigned char>(value >> (8 * (at % kRegisterBytes)));
+        }
+        return tlm::TLM_OK_RESPONSE;
+    }
+    const bool one_register =
+        (length == 1 || length == 2 || length == 4 || length == 8) && offset % length == 0;
+    if (debug || !one_register)
+    {
+        return tlm::TLM_BURST_ERROR_RESPONSE;
+    }
+    // What the access leaves out keeps its value; where ones act, it is zero.
+    std::uint64_t value = first == host::kIrqPending ? 0 : device_.read(first);
+    for (unsigned i = 0; i < length; ++i)
+    {
+        const auto shift = static_cast<unsigned>(8 * (offset + i));
+        value &= ~(std::uint64_t{0xff} << shift);
+        value |= std::uint64_t{payload.get_data_ptr()[i]} << shift;
+    }
+    return device_.write(first, value) ? tlm::TLM_OK_RESPONSE : tlm::TLM_COMMAND_ERROR_RESPONSE;
+}
+
+} // namespace tessera::platform

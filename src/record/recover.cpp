@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "record/recover.h"
+
+#include "record/activity_writer.h"
+#include "record/files.h"
+#include "record/names.h"
+#include "record/schema.h"
+#include "record/superblock.h"
+#include "tessera/error.h"
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <memory>
+#include <optional>
+#include <system_error>
+
+namespace tessera::record
+{
+namespace
+{
+
+namespace fs = std::filesystem;
+
+/// What may be missing at the end of a file before there is no point in going on.
+constexpr std::uint64_t kMostMissing = std::uint64_t{1} << 44U;
+
+/// A file that is gone at the end, if it is still there.
+class Scratch
+{
+public:
+    explicit Scratch(fs::path path) : path_(std::move(path)) {}
+    Scratch(const Scratch&) = delete;
+    Scratch& operator=(const Scratch&) = delete;
+    ~Scratch()
+    {
+        std::error_code ignored; // nobody is left to tell
+        fs::remove_all(path_, ignored);
+    }
+    [[nodiscard]] const fs::path& path() const { return path_; }
+
+private:
+    fs::path path_;
+};
+
+using SuperblockBytes = std::array<std::byte, superblock::kSize>;
+
+/// The first bytes; nothing when the file has no superblock that we know.
+std::optional<SuperblockBytes> superblock_of(const fs::path& path)
+{
+    std::ifstream file(path, std::ios::binary);
+    SuperblockBytes bytes{};
+    if (!file.read(reinterpret_cast<char*>(bytes.data()), bytes.size()) ||
+        !superblock::known(bytes.data()))
+    {
+        return std::nullopt;
+    }
+    return bytes;
+}
+
+bool marked_open(const fs::path& path)
+{
+    const auto bytes = superblock_of(path);
+    return bytes && superblock::flags(bytes->data()) != 0;
+}
+
+std::uint64_t size_of(const fs::path& path)
+{
+    std::error_code error;
+    const std::uint64_t size = fs::file_size(path, error);
+    if (error)
+    {
+        throw IoError("cannot read " + path.string() + ": " + error.message());
+    }
+    return size;
+}
+
+/// What keeps the library from opening `path`, if it is no more than its superblock.
+bool needs_mending(const fs::path& path)
+{
+    const auto bytes = superblock_of(path);
+    return bytes && (superblock::flags(bytes->data()) != 0 ||
+                     superblock::end_of_file(bytes->data()) > size_of(path));
+}
+
+/// Copies `from` to `to` and makes the superblock of the copy say what is there: nobody writes, and
+/// everything up to the file's end belongs to it. (A mark that is cleared while the end is wrong
+/// makes the library cut the file.) What a file that was cut short has lost reads as zeros.
+void copy_mended(const fs::path& from, const fs::path& to)
+{
+    std::error_code error;
+    fs::copy_file(from, to, fs::copy_options::overwrite_existing, error);
+    if (error)
+    {
+        throw IoError("cannot copy " + from.string() + " to " + to.string() + ": " +
+                      error.message());
+    }
+    SuperblockBytes bytes = superblock_of(to).value();
+    const std::uint64_t size = size_of(to);
+    const std::uint64_t end = superblock::end_of_file(bytes.data());
+    if (end > size && end - size > kMostMissing)
+    {
+        throw InputError({from.string(), 0, ""},
+                         "says that it has " + std::to_string(end) + " bytes and has " +
+                             std::to_string(size),
+                         "nothing can be recovered");
+    }
+    fs::resize_file(to, std::max(size, end), error);
+    if (error)
+    {
+        throw IoError("cannot write " + to.string() + ": " + error.message());
+    }
+    superblock::clear_flags(bytes.data());
+    superblock::set_end_of_file(bytes.data(), std::max(size, end));
+    std::fstream file(to, std::ios::binary | std::ios::in | std::ios::out);
+    file.write(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    if (!file.flush())
+    {
+        throw IoError("cannot write " + to.string());
+    }
+}
+
+FileState state_of(const ResultReader& reader)
+{
+    FileState state;
+    state.path = reader.path();
+    state.complete = reader.header().complete;
+    state.recovered = reader.header().recovered;
+    state.level = reader.header().level;
+    return state;
+}
+
+/// Goes through one stream, if the level has it.
+template <class Record, class Action>
+void go_through(const ResultReader& reader, FileState& state, Action action)
+{
+    const Layout& layout = layout_of<Record>();
+    if (reader.header().level < layout.level)
+    {
+        return;
+    }
+    StreamState stream{layout.path, reader.count<Record>(), 0};
+    reader.salvage<Record>(
+        [&](const Record& record)
+        {
+            ++stream.sound;
+            action(record);
+        },
+        state.losses);
+    state.streams.push_back(std::move(stream));
+}
+
+/// Adds up what a killed run did not come to write.
+class Totals
+{
+public:
+    explicit Totals(const ResultHeader& header) : summary_(header.summary)
+    {
+        rebuilt_ = !header.complete && summary_.makespan == 0;
+    }
+
+    void add(const OpRecord& record)
+    {
+        if (!rebuilt_)
+        {
+            return;
+        }
+        summary_.makespan = std::max(summary_.makespan, record.end);
+        ++summary_.operations;
+        UnitSummary& unit = summary_.units[record.unit];
+        ++unit.operations;
+        if (record.layer >= summary_.layers.size())
+        {
+            return;
+        }
+        LayerSummary& layer = summary_.layers[record.layer];
+        ++layer.operations;
+        layer.start = std::min(layer.start, record.start);
+        layer.end = std::max(layer.end, record.end);
+        if (unit.kind == trace::UnitKind::macro)
+        {
+            layer.macro_time += record.end - record.start;
+        }
+    }
+    void add(const StallRecord& record)
+    {
+        // Stalls may have been written further than operations, which say how long the run was.
+        const Tick end = std::min(record.end, summary_.makespan);
+        if (rebuilt_ && end > record.begin)
+        {
+            summary_.units[record.unit].time[record.stage] += end - record.begin;
+        }
+    }
+    template <class Record> void add(const Record& /*record*/) {}
+
+    [[nodiscard]] const Summary& summary() const { return summary_; }
+
+private:
+    Summary summary_;
+    bool rebuilt_ = false; ///< false: the file has its totals
+};
+
+ActivityMeta meta_of(const ResultHeader& header)
+{
+    ActivityMeta meta;
+    meta.level = header.level;
+    meta.config = header.config;
+    meta.trace_header = header.trace_header;
+    meta.reference_clock = header.reference_clock;
+    for (const UnitSummary& unit : header.summary.units)
+    {
+        meta.units.push_back({unit.name, unit.kind, unit.node});
+    }
+    for (const LayerSummary& layer : header.summary.layers)
+    {
+        meta.layers.push_back({layer.name, layer.kind});
+    }
+    return meta;
+}
+
+/// Copies what `reader` can read to an activity.h5.part in `folder`.
+void write_copy(const ResultReader& reader, const fs::path& folder, FileState& state)
+{
+    WriterOptions options;
+    options.recovered = true;
+    ActivitySink sink;
+    ActivityWriter writer(folder, meta_of(reader.header()), options);
+    writer.connect(sink);
+    Totals totals(reader.header());
+    const auto into = [&](auto& stream)
+    {
+        return [&](const auto& record)
+        {
+            totals.add(record);
+            stream.append(record);
+        };
+    };
+    go_through<OpRecord>(reader, state, into(sink.operations));
+    go_through<DependencyRecord>(reader, state, into(sink.dependencies));
+    go_through<IntervalRecord>(reader, state, into(sink.intervals));
+    go_through<StallRecord>(reader, state, into(sink.stalls));
+    go_through<CycleRecord>(reader, state, into(sink.cycles));
+    writer.finish(totals.summary(), Outcome::interrupted);
+}
+
+} // namespace
+
+std::uint64_t FileState::lost_records() const
+{
+    std::uint64_t lost = 0;
+    for (const Loss& loss : losses)
+    {
+        lost += loss.records;
+    }
+    return lost;
+}
+
+FileState check_file(const fs::path& path)
+{
+    const fs::path file = activity_file(path);
+    if (marked_open(file))
+    {
+        FileState state;
+        state.path = file.string();
+        state.open = true;
+        state.losses.push_back({"", "is marked as being written", 0});
+        return state;
+    }
+    std::vector<Loss> losses;
+    const ResultReader reader(file, losses);
+    FileState state = state_of(reader);
+    state.losses = std::move(losses);
+    const auto look = [](const auto& /*record*/) {};
+    go_through<OpRecord>(reader, state, look);
+    go_through<DependencyRecord>(reader, state, look);
+    go_through<IntervalRecord>(reader, state, look);
+    go_through<StallRecord>(reader, state, look);
+    go_through<CycleRecord>(reader, state, look);
+    return state;
+}
+
+FileState recover_file(const fs::path& from, const fs::path& to)
+{
+    const fs::path file = activity_file(from);
+    std::error_code error;
+    if (fs::is_directory(to, error))
+    {
+        throw UsageError(to.string() + " is a folder; name the file to write");
+    }
+    if (fs::equivalent(file, to, error))
+    {
+        throw UsageError("the recovered file cannot replace the damaged one; name another");
+    }
+    size_of(file); // says why it cannot be read, before anything is made
+    const Scratch folder(to.parent_path() / ("." + to.filename().string() + ".tmp"));
+    fs::remove_all(folder.path(), error);
+    if (!fs::create_directory(folder.path(), error) || error)
+    {
+        throw IoError("cannot create " + folder.path().string() + ": " + error.message());
+    }
+    const bool open = marked_open(file);
+    const bool mended = needs_mending(file);
+    const fs::path source = mended ? folder.path() / "copy" : file;
+    if (mended)
+    {
+        copy_mended(file, source);
+    }
+    FileState state;
+    {
+        std::vector<Loss> losses;
+        const ResultReader reader(source, losses);
+        state = state_of(reader);
+        state.losses = std::move(losses);
+        state.path = file.string();
+        state.open = open;
+        write_copy(reader, folder.path(), state);
+    }
+    rename_durably(folder.path() / "activity.h5.part", to);
+    return state;
+}
+
+std::vector<Table> tables_of(const FileState& state)
+{
+    Table streams{"Streams", {"stream", "records", "sound"}, {}, ""};
+    for (const StreamState& stream : state.streams)
+    {
+        streams.rows.push_back({stream.path, stream.claimed, stream.sound});
+    }
+    Table losses{"Losses", {"where", "problem", "records"}, {}, ""};
+    for (const Loss& loss : state.losses)
+    {
+        losses.rows.push_back(
+            {loss.where, loss.problem, loss.records == 0 ? Cell() : Cell(loss.records)});
+    }
+    return {streams, losses};
+}
+
+} // namespace tessera::record

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "simulation/arrivals.h"
+
+#include "base/quantity.h"
+#include "tessera/error.h"
+
+#include <algorithm>
+
+namespace tessera::simulation
+{
+namespace
+{
+
+constexpr const char* kPoisson = "poisson:";
+constexpr std::uint32_t kPurpose = 0x6172'7276; ///< of the draws: sets them apart from all others
+constexpr Tick kLatest = Tick{1} << 62U;        ///< a release beyond it is refused by the chip
+
+} // namespace
+
+Arrivals::Arrivals(const std::string& text, std::uint64_t seed) : draws_(seed)
+{
+    const std::string prefix = kPoisson;
+    poisson_ = text.compare(0, prefix.size(), prefix) == 0;
+    try
+    {
+        gap_ = parse_quantity(Dimension::time, poisson_ ? text.substr(prefix.size()) : text, {});
+    }
+    catch (const InputError& error)
+    {
+        throw UsageError("arrivals '" + text + "': " + error.what() +
+                         "; \"10ms\" is one image every 10 ms, \"poisson:10ms\" that on average");
+    }
+    if (gap_ == 0)
+    {
+        throw UsageError("arrivals '" + text + "': the time between two images must not be 0");
+    }
+}
+
+Tick Arrivals::at(std::uint32_t image)
+{
+    if (!poisson_)
+    {
+        return image > kLatest / gap_ ? kLatest : image * gap_;
+    }
+    while (known_.size() <= image)
+    {
+        const auto next = static_cast<std::uint32_t>(known_.size());
+        const double gap = exponential(next) * static_cast<double>(gap_);
+        const Tick last = known_.back();
+        known_.push_back(
+            gap >= static_cast<double>(kLatest - last) ? kLatest : last + static_cast<Tick>(gap));
+    }
+    return known_[image];
+}
+
+/// With mean 1, by von Neumann's comparisons: no logarithm, whose last digits differ between
+/// libraries.
+double Arrivals::exponential(std::uint32_t image) const
+{
+    std::uint32_t draw = 0;
+    const auto uniform = [&] { return draws_.uniform({kPurpose, image, draw++, 0}); };
+    for (double whole = 0;; ++whole)
+    {
+        const double first = uniform();
+        double last = first;
+        bool odd = true; // length of the falling run that begins with `first`
+        for (double next = uniform(); next < last; next = uniform())
+        {
+            last = next;
+            odd = !odd;
+        }
+        if (odd)
+        {
+            return whole + first;
+        }
+    }
+}
+
+bool ArrivingSource::next(UnitId unit, trace::Operation& operation)
+{
+    if (!source_->next(unit, operation))
+    {
+        return false;
+    }
+    if (operation.in.empty())
+    {
+        operation.release = std::max(operation.release, arrivals_.at(operation.image));
+    }
+    return true;
+}
+
+} // namespace tessera::simulation

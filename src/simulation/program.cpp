@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "compiler/compiler.h"
+#include "compiler/emit.h"
+#include "config/load.h"
+#include "network/network.h"
+#include "simulation/repeat.h"
+#include "tessera/simulation.h"
+#include "trace/h5_trace.h"
+#include "trace/packed.h"
+#include "trace/text_file.h"
+#include "trace/tools.h"
+
+#include <algorithm>
+#include <optional>
+
+namespace tessera
+{
+namespace
+{
+
+/// Images that are compiled; more follow the last one as it follows the one before.
+constexpr std::uint32_t kCompiledImages = 2;
+
+/// What must be known of a trace before it can be repeated.
+class Scan
+{
+public:
+    Scan(const trace::Header& header, std::string name)
+        : name_(std::move(name)), first_(header.units.size(), 0), last_(header.units.size(), 0)
+    {
+    }
+    void add(const trace::Operation& operation)
+    {
+        ++line_;
+        if (operation.image != 0)
+        {
+            throw InputError({name_, line_ + 1, "/img"},
+                             "the trace holds several images already, and only one can be repeated",
+                             "leave --images out, or compile the network for one image");
+        }
+        stride_ = operation.id.value() + 1;
+        std::uint64_t& last = last_[operation.at.index()];
+        window_ = std::max(window_, line_ - last);
+        if (last == 0)
+        {
+            first_[operation.at.index()] = line_;
+        }
+        last = line_;
+    }
+    [[nodiscard]] std::uint64_t stride() const { return stride_; }
+    /// Of the repeated trace: it also lies between a unit's last operation and its next first one.
+    [[nodiscard]] std::uint64_t window() const
+    {
+        std::uint64_t window = window_;
+        for (std::size_t unit = 0; unit < first_.size(); ++unit)
+        {
+            if (last_[unit] != 0)
+            {
+                window = std::max(window, line_ - last_[unit] + first_[unit]);
+            }
+        }
+        return window;
+    }
+
+private:
+    std::string name_;
+    std::uint64_t line_ = 0; ///< operations so far
+    std::uint64_t stride_ = 0;
+    std::uint64_t window_ = 0;
+    std::vector<std::uint64_t> first_; ///< by unit: where its operations are
+    std::vector<std::uint64_t> last_;
+};
+
+} // namespace
+
+class Program::Impl
+{
+public:
+    [[nodiscard]] std::unique_ptr<trace::RewindableSource> held() const
+    {
+        if (trace_ != nullptr)
+        {
+            return std::make_unique<trace::MemorySource>(trace_);
+        }
+        return std::make_unique<trace::H5Source>(file_, trace::OpenOptions().memory);
+    }
+    [[nodiscard]] trace::Trace expanded() const;
+
+    std::string name_;
+    trace::Header header_;
+    std::shared_ptr<const trace::Trace> trace_; ///< null: `file_` is read while it runs
+    std::string file_;
+    std::optional<simulation::Repetition> repetition_;
+};
+
+/// All the images in memory.
+trace::Trace Program::Impl::expanded() const
+{
+    trace::Trace all = trace_ != nullptr ? *trace_ : trace::load(file_);
+    if (repetition_)
+    {
+        const auto first = std::find_if(all.operations.begin(), all.operations.end(),
+                                        [&](const trace::Operation& operation)
+                                        { return operation.image + 1 == repetition_->held; });
+        const std::vector<trace::Operation> last_image(first, all.operations.end());
+        if (last_image.size() > compiler::kMostOperations / repetition_->images)
+        {
+            throw UsageError(std::to_string(repetition_->images) + " images of " +
+                             std::to_string(last_image.size()) + " operations are more than the " +
+                             std::to_string(compiler::kMostOperations) +
+                             " that are held in memory; compile one, and run it with --images");
+        }
+        for (std::uint32_t copy = 1; copy <= repetition_->images - repetition_->held; ++copy)
+        {
+            for (const trace::Operation& original : last_image)
+            {
+                simulation::shift(all.operations.emplace_back(original), *repetition_, copy);
+            }
+        }
+    }
+    all.header = header_;
+    return all;
+}
+
+Program Program::compile(const std::string& network, const ChipModel& chip,
+                         const CompileOptions& options)
+{
+    compiler::Options choices;
+    choices.schedule = options.schedule;
+    choices.images = std::min(options.images, kCompiledImages);
+    choices.mapping = config::mapping_keys(chip.config());
+    auto trace = std::make_shared<const trace::Trace>(
+        compiler::compile(network::load(network::find(network)), chip.config(), choices));
+    auto impl = std::make_shared<Impl>();
+    impl->name_ = network;
+    impl->header_ = trace->header;
+    if (options.images > kCompiledImages)
+    {
+        impl->repetition_ = {kCompiledImages, options.images,
+                             trace->operations.size() / kCompiledImages};
+        impl->header_ =
+            simulation::repeated(trace->header, *impl->repetition_, trace->header.window);
+    }
+    impl->trace_ = std::move(trace);
+    return Program(impl);
+}
+
+Program Program::open(const std::filesystem::path& trace)
+{
+    auto impl = std::make_shared<Impl>();
+    impl->name_ = impl->file_ = trace.string();
+    impl->header_ = trace::open(impl->file_)->header();
+    return Program(impl);
+}
+
+Program Program::of(trace::Trace trace)
+{
+    auto impl = std::make_shared<Impl>();
+    impl->name_ = trace.header.network.empty() ? "trace" : trace.header.network;
+    impl->trace_ = std::make_shared<const trace::Trace>(std::move(trace));
+    impl->header_ = trace::MemorySource(impl->trace_).header(); // checks everything
+    return Program(impl);
+}
+
+Program Program::repeat(std::uint32_t images) const
+{
+    if (images == 0)
+    {
+        throw UsageError("there is nothing to do for 0 images; give at least 1");
+    }
+    if (images == 1)
+    {
+        return *this;
+    }
+    auto impl = std::make_shared<Impl>(*impl_);
+    Scan scan(header(), name());
+    if (impl->repetition_)
+    {
+        trace::Operation several;
+        several.image = 1;
+        several.at = UnitId(0);
+        scan.add(several);
+    }
+    if (impl->trace_ == nullptr && !trace::is_hdf5(trace::first_bytes(impl->file_, 8)))
+    {
+        // Lines can only be read in their order, and the units are in different images.
+        impl->trace_ = std::make_shared<const trace::Trace>(trace::load(impl->file_));
+    }
+    if (impl->trace_ != nullptr)
+    {
+        for (const trace::Operation& operation : impl->trace_->operations)
+        {
+            scan.add(operation);
+        }
+    }
+    else
+    {
+        const std::unique_ptr<trace::Reader> reader = trace::open_in_order(impl->file_);
+        trace::Operation operation;
+        while (reader->next(operation))
+        {
+            scan.add(operation);
+        }
+    }
+    impl->repetition_ = {1, images, scan.stride()};
+    impl->header_ = simulation::repeated(impl->header_, *impl->repetition_, scan.window());
+    return Program(impl);
+}
+
+const std::string& Program::name() const
+{
+    return impl_->name_;
+}
+
+const trace::Header& Program::header() const
+{
+    return impl_->header_;
+}
+
+void Program::save(const std::filesystem::path& file) const
+{
+    if (impl_->trace_ == nullptr && !impl_->repetition_)
+    {
+        trace::convert(impl_->file_, file.string(), true);
+    }
+    else if (impl_->repetition_)
+    {
+        trace::write(impl_->expanded(), file.string());
+    }
+    else
+    {
+        trace::write(*impl_->trace_, file.string());
+    }
+}
+
+std::unique_ptr<trace::OperationSource> Program::source() const
+{
+    if (impl_->repetition_)
+    {
+        return std::make_unique<simulation::RepeatingSource>(impl_->held(), *impl_->repetition_,
+                                                             impl_->header_.window);
+    }
+    return impl_->trace_ != nullptr ? impl_->held() : trace::open(impl_->file_);
+}
+
+} // namespace tessera

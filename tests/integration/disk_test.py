@@ -1,0 +1,262 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Whatever writes and cannot: exit code 5 and the reason, and nothing left that looks complete. Full disks (a tmpfs
+whose size is swept, so that every file of a run is the one that does not fit), a read-only one, one without inodes, a
+limit on the size of files, a folder that vanishes, /dev/full as the standard output.
+    disk_test.py [--step KIB]"""
+import argparse
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+try:
+    import h5py
+except ImportError:
+    print("no h5py: nothing is tested")
+    sys.exit(77)
+
+TESSERA = os.environ["TESSERA"]
+SOURCE = Path(os.environ["TESSERA_SOURCE_DIR"])
+NO_SPACE = "No space left on device"
+COMPLETE = {"activity.h5", "stats.json", "stats.txt"}
+counts = {"failed as they should": 0, "fitted": 0}
+failures = []
+
+
+def expect(condition, text):
+    if not condition:
+        failures.append(text)
+        print(f"failed: {text}", file=sys.stderr)
+    return condition
+
+
+def tessera(*arguments, stdout=subprocess.PIPE, limit=None, cwd=None):
+    def before():
+        if limit is not None:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    return subprocess.run([TESSERA, *map(str, arguments)], stdout=stdout, stderr=subprocess.PIPE, text=True,
+                          timeout=120, preexec_fn=before, cwd=cwd, restore_signals=False)
+
+
+class Tmpfs:
+    """A file system of its own."""
+
+    def __init__(self, folder, options):
+        self.path = folder
+        folder.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], check=True)
+
+    def remount(self, options):
+        subprocess.run(["mount", "-o", f"remount,{options}", str(self.path)], check=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        subprocess.run(["umount", "-l", str(self.path)], check=True)
+        self.path.rmdir()
+
+
+def can_mount(folder):
+    if os.geteuid() != 0:
+        return False
+    try:
+        with Tmpfs(folder / "try", "size=64k"):
+            return True
+    except (OSError, subprocess.CalledProcessError):
+        return False
+
+
+def status_of(folder):
+    try:
+        return json.loads((folder / "run.json").read_text())["status"]
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def check_failed_run(what, result, folder, reasons):
+    """A run that failed has said so, also in run.json, and left nothing under the name of a whole result."""
+    counts["failed as they should"] += 1
+    expect(result.returncode == 5, f"{what}: exit code {result.returncode}: {result.stderr}")
+    expect(any(reason in result.stderr for reason in reasons), f"{what}: no reason: {result.stderr}")
+    expect(result.stdout == "", f"{what}: printed {result.stdout}")
+    if not folder.exists():
+        return
+    names = {path.name for path in folder.iterdir()}
+    expect(not names & COMPLETE, f"{what}: left {sorted(names)}")
+    # Before run.json there is nothing else, and after that it says how the run ended.
+    status = status_of(folder)
+    expect(status == "failed" or (status is None and not names - {"run.json"}),
+           f"{what}: run.json says {status}, with {sorted(names)}")
+    expect(not any(name.startswith(".") for name in names), f"{what}: left {sorted(names)}")
+    part = folder / "activity.h5.part"
+    if part.exists():
+        with h5py.File(part, "r") as file:
+            expect(file.attrs["complete"] == 0, f"{what}: the part says that it is complete")
+            for stream in ("ops", "deps", "intervals", "stalls", "cycles"):
+                if stream in file:
+                    file[stream][:]
+        expect(tessera("h5", "check", part).returncode == 0, f"{what}: the part is damaged")
+
+
+def sweep(base, what, command, outputs, step, needed, check=None):
+    """Runs a command on file systems from nothing to more than enough; outputs: what it makes there."""
+    size = step
+    fitted = False
+    while size <= needed + 2 * step:
+        with Tmpfs(base / "disk", f"size={size}k") as disk:
+            result = tessera(*command(disk.path))
+            name = f"{what} on {size} KiB"
+            if result.returncode == 0:
+                fitted = True
+                counts["fitted"] += 1
+                expect(all((disk.path / output).exists() for output in outputs), f"{name}: something is missing")
+            else:
+                expect(not fitted, f"{name} fails, and did not on less")
+                if check:
+                    check(name, result, disk.path)
+                else:
+                    counts["failed as they should"] += 1
+                    expect(result.returncode == 5 and NO_SPACE in result.stderr,
+                           f"{name}: exit code {result.returncode}: {result.stderr}")
+                    left = [path.name for path in disk.path.rglob("*")]
+                    expect(not left, f"{name}: left {left}")
+        size += step
+    expect(fitted, f"{what}: never fits")
+
+
+def test_full_disks(base, step):
+    def run(level, *options):
+        return lambda disk: ["run", "--trace", trace, "--chip", "tiny", "--level", level, "--quiet",
+                             "-o", disk / "r", *options]
+
+    def check(name, result, disk):
+        check_failed_run(name, result, disk / "r", [NO_SPACE])
+
+    trace = SOURCE / "traces" / "two-layer-chain.trace.jsonl"
+    files = ["r/run.json", "r/stats.json", "r/stats.txt", "r/config.resolved.json"]
+    for level in ("off", "unit", "stage"):
+        sweep(base, f"run --level {level}", run(level), files + ["r/activity.h5"] * (level != "off"), step, 160, check)
+    sweep(base, "run --live", run("stage", "--live"), files + ["r/activity.h5"], step, 160, check)
+
+    # A recording of many chunks, of which some fit.
+    def network(disk):
+        return ["run", "--network", "tinyyolov4", "--chip", "clsa-256", "--level", "stage", "--quiet", "-o", disk / "r"]
+    sweep(base, "run of a network", network, files + ["r/activity.h5"], 25 * step, 6000, check)
+
+    small = ["--network", "lenet5", "--chip", "clsa-256"]
+    for end in (".trace.jsonl", ".trace.jsonl.gz", ".trace.h5"):
+        sweep(base, f"compile to {end}", lambda disk: ["compile", *small, "-o", disk / f"a{end}"], [f"a{end}"],
+              step, 400)
+    made = base / "made.trace.jsonl"
+    assert tessera("compile", *small, "-o", made).returncode == 0
+    for end in (".trace.jsonl", ".trace.jsonl.gz", ".trace.h5"):
+        sweep(base, f"trace convert to {end}", lambda disk: ["trace", "convert", made, disk / f"b{end}"], [f"b{end}"],
+              step, 400)
+    results = base / "results"
+    assert tessera("run", *small, "--level", "stage", "--quiet", "-o", results).returncode == 0
+    sweep(base, "h5 recover", lambda disk: ["h5", "recover", results, "-o", disk / "c.h5"], ["c.h5"], 8 * step, 900)
+
+
+def test_other_disks(base):
+    chain = ["run", "--trace", SOURCE / "traces" / "two-layer-chain.trace.jsonl", "--chip", "tiny", "--quiet"]
+    small = ["compile", "--network", "lenet5", "--chip", "clsa-256", "-o"]
+    with Tmpfs(base / "disk", "size=8m") as disk:
+        (disk.path / "empty").mkdir()
+        disk.remount("ro")
+        for folder in (disk.path / "r", disk.path / "empty"):
+            result = tessera(*chain, "-o", folder)
+            check_failed_run("a read-only disk", result, folder, ["Read-only file system"])
+        for end in (".trace.jsonl", ".trace.jsonl.gz", ".trace.h5"):
+            result = tessera(*small, disk.path / f"a{end}")
+            expect(result.returncode == 5 and "Read-only" in result.stderr, f"compile, read-only: {result.stderr}")
+        result = tessera("h5", "recover", base / "results", "-o", disk.path / "c.h5")
+        expect(result.returncode == 5 and "Read-only" in result.stderr, f"recover, read-only: {result.stderr}")
+    # No room for one more file, from none at all to one too few.
+    inodes = 2
+    while True:
+        with Tmpfs(base / "disk", f"size=8m,nr_inodes={inodes}") as disk:
+            result = tessera(*chain, "-o", disk.path / "r")
+            if result.returncode == 0:
+                break
+            check_failed_run(f"a disk of {inodes} files", result, disk.path / "r", [NO_SPACE])
+        inodes += 1
+    expect(inodes > 4, "a run makes files")
+
+
+def test_limited_files(base):
+    """A limit on the size of a file stands for a quota: writing fails while the disk has room."""
+    command = ["run", "--network", "tinyyolov4", "--chip", "clsa-256", "--level", "stage", "--quiet", "-o"]
+    for limit in (80_000, 200_000, 500_000, 800_000):
+        folder = base / f"limited_{limit}"
+        check_failed_run(f"files of {limit} bytes", tessera(*command, folder, limit=limit), folder,
+                         ["File too large", "cannot write", "write failed"])
+    out = base / "limited.trace.h5"
+    result = tessera("compile", "--network", "lenet5", "--chip", "clsa-256", "-o", out, limit=20_000)
+    expect(result.returncode == 5 and "File too large" in result.stderr and not out.exists(),
+           f"compile, limited: {result.returncode} {result.stderr}")
+
+
+def test_vanished_folder(base):
+    for live in ([], ["--live"]):
+        folder = base / "vanishing"
+        process = subprocess.Popen([TESSERA, "run", "--network", "resnet152", "--chip", "clsa-256", "--level", "stage",
+                                    "--quiet", "-o", str(folder), *live], stderr=subprocess.PIPE, text=True)
+        while not (folder / "activity.h5.part").exists() and process.poll() is None:
+            time.sleep(0.001)
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        error = process.communicate()[1]
+        expect(process.returncode == 5 and "No such file or directory" in error,
+               f"a folder that vanishes: {process.returncode} {error}")
+        expect(not folder.exists(), "a folder that vanished comes back")
+
+
+def test_full_output(base):
+    results = base / "results"
+    commands = [["--help"], ["--version"], ["run", "--help"], ["config", "list"], ["config", "doc"], ["config", "schema"],
+                ["config", "show", "tiny"], ["network", "list"], ["network", "show", "lenet5"], ["trace", "schema"],
+                ["trace", "check", base / "made.trace.jsonl"], ["trace", "stats", base / "made.trace.jsonl"],
+                ["trace", "head", base / "made.trace.jsonl"], ["inspect", results], ["inspect", results, "--json"],
+                ["inspect", results, "--follow"], ["inspect", results, "--why", "5"], ["h5", "check", results],
+                ["h5", "check", results, "--json"], ["h5", "recover", results, "-o", base / "out.h5", "--force"],
+                ["run", "--network", "lenet5", "--chip", "clsa-256", "-o", base / "printed"]]
+    with open("/dev/full", "w") as full:
+        for command in commands:
+            result = tessera(*command, stdout=full)
+            expect(result.returncode == 5 and "standard output" in result.stderr and NO_SPACE in result.stderr,
+                   f"{command} to a full output: {result.returncode} {result.stderr}")
+            counts["failed as they should"] += 1
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--step", type=int, default=int(os.environ.get("DISK_STEP", "12")), help="KiB")
+    step = parser.parse_args().step
+    with tempfile.TemporaryDirectory() as name:
+        base = Path(name)
+        if can_mount(base):
+            test_full_disks(base, step)
+            test_other_disks(base)
+        else:
+            print("cannot mount a tmpfs (not root): full and read-only disks are not tested")
+            small = ["--network", "lenet5", "--chip", "clsa-256"]
+            assert tessera("compile", *small, "-o", base / "made.trace.jsonl").returncode == 0
+            assert tessera("run", *small, "--level", "stage", "--quiet", "-o", base / "results").returncode == 0
+        test_limited_files(base)
+        test_vanished_folder(base)
+        test_full_output(base)
+    print(", ".join(f"{text}: {count}" for text, count in counts.items()) + f", failures: {len(failures)}")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,182 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Run control on the command line, under both kernels: where a run ends, windows of statistics, arrivals, repeated
+traces, the log and the watchdog."""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import zlib
+from pathlib import Path
+
+import h5py
+
+TESSERA = os.environ["TESSERA"]
+SOURCE = Path(os.environ["TESSERA_SOURCE_DIR"])
+CHAIN = str(SOURCE / "traces" / "two-layer-chain.trace.jsonl")
+KERNELS = ("systemc", "native")
+FAILURES = []
+
+
+def tessera(*arguments):
+    return subprocess.run([TESSERA, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          timeout=120)
+
+
+def expect(condition, what):
+    if not condition:
+        FAILURES.append(what)
+        print(what, file=sys.stderr)
+
+
+def content(path):
+    return path.read_bytes() if path.exists() else None
+
+
+def both_kernels(folder, title, arguments, files):
+    """Runs under both kernels; the files must be the same. Returns the folder of one of them."""
+    for kernel in KERNELS:
+        done = tessera("run", *arguments, "--kernel", kernel, "-q", "-o", folder / f"{title}-{kernel}", "--log-file",
+                       folder / f"{title}-{kernel}.log")
+        expect(done.returncode == 0, f"{title}, {kernel}: exit code {done.returncode}: {done.stderr}")
+    for name in files:
+        one, other = (content(folder / f"{title}-{kernel}" / name) for kernel in KERNELS)
+        expect(one is not None and one == other, f"{title}: {name} differs between the kernels, or is missing")
+    logs = [content(folder / f"{title}-{kernel}.log") for kernel in KERNELS]
+    expect(logs[0] == logs[1], f"{title}: the log differs between the kernels")
+    return folder / f"{title}-native"
+
+
+def check_until(folder, network):
+    whole = both_kernels(folder, "whole", network, ["activity.h5", "stats.json"])
+    with h5py.File(whole / "activity.h5") as file:
+        ops = file["ops"][:]
+    makespan = int(ops["end"].max())
+    middle = int(sorted(ops["end"])[len(ops) // 2])
+    for until in (middle - 1, middle, makespan - 1, makespan, makespan + 1):
+        cut = both_kernels(folder, f"until{until}", [*network, "--until", f"{until}ps"], ["activity.h5", "stats.json"])
+        with h5py.File(cut / "activity.h5") as file:
+            ended = ops[ops["end"] <= until]
+            expect(len(file["ops"]) == len(ended) and (file["ops"][:]["id"] == ended["id"]).all(),
+                   f"--until {until} ps: other operations than those that end by then")
+            expect(int(file.attrs["makespan_ps"]) == int(ended["end"].max()), f"--until {until} ps: makespan")
+            expect(int(file.attrs["complete"]) == 1, f"--until {until} ps: complete")
+        status = json.loads((cut / "run.json").read_text())["status"]
+        expect(status == ("until" if until < makespan else "complete"), f"--until {until} ps: status {status}")
+        expect(tessera("inspect", cut).returncode == 0, f"--until {until} ps: inspect")
+    done = tessera("run", *network, "--until", "10us", "-o", folder / "told")
+    expect("stopped at --until 10us" in done.stderr, f"--until is not told: {done.stderr}")
+
+
+def check_windows(folder, network):
+    run = both_kernels(folder, "windows", [*network, "--stats-every", "100us"],
+                       ["activity.h5", "stats.json", "windows.jsonl"])
+    expect(content(run / "activity.h5") == content(folder / "whole-native" / "activity.h5"),
+           "windows change the activity")
+    lines = [json.loads(line) for line in (run / "windows.jsonl").read_text().splitlines()]
+    stats = json.loads((run / "stats.json").read_text())["chip"]
+    expect(sum(line["operations"] for line in lines) == stats["operations"]["value"], "windows: operations")
+    expect(lines[-1]["end"] == stats["makespan"]["value"], "windows: the last end")
+    expect(all(a["end"] == b["begin"] for a, b in zip(lines, lines[1:])), "windows: gaps")
+    expect(all(line["end"] - line["begin"] == 100_000_000 for line in lines[:-1]), "windows: lengths")
+
+
+def check_images(folder):
+    chip = ["--chip", "clsa-256"]
+    trace = folder / "lenet5.trace.h5"
+    expect(tessera("compile", "-n", "lenet5", *chip, "-o", trace).returncode == 0, "compile")
+    for kind in (str(trace), None):
+        source = ["--trace", kind] if kind else ["--network", "lenet5"]
+        run = both_kernels(folder, f"images{'' if kind is None else '-trace'}", [*source, *chip, "--images", "3"],
+                           ["activity.h5", "stats.json"])
+        with h5py.File(run / "activity.h5") as file:
+            images = file["ops"][:]["image"]
+            expect([int((images == k).sum()) for k in range(4)] == [len(images) // 3] * 3 + [0], f"images of {source}")
+    two = folder / "two.trace.jsonl"
+    tessera("compile", "-n", "lenet5", *chip, "--images", "2", "-o", two)
+    done = tessera("run", "--trace", two, *chip, "--images", "2", "-o", folder / "refused")
+    expect(done.returncode == 3 and "several images" in done.stderr and "two.trace.jsonl:" in done.stderr,
+           f"several images: {done.returncode} {done.stderr}")
+    for arrivals in ("2ms", "poisson:2ms"):
+        run = both_kernels(folder, "arrivals-" + arrivals.replace(":", ""),
+                           ["--trace", trace, *chip, "--images", "20", "--arrivals", arrivals, "--seed", "7"],
+                           ["activity.h5", "stats.json"])
+        with h5py.File(run / "activity.h5") as file:
+            ops = file["ops"][:]
+        starts = [int(ops["start"][ops["image"] == k].min()) for k in range(20)]
+        if arrivals == "2ms":
+            expect(starts == [2_000_000_000 * k for k in range(20)], f"arrivals: {starts}")
+        else:
+            expect(starts == sorted(starts) and len(set(starts)) == 20, f"Poisson arrivals: {starts}")
+            again = folder / "seed8"
+            tessera("run", "--trace", trace, *chip, "--images", "20", "--arrivals", arrivals, "--seed", "8", "-q",
+                    "--kernel", "native", "-o", again)
+            expect(content(again / "activity.h5") != content(run / "activity.h5"), "the seed changes nothing")
+
+
+def check_log(folder, network):
+    run = both_kernels(folder, "log", [*network, "--log", "all"], ["activity.h5", "stats.json"])
+    expect(content(run / "activity.h5") == content(folder / "whole-native" / "activity.h5"),
+           "logging changes the activity")
+    lines = (folder / "log-native.log").read_text().splitlines()
+    expect([int(line.split()[0]) for line in lines] == sorted(int(line.split()[0]) for line in lines),
+           "the log goes back in time")
+    done = tessera("run", *network, "--log", "noc,buffer@t0", "--log", "op@mem?", "-q", "-o", folder / "some")
+    chosen = [line for line in lines if line.split()[2] == "noc" or line.split()[1:3] == ["t0", "buffer"] or
+              (line.split()[2] == "op" and line.split()[1].startswith("mem"))]
+    expect(done.stderr.splitlines() == chosen and len(chosen) > 10, "globs choose other lines")
+    listed = tessera("run", "--log", "list")
+    topics = [line.split()[0] for line in listed.stdout.splitlines()]
+    expect(set(topics) >= {line.split()[2] for line in lines} and "noc" in topics, f"topics: {topics}")
+
+
+def check_watchdog(folder):
+    header = {"format": "tessera-trace", "version": "1.0", "tiles": 4, "memory_ports": 1,
+              "counts": {"operations": 2, "units": {"t0.vec": 1, "t0.ni": 1}}, "window": 2}
+    made = {"id": 0, "op": "vec", "at": "t0.vec", "n": 1, "bytes": 2 ** 32, "uses": 1, "fn": "copy"}
+    move = {"id": 1, "op": "move", "at": "t0.ni", "bytes": 2 ** 32, "in": [0], "to": [{"at": "t3", "uses": 0}]}
+    text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in (header, made, move))
+    end = {"end": True, "ops": 2, "crc32": f"{zlib.crc32(text.encode()):08x}"}
+    trace = folder / "endless.trace.jsonl"
+    trace.write_text(text + json.dumps(end, separators=(",", ":")) + "\n")
+    for kernel in KERNELS:
+        out = folder / f"dog-{kernel}"
+        done = tessera("run", "--trace", trace, "--chip", "tiny", "--set", "buffer.capacity=unlimited", "--set",
+                       "buffer.ports=unlimited", "--watchdog", "0.2", "--kernel", kernel, "-o", out)
+        expect(done.returncode == 4 and "t0.ni: operation 1 (move), since 5000 ps" in done.stderr,
+               f"watchdog, {kernel}: {done.returncode} {done.stderr}")
+        expect((out / "watchdog.json").exists() and (out / "activity.h5.part").exists(), f"watchdog, {kernel}: files")
+
+
+def check_refusals(folder, network):
+    for arguments, word in ((["--until", "5"], "unit"), (["--until", "5 parsecs"], "one of s, ms"), (["--until", "-5ms"], "negative"),
+                            (["--stats-every", "0ms"], "greater"), (["--stats-every", "x"], "--stats-every"),
+                            (["--arrivals", "normal:3ms"], "poisson"), (["--arrivals", "0ms"], "0"),
+                            (["--log", "nic"], "noc"), (["--log", "noc@"], "glob"), (["--images", "0"], "0 images"),
+                            (["--watchdog", "soon"], "watchdog")):
+        out = folder / "refused"
+        done = tessera("run", *network, *arguments, "-o", out)
+        expect(done.returncode == 2 and word in done.stderr, f"{arguments}: {done.returncode} {done.stderr}")
+        expect(not out.exists(), f"{arguments}: leaves a folder")
+
+
+def main():
+    network = ["--network", "lenet5", "--chip", "clsa-256"]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        check_until(folder, network)
+        check_windows(folder, network)
+        check_images(folder)
+        check_log(folder, network)
+        check_watchdog(folder)
+        check_refusals(folder, network)
+        live = both_kernels(folder, "live", [*network, "--live"], ["stats.json"])
+        with h5py.File(live / "activity.h5") as file:
+            expect(len(file["ops"]) > 0, "--live")
+    print(f"{len(FAILURES)} failures")
+    return 1 if FAILURES else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
