@@ -22,8 +22,8 @@ private:
     std::unique_lock<std::recursive_mutex> guard_;
 };
 
-/// To be called first in a child that a holder of a Lock has forked: there the lock still belongs to
-/// a thread of the parent.
+/// To be called first in a child that a holder of a Lock has forked: there the lock still belongs
+/// to a thread of the parent.
 void renew_lock_in_child();
 
 /// Owns an hid_t and closes it with the function that belongs to it.
