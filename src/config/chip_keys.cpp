@@ -23,7 +23,7 @@ using nlohmann::json;
 constexpr std::uint64_t kKibi = std::uint64_t{1} << 10U;
 constexpr std::uint64_t kMebi = std::uint64_t{1} << 20U;
 constexpr std::uint64_t kTebi = std::uint64_t{1} << 40U;
-constexpr std::uint64_t kMostMacros = 4 * kMebi;
+constexpr std::uint64_t kMostMacros = kMebi / 2; ///< of a chip: about 4 GiB
 
 /// The stages of a staged macro, in the order in which a slice passes through them.
 const std::vector<std::string>& stages()
