@@ -27,6 +27,13 @@ using platform::Answer;
 constexpr std::uint64_t kIdentityValue = 0x0141'5245'5353'4554; // "TESSERA", 1
 constexpr std::uint64_t kMostProgram = std::uint64_t{1} << 30U;
 
+/// "load operation 3 of 64 bytes"
+std::string describe(const trace::Operation& op)
+{
+    return std::string(trace::name_of(op.kind)) + " operation " + std::to_string(op.id.value()) +
+           " of " + std::to_string(op.bytes) + " bytes";
+}
+
 /// A trace without operations, for the chip between jobs.
 trace::Trace nothing_for(const config::ChipConfig& config)
 {
@@ -217,7 +224,8 @@ void PlatformChip::Impl::hear_answers()
             chip()->answer(answer.tag, answer.waited, answer.at - origin());
             break;
         case Answer::Kind::failed:
-            throw SimulationError(answer.problem);
+            throw SimulationError(describe(chip()->sequencer().flight(answer.tag).op) + " got " +
+                                  answer.problem);
         }
     }
 }
@@ -225,7 +233,6 @@ void PlatformChip::Impl::hear_answers()
 void PlatformChip::Impl::ask(const chip::ExternalRequest& request)
 {
     const trace::Operation& op = *request.operation;
-    const chip::UnitPlace& place = chip()->units()[request.unit.index()]->place();
     const auto fill = [&](auto& transaction)
     {
         transaction.job = jobs_;
@@ -237,8 +244,6 @@ void PlatformChip::Impl::ask(const chip::ExternalRequest& request)
     {
         MacroLink::Request& transaction = link->make();
         fill(transaction);
-        transaction.what = std::string(trace::name_of(op.kind)) + " operation " +
-                           std::to_string(op.id.value()) + " on " + place.name;
         transaction.set_command(tlm::TLM_IGNORE_COMMAND);
         transaction.set_data_length(0);
         MvmRequest& mvm = transaction.extension();
@@ -256,13 +261,9 @@ void PlatformChip::Impl::ask(const chip::ExternalRequest& request)
     MemoryLink& link = *memories_[request.unit.value() - chip()->memory_port(0).value()];
     MemoryLink::Request& transaction = link.make();
     fill(transaction);
-    transaction.what = "a " + std::string(writing ? "write" : "read") + " of " +
-                       std::to_string(op.bytes) + " bytes at address " +
-                       std::to_string(request.address) + " by operation " +
-                       std::to_string(op.id.value()) + " on " + place.name;
     if (op.bytes > std::numeric_limits<unsigned>::max())
     {
-        throw SimulationError(transaction.what + ": TLM-2.0 carries less than 4 GiB at a time");
+        throw SimulationError(describe(op) + ": TLM-2.0 carries less than 4 GiB at a time");
     }
     const auto bytes = static_cast<unsigned>(op.bytes);
     static const unsigned char disabled = TLM_BYTE_DISABLED;
@@ -325,9 +326,9 @@ bool PlatformChip::Impl::start()
         drive(run_->chip(), std::move(monitor),
               config().clock.align(platform::tick_of(sc_core::sc_time_stamp())));
     }
-    catch (const Error& error)
+    catch (const std::exception& error)
     {
-        conclude(host::failed, error.what());
+        conclude(host::failed, error.what()); // nothing may pass through the kernel
     }
     return true;
 }

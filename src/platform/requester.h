@@ -55,7 +55,6 @@ public:
 
     std::uint64_t job = 0;
     std::uint32_t tag = 0;
-    std::string what; ///< for messages: "a read of 64 bytes at address 128 by mem0"
     std::vector<unsigned char> data;
 
 private:
@@ -290,8 +289,7 @@ private:
         answer.waited = tick_of(request.extension().waited);
         if (kind == Answer::Kind::failed)
         {
-            answer.problem =
-                request.what + " got " + request.get_response_string() + " from " + socket.name();
+            answer.problem = request.get_response_string() + " from " + socket.name();
         }
         listener_.hear(std::move(answer));
     }

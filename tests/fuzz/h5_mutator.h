@@ -169,3 +169,18 @@ inline void mutate_h5(std::uint8_t* data, std::size_t size, unsigned seed)
 }
 
 } // namespace tessera::fuzz
+
+extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t most);
+
+#ifdef TESSERA_FUZZ
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size,
+                                               std::size_t most, unsigned seed)
+{
+    if (seed % 32 == 0)
+    {
+        return LLVMFuzzerMutate(data, size, most);
+    }
+    tessera::fuzz::mutate_h5(data, size, seed);
+    return size;
+}
+#endif

@@ -6,21 +6,6 @@
 
 using namespace tessera;
 
-extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t most);
-
-#ifdef TESSERA_FUZZ
-extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size,
-                                               std::size_t most, unsigned seed)
-{
-    if (seed % 32 == 0)
-    {
-        return LLVMFuzzerMutate(data, size, most);
-    }
-    fuzz::mutate_h5(data, size, seed);
-    return size;
-}
-#endif
-
 /// A trace in HDF5: in order, as the checker reads it, and what passes, by unit, as for a run.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size)
 {

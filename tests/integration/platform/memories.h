@@ -165,7 +165,7 @@ private:
                                        tlm::tlm_phase& /*phase*/,
                                        sc_core::sc_time& /*delay*/) override
     {
-        SC_REPORT_FATAL(name(), "nb_transport_fw is not implemented");
+        SC_REPORT_FATAL(name(), "this memory is spoken to by b_transport");
         return tlm::TLM_COMPLETED;
     }
     bool get_direct_mem_ptr(tlm::tlm_generic_payload& /*payload*/, tlm::tlm_dmi& /*dmi*/) override
