@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "record/superblock.h"
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -10,59 +12,6 @@
 namespace tessera::fuzz
 {
 
-/// Bob Jenkins' lookup3 (hashlittle), the checksum of HDF5's metadata.
-inline std::uint32_t lookup3(const std::uint8_t* key, std::size_t length)
-{
-    const auto rotate = [](std::uint32_t x, unsigned by) { return x << by | x >> (32 - by); };
-    std::uint32_t a = 0xdeadbeefU + static_cast<std::uint32_t>(length);
-    std::uint32_t b = a;
-    std::uint32_t c = a;
-    const auto word = [&](std::size_t at, std::size_t left)
-    {
-        std::uint32_t value = 0;
-        for (std::size_t i = 0; i < 4 && at + i < left; ++i)
-        {
-            value |= std::uint32_t{key[at + i]} << (8 * i);
-        }
-        return value;
-    };
-    while (length > 12)
-    {
-        a += word(0, length);
-        b += word(4, length);
-        c += word(8, length);
-        a = (a - c) ^ rotate(c, 4);
-        c += b;
-        b = (b - a) ^ rotate(a, 6);
-        a += c;
-        c = (c - b) ^ rotate(b, 8);
-        b += a;
-        a = (a - c) ^ rotate(c, 16);
-        c += b;
-        b = (b - a) ^ rotate(a, 19);
-        a += c;
-        c = (c - b) ^ rotate(b, 4);
-        b += a;
-        length -= 12;
-        key += 12;
-    }
-    if (length == 0)
-    {
-        return c;
-    }
-    a += word(0, length);
-    b += word(4, length);
-    c += word(8, length);
-    c = (c ^ b) - rotate(b, 14);
-    a = (a ^ c) - rotate(c, 11);
-    b = (b ^ a) - rotate(a, 25);
-    c = (c ^ b) - rotate(b, 16);
-    a = (a ^ c) - rotate(c, 4);
-    b = (b ^ a) - rotate(a, 14);
-    c = (c ^ b) - rotate(b, 24);
-    return c;
-}
-
 /// Makes the checksums of HDF5 metadata right again, so that mutations get past them into what the
 /// library makes of the contents.
 inline void seal_h5(std::uint8_t* data, std::size_t size)
@@ -71,7 +20,8 @@ inline void seal_h5(std::uint8_t* data, std::size_t size)
     {
         if (length < size && begin + length + 4 <= size)
         {
-            const std::uint32_t sum = lookup3(data + begin, length);
+            const std::uint32_t sum = record::superblock::checksum(
+                reinterpret_cast<const std::byte*>(data + begin), length);
             std::memcpy(data + begin + length, &sum, sizeof(sum));
         }
     };
