@@ -25,7 +25,7 @@ busy cycle of a run is recorded in HDF5.")
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME libtessera-dev)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS
-  "tessera (= ${PROJECT_VERSION}-1), libhdf5-dev, libfmt-dev, libsimdjson-dev, zlib1g-dev, pkg-config")
+  "tessera (= ${PROJECT_VERSION}-1), libhdf5-dev, libfmt-dev, libsimdjson-dev, libopenblas-pthread-dev, zlib1g-dev, pkg-config")
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_RECOMMENDS libsystemc-dev)
 set(CPACK_COMPONENT_DEVELOPMENT_DESCRIPTION
 "Headers and static libraries: simulate from C++, or put a chip with TLM-2.0

@@ -11,6 +11,7 @@ find_package(tsl-robin-map 1.0 REQUIRED)
 # Debian ships SystemC without a CMake package.
 pkg_check_modules(SYSTEMC REQUIRED IMPORTED_TARGET systemc)
 pkg_check_modules(SIMDJSON REQUIRED IMPORTED_TARGET simdjson)
+pkg_check_modules(OPENBLAS REQUIRED IMPORTED_TARGET openblas)
 
 # Third-party headers are not ours to keep free of warnings.
 add_library(tessera_hdf5 INTERFACE)

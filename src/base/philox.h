@@ -42,6 +42,12 @@ public:
     {
     }
 
+    /// 128 random bits.
+    [[nodiscard]] constexpr std::array<std::uint32_t, 4>
+    words(const std::array<std::uint32_t, 4>& purpose) const
+    {
+        return philox(purpose, key_);
+    }
     /// Uniform in [0, 1), 53 bits.
     [[nodiscard]] constexpr double uniform(const std::array<std::uint32_t, 4>& purpose) const
     {

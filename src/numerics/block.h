@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "numerics/cells.h"
+#include "numerics/converter.h"
+#include "numerics/matrix.h"
+#include "numerics/scheme.h"
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace tessera::numerics
+{
+
+/// What the cells of a block really are, in levels above the off state, by row and physical column
+/// (as in Cells). Empty matrices: exactly what they should be; no read noise.
+struct Analog
+{
+    Matrix<float> levels;
+    Matrix<float> read_sigma; ///< white noise of one read of the cell at full drive, in levels
+};
+
+/// What a block's noise depends on beside the vector.
+struct BlockIdentity
+{
+    std::uint64_t seed = 0;
+    std::uint32_t layer = 0;
+    std::uint32_t block = 0;
+};
+
+/// Which vector this is: the noise of a conversion depends on it, not on when it is made.
+struct VectorIdentity
+{
+    std::uint32_t image = 0;
+    std::uint32_t pixel = 0;
+};
+
+/// A matrix of weights in crossbars, and its products with input vectors as the converters see
+/// them. Immutable: any number of threads may multiply at once. A vector's result has the same bits
+/// in every batch and on every thread.
+class Block
+{
+public:
+    /// Throws InputError for a scheme, weights or levels that cannot be.
+    Block(const Scheme& scheme, const Matrix<std::int32_t>& weights, const Analog& analog = {},
+          const BlockIdentity& identity = {});
+
+    [[nodiscard]] std::size_t rows() const { return rows_; }
+    [[nodiscard]] std::size_t columns() const { return columns_; }
+    /// Units of an accumulator: levels per code.
+    [[nodiscard]] double step() const { return step_; }
+    /// What is added to column `column` after scaling: -z times the sum of its weights, for the
+    /// bias to contain. 0 unless inputs have a zero point.
+    [[nodiscard]] std::int64_t correction(std::size_t column) const { return correction_[column]; }
+
+    /// What shift-and-add holds after each of the vectors (rows of `inputs`), in codes; times
+    /// step() plus correction() it is the product. `vectors` is not looked at without read noise,
+    /// and may then be empty. Throws InputError for wrong shapes and inputs out of range.
+    [[nodiscard]] Matrix<std::int64_t> multiply(const Matrix<std::int32_t>& inputs,
+                                                const std::vector<VectorIdentity>& vectors = {}) const;
+
+private:
+    /// Neighbouring columns of a partition's matrix that are treated alike.
+    struct Group
+    {
+        std::size_t first = 0;
+        std::size_t count = 0;
+        unsigned shift = 0; ///< of the codes
+        std::int64_t sign = 1;
+        bool reference = false; ///< one column, for all
+    };
+    struct Partition
+    {
+        std::size_t first_row = 0;
+        Matrix<float> cells;     ///< row, column: in units of 1 / quanta_ levels
+        Matrix<float> variances; ///< empty without read noise
+    };
+    struct Tile;
+
+    void make_groups();
+    void fill(const Cells& cells, const Analog& analog);
+    void make_tables();
+    template <class Code> void run(Tile& tile, Matrix<std::int64_t>& outputs) const;
+    template <class Code>
+    void convert_tile(const Tile& tile, std::size_t partition, const Group& group,
+                      std::size_t column, std::size_t count, Matrix<std::int64_t>& outputs) const;
+    void disturb(Tile& tile, std::size_t partition, const Group& group, std::size_t group_index,
+                 std::size_t column, std::size_t count) const;
+
+    Scheme scheme_;
+    BlockIdentity identity_;
+    std::size_t rows_;
+    std::size_t columns_;
+    double step_;
+    double quanta_ = 1;     ///< units of the sums per level, a power of two
+    float noise_scale_ = 0; ///< from the root of a summed variance to the units of the sums
+    std::vector<std::int64_t> correction_;
+    std::vector<Group> groups_;
+    std::vector<Partition> partitions_;
+    std::vector<CodeTable> tables_; ///< by partition, group and column / shared_by
+};
+
+} // namespace tessera::numerics

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+namespace tessera::numerics
+{
+
+// Loops over the columns of a crossbar. Each column's result depends on its own values alone, so
+// every split of columns and vectors gives the same bits.
+
+/// "AVX-512", "AVX2" or "baseline": what these loops run on.
+[[nodiscard]] const char* instruction_set();
+
+/// Standard normals for `count` columns from column `first` on, which must be a multiple of
+/// kNormalChunk. Philox's counter is (group of columns, a, b, c): Box and Muller on 32-bit uniforms,
+/// so magnitudes end at 6.66.
+void normals(float* into, std::size_t count, std::size_t first, std::uint32_t a, std::uint32_t b,
+             std::uint32_t c, std::array<std::uint32_t, 2> key);
+inline constexpr std::size_t kNormalChunk = 64;
+
+/// sums[i] += normals[i] * sqrt(variances[i]) * scale
+void add_noise(float* sums, const float* variances, const float* normals, std::size_t count,
+               float scale);
+
+/// codes[i] = (codes[i] << shift) + sign * clamp(round(sums[i] * per_code), least, most), where
+/// the rounding is to nearest, ties to even.
+void convert(std::int32_t* codes, const float* sums, std::size_t count, unsigned shift,
+             float per_code, float least, float most, std::int32_t sign);
+/// The same in 64 bits, for converters whose codes would overflow.
+void convert(std::int64_t* codes, const float* sums, std::size_t count, unsigned shift,
+             float per_code, float least, float most, std::int32_t sign);
+
+/// total[i] += codes[i] << shift, times sign
+void add_shifted(std::int64_t* total, const std::int32_t* codes, std::size_t count, unsigned shift,
+                 std::int64_t sign);
+void add_shifted(std::int64_t* total, const std::int64_t* codes, std::size_t count, unsigned shift,
+                 std::int64_t sign);
+
+} // namespace tessera::numerics

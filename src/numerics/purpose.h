@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+namespace tessera::numerics
+{
+
+/// Last number of every random draw of this layer, so that no two uses share one.
+enum class Purpose : std::uint32_t
+{
+    programming = 1,
+    relaxation,
+    fault,
+    lifetime,
+    converter,
+    conversion,
+    conversion_key,
+    flicker,
+    telegraph
+};
+
+} // namespace tessera::numerics
