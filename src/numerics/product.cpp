@@ -2,6 +2,7 @@
 #include "numerics/product.h"
 
 #include <cblas.h>
+#include <mutex>
 
 namespace tessera::numerics
 {
@@ -9,10 +10,19 @@ namespace tessera::numerics
 void product(std::size_t m, std::size_t n, std::size_t k, const float* a, std::size_t a_stride,
              const float* b, std::size_t b_stride, float* c, std::size_t c_stride)
 {
-    // Threads are the callers' own. (The serial build of OpenBLAS has no locks: two callers spoil
-    // each other.)
-    static const bool single = (openblas_set_num_threads(1), true);
-    static_cast<void>(single);
+    // Threads are the callers' own.
+    static const bool many_callers = []
+    {
+        openblas_set_num_threads(1);
+        return openblas_get_parallel() != OPENBLAS_SEQUENTIAL;
+    }();
+    // The serial build of OpenBLAS has no locks: two callers would share its work space.
+    static std::mutex only_one;
+    std::unique_lock<std::mutex> turn(only_one, std::defer_lock);
+    if (!many_callers)
+    {
+        turn.lock();
+    }
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, static_cast<blasint>(m),
                 static_cast<blasint>(n), static_cast<blasint>(k), 1.0F, a,
                 static_cast<blasint>(a_stride), b, static_cast<blasint>(b_stride), 0.0F, c,

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "numerics/block.h"
+#include "numerics/kernels.h"
+#include "numerics/product.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <ctime>
+#include <functional>
+#include <random>
+#include <vector>
+
+/// Crossbar products beside what their matrix products alone would cost at the rate of sgemm for
+/// the same shapes, measured in the same run: CPU time of one thread, medians of interleaved
+/// repetitions. Outputs are verified against plain loops.
+namespace
+{
+
+using namespace tessera::numerics;
+
+constexpr std::size_t kRows = 1152;
+constexpr std::size_t kColumns = 512;
+constexpr std::size_t kBatch = 64;
+constexpr std::size_t kSlices = 8;
+constexpr int kRepetitions = 7;
+
+double cpu_seconds()
+{
+    timespec now{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+double timed(const std::function<void()>& work)
+{
+    const double begin = cpu_seconds();
+    work();
+    return cpu_seconds() - begin;
+}
+
+double median(std::vector<double> values)
+{
+    std::sort(values.begin(), values.end());
+    return values[values.size() / 2];
+}
+
+struct Workload
+{
+    Scheme scheme;
+    Matrix<std::int32_t> weights{kRows, kColumns};
+    Matrix<std::int32_t> inputs{kBatch, kRows};
+    std::vector<VectorIdentity> vectors;
+    Analog analog;
+};
+
+Workload make_workload()
+{
+    Workload work;
+    std::mt19937 random(1);
+    for (std::size_t row = 0; row < kRows; ++row)
+    {
+        for (std::size_t column = 0; column < kColumns; ++column)
+        {
+            work.weights(row, column) = static_cast<std::int32_t>(random() % 256) - 128;
+        }
+        for (std::size_t vector = 0; vector < kBatch; ++vector)
+        {
+            work.inputs(vector, row) = static_cast<std::int32_t>(random() % 256);
+        }
+    }
+    for (std::uint32_t vector = 0; vector < kBatch; ++vector)
+    {
+        work.vectors.push_back({0, vector});
+    }
+    const Cells cells = cells_of(work.scheme, work.weights);
+    std::normal_distribution<float> normal;
+    work.analog.levels = Matrix<float>(kRows, cells.levels.columns());
+    for (std::size_t row = 0; row < kRows; ++row)
+    {
+        for (std::size_t column = 0; column < cells.levels.columns(); ++column)
+        {
+            const auto level = static_cast<float>(cells.levels(row, column));
+            work.analog.levels(row, column) = level * (1 + 0.05F * normal(random));
+        }
+    }
+    return work;
+}
+
+/// The largest difference of some outputs from double precision, in steps of the lowest slice.
+double worst_difference(const Workload& work, const Matrix<std::int64_t>& outputs, double step)
+{
+    double worst = 0;
+    for (std::size_t vector = 0; vector < kBatch; vector += 21)
+    {
+        for (std::size_t column = 0; column < kColumns; column += 37)
+        {
+            double total = 0;
+            for (std::size_t first = 0; first < kRows; first += 128)
+            {
+                for (std::size_t slice = 0; slice < 4; ++slice)
+                {
+                    for (std::size_t bit = 0; bit < kSlices; ++bit)
+                    {
+                        double sum = 0;
+                        for (std::size_t row = first; row < first + 128; ++row)
+                        {
+                            const bool driven = (work.inputs(vector, row) >> bit & 1) != 0;
+                            const float* cell = work.analog.levels.row(row) + column * 8 + 2 * slice;
+                            sum += driven ? double{cell[0]} - double{cell[1]} : 0;
+                        }
+                        const double code = std::nearbyint(sum / step);
+                        total += std::clamp(code, -128.0, 127.0) *
+                                 std::exp2(static_cast<double>(2 * slice + bit));
+                    }
+                }
+            }
+            worst = std::max(worst, std::abs(total - static_cast<double>(outputs(vector, column))));
+        }
+    }
+    return worst;
+}
+
+} // namespace
+
+int main()
+{
+    Workload work = make_workload();
+    const Block block(work.scheme, work.weights, work.analog);
+    work.analog.read_sigma =
+        Matrix<float>(work.analog.levels.rows(), work.analog.levels.columns(), 0.02F);
+    const Block noisy(work.scheme, work.weights, work.analog, {1, 2, 3});
+
+    const std::size_t rows = kBatch * kSlices;
+    const std::size_t width = kColumns * 4;
+    std::vector<float> left(rows * kRows, 1);
+    std::vector<float> right(kRows * width, 0.5F);
+    std::vector<float> sums(rows * width);
+    const auto sgemm = [&]
+    {
+        for (std::size_t first = 0; first < kRows; first += 128)
+        {
+            product(rows, width, 128, left.data() + first, kRows, right.data() + first * width,
+                    width, sums.data(), width);
+        }
+    };
+
+    Matrix<std::int64_t> outputs;
+    Matrix<std::int64_t> noisy_outputs;
+    std::vector<double> sgemm_times;
+    std::vector<double> times;
+    std::vector<double> noisy_times;
+    for (int repetition = 0; repetition < kRepetitions; ++repetition)
+    {
+        sgemm_times.push_back(timed(sgemm) / kBatch);
+        times.push_back(timed([&] { outputs = block.multiply(work.inputs); }) / kBatch);
+        noisy_times.push_back(
+            timed([&] { noisy_outputs = noisy.multiply(work.inputs, work.vectors); }) / kBatch);
+    }
+    const double flop = 2.0 * kRows * static_cast<double>(width) * kSlices;
+    const double base = median(sgemm_times);
+    std::printf("instruction set of the loops: %s\n", instruction_set());
+    std::printf("sgemm, %zu x %zu x 128 nine times: %.2f GFLOP/s\n", rows, width, flop / base / 1e9);
+    std::printf("%-34s %9s %12s %8s\n", "1152 x 512 in 128 x 128, batch 64", "ms/vector",
+                "sgemm alone", "ratio");
+    const auto line = [&](const char* name, double time, double alone)
+    { std::printf("%-34s %9.3f %12.3f %8.2f\n", name, 1e3 * time, 1e3 * alone, time / alone); };
+    line("programming error", median(times), base);
+    line("and white read noise", median(noisy_times), 2 * base);
+
+    const double worst = worst_difference(work, outputs, block.step());
+    double square = 0;
+    for (std::size_t vector = 0; vector < kBatch; ++vector)
+    {
+        for (std::size_t column = 0; column < kColumns; ++column)
+        {
+            const auto difference =
+                static_cast<double>(noisy_outputs(vector, column) - outputs(vector, column));
+            square += difference * difference;
+        }
+    }
+    std::printf("worst difference from double precision: %.0f codes of 32640; noise: %.1f codes rms\n",
+                worst, std::sqrt(square / static_cast<double>(kBatch * kColumns)));
+    return 0;
+}
