@@ -11,6 +11,7 @@ enum class Purpose : std::uint32_t
 {
     programming = 1,
     relaxation,
+    retention,
     fault,
     lifetime,
     converter,
