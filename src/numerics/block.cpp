@@ -57,12 +57,12 @@ void check_finite(const Matrix<float>& values, const Cells& cells, const char* w
             const float value = values(row, column);
             if (!std::isfinite(value) || (positive && value < 0))
             {
-                throw InputError({"", 0,
-                                  std::string(what) + '/' + std::to_string(row) + '/' +
-                                      std::to_string(column)},
-                                 "must not be " + std::to_string(value),
-                                 positive ? "give a finite number that is not negative"
-                                          : "give a finite number");
+                throw InputError(
+                    {"", 0,
+                     std::string(what) + '/' + std::to_string(row) + '/' + std::to_string(column)},
+                    "must not be " + std::to_string(value),
+                    positive ? "give a finite number that is not negative"
+                             : "give a finite number");
             }
         }
     }
@@ -81,12 +81,17 @@ struct Block::Tile
     Matrix<float> squares; ///< of them; empty when they are the same
     Matrix<float> sums;
     Matrix<float> variances;
+    Matrix<float> read; ///< vector and input slice, physical column: where a Reading gives sums
 };
 
 Block::Block(const Scheme& scheme, const Matrix<std::int32_t>& weights, const Analog& analog,
              const BlockIdentity& identity)
-    : scheme_((check(scheme), scheme)), identity_(identity), rows_(weights.rows()),
-      columns_(weights.columns()), step_(code_step(scheme)), correction_(weights.columns())
+    : scheme_((check(scheme), scheme)),
+      identity_(identity),
+      rows_(weights.rows()),
+      columns_(weights.columns()),
+      step_(code_step(scheme)),
+      correction_(weights.columns())
 {
     if (rows_ == 0 || columns_ == 0)
     {
@@ -105,6 +110,8 @@ Block::Block(const Scheme& scheme, const Matrix<std::int32_t>& weights, const An
             }
         }
     }
+    reading_ = analog.reading;
+    physical_ = cells.levels.columns();
     make_groups();
     fill(cells, analog);
     if (needs_table(scheme_.converter))
@@ -148,9 +155,8 @@ void Block::fill(const Cells& cells, const Analog& analog)
                      : static_cast<double>(analog.levels(row, physical));
     };
     // The value (or variance) that each column's sum takes from a row.
-    const auto combined =
-        [&](std::size_t row, const Group& group, std::size_t index, std::size_t column, auto&& of,
-            bool variance)
+    const auto combined = [&](std::size_t row, const Group& group, std::size_t index,
+                              std::size_t column, auto&& of, bool variance)
     {
         if (group.reference)
         {
@@ -240,7 +246,8 @@ void Block::fill(const Cells& cells, const Analog& analog)
     {
         const auto variance_terms =
             static_cast<std::size_t>(static_cast<double>(scheme_.rows) * drive * drive);
-        variance_exponent = exponent_below(greatest_variance, std::min<std::size_t>(variance_terms, 1U << 23U));
+        variance_exponent =
+            exponent_below(greatest_variance, std::min<std::size_t>(variance_terms, 1U << 23U));
         variance_exponent -= variance_exponent & 1; // its root is a power of two
         variance_exponent = std::min(variance_exponent, 60);
         noise_scale_ = static_cast<float>(quanta_ * std::exp2(-variance_exponent / 2));
@@ -286,6 +293,36 @@ void Block::make_tables()
     }
 }
 
+void Block::read(Tile& tile, std::size_t partition) const
+{
+    for (std::size_t row = 0; row < tile.count * tile.slices; ++row)
+    {
+        reading_->read(partition, tile.inputs.row(row) + partitions_[partition].first_row,
+                       tile.read.row(row));
+    }
+}
+
+void Block::take_read(Tile& tile, std::size_t group_index, std::size_t column,
+                      std::size_t count) const
+{
+    const unsigned per_weight = cells_per_weight(scheme_);
+    const bool folded = scheme_.signs == Signs::differential;
+    // Groups are slices, of separate pairs slice and side, in the order of a weight's cells.
+    const std::size_t cell = folded ? 2 * group_index : group_index;
+    for (std::size_t row = 0; row < tile.count * tile.slices; ++row)
+    {
+        const float* read = tile.read.row(row);
+        for (std::size_t i = 0; i < count; ++i)
+        {
+            const std::size_t at =
+                groups_[group_index].reference ? physical_ - 1 : (column + i) * per_weight + cell;
+            const double level =
+                folded ? double{read[at]} - double{read[at + 1]} : double{read[at]};
+            tile.sums(row, i) = static_cast<float>(std::nearbyint(level * quanta_));
+        }
+    }
+}
+
 void Block::disturb(Tile& tile, std::size_t partition, const Group& group, std::size_t group_index,
                     std::size_t column, std::size_t count) const
 {
@@ -324,7 +361,8 @@ void Block::convert_tile(const Tile& tile, std::size_t partition, const Group& g
     const auto [least, most] = code_range(scheme_);
     const auto per_code = static_cast<float>(1 / (step_ * quanta_));
     const std::size_t group_index = static_cast<std::size_t>(&group - groups_.data());
-    const std::size_t per_group = (columns_ + scheme_.converter.shared_by - 1) / scheme_.converter.shared_by;
+    const std::size_t per_group =
+        (columns_ + scheme_.converter.shared_by - 1) / scheme_.converter.shared_by;
     const std::size_t table = (partition * groups_.size() + group_index) * per_group;
     std::array<Code, kTileColumns> codes;
     for (std::size_t vector = 0; vector < tile.count; ++vector)
@@ -349,7 +387,8 @@ void Block::convert_tile(const Tile& tile, std::size_t partition, const Group& g
                 {
                     const CodeTable& converter =
                         tables_[table + (column + i) / scheme_.converter.shared_by];
-                    codes[i] = codes[i] * (Code{1} << scheme_.slice_bits) + sign * converter(sums[i]);
+                    codes[i] =
+                        codes[i] * (Code{1} << scheme_.slice_bits) + sign * converter(sums[i]);
                 }
             }
             const std::int64_t sign = pass == 0 ? group.sign : -group.sign;
@@ -373,15 +412,26 @@ template <class Code> void Block::run(Tile& tile, Matrix<std::int64_t>& outputs)
     {
         const Partition& partition = partitions_[index];
         const std::size_t rows = partition.cells.rows();
+        if (reading_ != nullptr)
+        {
+            read(tile, index);
+        }
         for (std::size_t group = 0; group < groups_.size(); ++group)
         {
             for (std::size_t column = 0; column < groups_[group].count; column += kTileColumns)
             {
                 const std::size_t count = std::min(kTileColumns, groups_[group].count - column);
-                product(tile.count * tile.slices, count, rows,
-                        tile.inputs.row(0) + partition.first_row, tile.inputs.columns(),
-                        partition.cells.row(0) + groups_[group].first + column,
-                        partition.cells.columns(), tile.sums.row(0), tile.sums.columns());
+                if (reading_ != nullptr)
+                {
+                    take_read(tile, group, column, count);
+                }
+                else
+                {
+                    product(tile.count * tile.slices, count, rows,
+                            tile.inputs.row(0) + partition.first_row, tile.inputs.columns(),
+                            partition.cells.row(0) + groups_[group].first + column,
+                            partition.cells.columns(), tile.sums.row(0), tile.sums.columns());
+                }
                 if (partition.variances.rows() != 0)
                 {
                     disturb(tile, index, groups_[group], group, column, count);
@@ -420,10 +470,13 @@ Matrix<std::int64_t> Block::multiply(const Matrix<std::int32_t>& inputs,
     {
         tile.variances = tile.sums;
     }
+    if (reading_ != nullptr)
+    {
+        tile.read = Matrix<float>(at_once * tile.slices, physical_);
+    }
     // Codes of all slices side by side: do they fit 32 bits?
-    const unsigned code_bits = scheme_.converter.rounding == Rounding::ideal
-                                   ? 25
-                                   : scheme_.converter.bits;
+    const unsigned code_bits =
+        scheme_.converter.rounding == Rounding::ideal ? 25 : scheme_.converter.bits;
     const bool small = code_bits + scheme_.input_bits + scheme_.slice_bits <= 30;
     Matrix<std::int64_t> outputs(inputs.rows(), columns_);
     for (tile.first = 0; tile.first < inputs.rows(); tile.first += at_once)

@@ -7,11 +7,24 @@
 #include "numerics/scheme.h"
 
 #include <cstdint>
-#include <optional>
+#include <memory>
 #include <vector>
 
 namespace tessera::numerics
 {
+
+/// Crossbars whose columns' sums are not products with a matrix. Reads depend on nothing but their
+/// drives, and may be made on any thread.
+class Reading
+{
+public:
+    Reading() = default;
+    Reading(const Reading&) = delete;
+    Reading& operator=(const Reading&) = delete;
+    virtual ~Reading() = default;
+    /// Sums, in levels, of all physical columns of a partition for one drive value per row.
+    virtual void read(std::size_t partition, const float* drives, float* levels) const = 0;
+};
 
 /// What the cells of a block really are, in levels above the off state, by row and physical column
 /// (as in Cells). Empty matrices: exactly what they should be; no read noise.
@@ -19,6 +32,7 @@ struct Analog
 {
     Matrix<float> levels;
     Matrix<float> read_sigma; ///< white noise of one read of the cell at full drive, in levels
+    std::shared_ptr<const Reading> reading; ///< null: sums are those of the levels
 };
 
 /// What a block's noise depends on beside the vector.
@@ -57,8 +71,9 @@ public:
     /// What shift-and-add holds after each of the vectors (rows of `inputs`), in codes; times
     /// step() plus correction() it is the product. `vectors` is not looked at without read noise,
     /// and may then be empty. Throws InputError for wrong shapes and inputs out of range.
-    [[nodiscard]] Matrix<std::int64_t> multiply(const Matrix<std::int32_t>& inputs,
-                                                const std::vector<VectorIdentity>& vectors = {}) const;
+    [[nodiscard]] Matrix<std::int64_t>
+    multiply(const Matrix<std::int32_t>& inputs,
+             const std::vector<VectorIdentity>& vectors = {}) const;
 
 private:
     /// Neighbouring columns of a partition's matrix that are treated alike.
@@ -81,6 +96,9 @@ private:
     void make_groups();
     void fill(const Cells& cells, const Analog& analog);
     void make_tables();
+    void read(Tile& tile, std::size_t partition) const;
+    void take_read(Tile& tile, std::size_t group_index, std::size_t column,
+                   std::size_t count) const;
     template <class Code> void run(Tile& tile, Matrix<std::int64_t>& outputs) const;
     template <class Code>
     void convert_tile(const Tile& tile, std::size_t partition, const Group& group,
@@ -98,6 +116,8 @@ private:
     std::vector<std::int64_t> correction_;
     std::vector<Group> groups_;
     std::vector<Partition> partitions_;
+    std::shared_ptr<const Reading> reading_;
+    std::size_t physical_ = 0;      ///< columns of cells
     std::vector<CodeTable> tables_; ///< by partition, group and column / shared_by
 };
 

@@ -15,8 +15,8 @@ namespace
 [[noreturn]] void out_of_range(const char* what, const std::string& where, std::int64_t value,
                                std::int64_t least, std::int64_t most)
 {
-    throw InputError({"", 0, where}, std::string(what) + ' ' + std::to_string(value) +
-                                         " is out of range",
+    throw InputError({"", 0, where},
+                     std::string(what) + ' ' + std::to_string(value) + " is out of range",
                      "quantise to " + std::to_string(least) + ".." + std::to_string(most));
 }
 
@@ -79,8 +79,8 @@ Cells cells_of(const Scheme& scheme, const Matrix<std::int32_t>& weights)
     return cells;
 }
 
-void slice_inputs(const Scheme& scheme, const std::int32_t* inputs, std::size_t rows,
-                  float* slices, std::size_t stride)
+void slice_inputs(const Scheme& scheme, const std::int32_t* inputs, std::size_t rows, float* slices,
+                  std::size_t stride)
 {
     const bool has_sign =
         scheme.coding == InputCoding::twos_complement || scheme.coding == InputCoding::two_pass;

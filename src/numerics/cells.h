@@ -23,7 +23,7 @@ struct Cells
 
 /// One vector's drive values by input slice: `slices` has a row per input slice, lowest first (of
 /// two passes: all of the positive one first). Throws InputError for an input out of range.
-void slice_inputs(const Scheme& scheme, const std::int32_t* inputs, std::size_t rows,
-                  float* slices, std::size_t stride);
+void slice_inputs(const Scheme& scheme, const std::int32_t* inputs, std::size_t rows, float* slices,
+                  std::size_t stride);
 
 } // namespace tessera::numerics

@@ -18,7 +18,9 @@ class CellDraws
 {
 public:
     CellDraws(const Writing& writing, std::size_t row, std::size_t column)
-        : draws_(writing.seed), array_(writing.array), write_(writing.write_count),
+        : draws_(writing.seed),
+          array_(writing.array),
+          write_(writing.write_count),
           cell_(static_cast<std::uint32_t>(row << 16U | column))
     {
     }
@@ -58,9 +60,9 @@ std::optional<Fault> drawn_fault(const Device& device, const Writing& writing,
     }
     if (device.endurance)
     {
-        const double survives = device.endurance->cycles *
-                                std::pow(-std::log1p(-draws.fate(Purpose::lifetime)),
-                                         1 / device.endurance->shape);
+        const double survives =
+            device.endurance->cycles *
+            std::pow(-std::log1p(-draws.fate(Purpose::lifetime)), 1 / device.endurance->shape);
         if (writing.write_count > survives)
         {
             return Fault::stuck_off;
@@ -69,8 +71,7 @@ std::optional<Fault> drawn_fault(const Device& device, const Writing& writing,
     return std::nullopt;
 }
 
-void check_writing(const Device& device, const Matrix<std::uint8_t>& levels,
-                   const Writing& writing)
+void check_writing(const Device& device, const Matrix<std::uint8_t>& levels, const Writing& writing)
 {
     if (writing.cell_bits < 1 || writing.cell_bits > device.bits)
     {
@@ -135,7 +136,8 @@ double programmed(const Device& device, const Writing& writing, double target,
     double value = target + sigma * draws.normal(Purpose::programming);
     if (writing.steps.count(Step::verify) != 0)
     {
-        const auto inside = [&](double now) { return std::abs(now - target) <= device.verify->window; };
+        const auto inside = [&](double now)
+        { return std::abs(now - target) <= device.verify->window; };
         while (!inside(value) && pulses < device.verify->pulses)
         {
             value = target + sigma * draws.normal(Purpose::programming, pulses);

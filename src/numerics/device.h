@@ -152,9 +152,9 @@ struct Writing
 
 struct Written
 {
-    Analog analog;                     ///< for Block
-    std::vector<unsigned> row_pulses;  ///< of each row's slowest cell: a row takes that long
-    std::size_t given_up = 0;          ///< cells outside the window after all pulses
+    Analog analog;                    ///< for Block
+    std::vector<unsigned> row_pulses; ///< of each row's slowest cell: a row takes that long
+    std::size_t given_up = 0;         ///< cells outside the window after all pulses
     std::size_t stuck = 0;
 };
 

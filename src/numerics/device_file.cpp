@@ -52,7 +52,8 @@ public:
         const json* found = find(key);
         if (found == nullptr)
         {
-            fail(pointer_, std::string("has no \"") + key + '"', std::string("give \"") + key + '"');
+            fail(pointer_, std::string("has no \"") + key + '"',
+                 std::string("give \"") + key + '"');
         }
         return *found;
     }
@@ -117,9 +118,9 @@ public:
     std::optional<Reader> part(const char* key)
     {
         const json* found = find(key);
-        return found == nullptr
-                   ? std::nullopt
-                   : std::optional<Reader>(std::in_place, document_, *found, pointer_to(pointer_, key));
+        return found == nullptr ? std::nullopt
+                                : std::optional<Reader>(std::in_place, document_, *found,
+                                                        pointer_to(pointer_, key));
     }
 
     void sourced()
@@ -320,8 +321,9 @@ Device parse_device(const JsonDocument& document)
         device.on = part->number("on_uS", 1e-6, 1e6);
         if (device.on <= device.off)
         {
-            part->fail(pointer_to(part->pointer(), "on_uS"), "is not above off_uS",
-                       "give the conductance of the lowest level as off_uS, of the highest as on_uS");
+            part->fail(
+                pointer_to(part->pointer(), "on_uS"), "is not above off_uS",
+                "give the conductance of the lowest level as off_uS, of the highest as on_uS");
         }
         device.bits = part->count("bits", 1, 4);
         part->sourced();

@@ -15,8 +15,8 @@ namespace tessera::numerics
 [[nodiscard]] const char* instruction_set();
 
 /// Standard normals for `count` columns from column `first` on, which must be a multiple of
-/// kNormalChunk. Philox's counter is (group of columns, a, b, c): Box and Muller on 32-bit uniforms,
-/// so magnitudes end at 6.66.
+/// kNormalChunk. Philox's counter is (group of columns, a, b, c): Box and Muller on 32-bit
+/// uniforms, so magnitudes end at 6.66.
 void normals(float* into, std::size_t count, std::size_t first, std::uint32_t a, std::uint32_t b,
              std::uint32_t c, std::array<std::uint32_t, 2> key);
 inline constexpr std::size_t kNormalChunk = 64;

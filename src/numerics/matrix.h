@@ -28,7 +28,10 @@ public:
         return values_[row * columns_ + column];
     }
     [[nodiscard]] T* row(std::size_t index) { return values_.data() + index * columns_; }
-    [[nodiscard]] const T* row(std::size_t index) const { return values_.data() + index * columns_; }
+    [[nodiscard]] const T* row(std::size_t index) const
+    {
+        return values_.data() + index * columns_;
+    }
     [[nodiscard]] bool operator==(const Matrix& other) const
     {
         return rows_ == other.rows_ && columns_ == other.columns_ && values_ == other.values_;

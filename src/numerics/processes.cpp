@@ -53,10 +53,10 @@ void Fluctuation::step(double interval, bool stationary)
     for (std::size_t process = 0; process < relaxations_.size(); ++process)
     {
         const Device::Flicker& flicker = *device_.flicker;
-        const double place = relaxations_.size() == 1
-                                 ? 0
-                                 : static_cast<double>(process) /
-                                       static_cast<double>(relaxations_.size() - 1);
+        const double place =
+            relaxations_.size() == 1
+                ? 0
+                : static_cast<double>(process) / static_cast<double>(relaxations_.size() - 1);
         const double constant =
             flicker.shortest * std::pow(flicker.longest / flicker.shortest, place);
         const double kept = stationary ? 0 : std::exp(-interval / constant);
@@ -86,7 +86,8 @@ void Fluctuation::step(double interval, bool stationary)
             {
                 std::uint8_t& full = full_(row, column);
                 const double probability = occupied + (full - occupied) * kept;
-                full = draws.uniform(purpose(row, column, Purpose::telegraph, 0)) < probability ? 1 : 0;
+                full = draws.uniform(purpose(row, column, Purpose::telegraph, 0)) < probability ? 1
+                                                                                                : 0;
                 factors_(row, column) *= static_cast<float>(1 - full * trap.amplitude);
             }
         }

@@ -12,10 +12,10 @@ enum class Signs : std::uint8_t
 {
     differential,          ///< two cells; their columns are subtracted before the converter
     differential_separate, ///< two cells; each column is converted, the codes are subtracted
-    offset,                ///< w + 2^(bits-1) in one cell; a reference column of each partition holds
-                           ///< the 2^(bits-1), is converted too, and its code is subtracted
-    sign_magnitude         ///< |w| in one cell, whose sign bit steers its current to one of two
-                           ///< lines that are subtracted before the converter
+    offset,        ///< w + 2^(bits-1) in one cell; a reference column of each partition holds
+                   ///< the 2^(bits-1), is converted too, and its code is subtracted
+    sign_magnitude ///< |w| in one cell, whose sign bit steers its current to one of two
+                   ///< lines that are subtracted before the converter
 };
 
 /// What the rows are driven with.

@@ -3,7 +3,7 @@
 
 /// Before a function: compiled for several instruction sets, of which the CPU's best is chosen when
 /// the program is loaded. Sanitizers are not up at that moment, so their builds have one.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                            \
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                             \
     !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define TESSERA_SIMD __attribute__((target_clones("avx512f", "avx2", "default")))
 #else

@@ -2,6 +2,7 @@
 #include "numerics/block.h"
 #include "numerics/kernels.h"
 #include "numerics/product.h"
+#include "numerics/wires.h"
 
 #include <algorithm>
 #include <cmath>
@@ -107,7 +108,8 @@ double worst_difference(const Workload& work, const Matrix<std::int64_t>& output
                         for (std::size_t row = first; row < first + 128; ++row)
                         {
                             const bool driven = (work.inputs(vector, row) >> bit & 1) != 0;
-                            const float* cell = work.analog.levels.row(row) + column * 8 + 2 * slice;
+                            const float* cell =
+                                work.analog.levels.row(row) + column * 8 + 2 * slice;
                             sum += driven ? double{cell[0]} - double{cell[1]} : 0;
                         }
                         const double code = std::nearbyint(sum / step);
@@ -120,6 +122,94 @@ double worst_difference(const Workload& work, const Matrix<std::int64_t>& output
         }
     }
     return worst;
+}
+
+/// Mean square of what white noise of `sigma` levels a cell adds to an accumulator, by its
+/// equation: cells driven, two a weight, in every slice, in codes.
+double expected_noise(const Workload& work, double sigma, double step)
+{
+    double square = 0;
+    for (std::size_t vector = 0; vector < kBatch; ++vector)
+    {
+        for (std::size_t row = 0; row < kRows; ++row)
+        {
+            for (std::size_t slice = 0; slice < 4; ++slice)
+            {
+                for (std::size_t bit = 0; bit < kSlices; ++bit)
+                {
+                    const bool driven = (work.inputs(vector, row) >> bit & 1) != 0;
+                    square +=
+                        driven ? 2 * std::exp2(2.0 * static_cast<double>(2 * slice + bit)) : 0;
+                }
+            }
+        }
+    }
+    return square * sigma * sigma / (step * step) / kBatch;
+}
+
+/// IR drop of 256 x 256 weights: ms per vector.
+void wires_bench(const Workload& all)
+{
+    constexpr std::size_t size = 256;
+    Matrix<std::int32_t> weights(size, size);
+    Matrix<std::int32_t> inputs(kBatch, size);
+    Analog analog;
+    analog.levels = Matrix<float>(size, size * 8);
+    for (std::size_t row = 0; row < size; ++row)
+    {
+        std::copy_n(all.weights.row(row), size, weights.row(row));
+        std::copy_n(all.analog.levels.row(row), size * 8, analog.levels.row(row));
+        for (std::size_t vector = 0; vector < kBatch; ++vector)
+        {
+            inputs(vector, row) = all.inputs(vector, row);
+        }
+    }
+    ReadOut out;
+    out.off_us = 1;
+    out.step_us = 33;
+    struct Row
+    {
+        const char* name;
+        Block block;
+        std::size_t batch;
+        double setup;
+    };
+    std::vector<Row> rows;
+    const auto add = [&](const char* name, std::size_t batch, const std::function<Analog()>& read)
+    {
+        Analog seen;
+        const double setup = timed([&] { seen = read(); });
+        rows.push_back({name, Block(all.scheme, weights, seen), batch, setup});
+    };
+    const auto through = [&](Read read, bool approximate)
+    {
+        out.wires.read = read;
+        out.approximate = approximate;
+        return through_wires(all.scheme, analog, out);
+    };
+    add("no wires", kBatch, [&] { return analog; });
+    add("row-voltage, exact", kBatch, [&] { return through(Read::row_voltage, false); });
+    add("row-voltage, approximate", kBatch, [&] { return through(Read::row_voltage, true); });
+    add("row-voltage-floating", 4, [&] { return through(Read::row_voltage_floating, false); });
+    add("gated-1t1r", 4, [&] { return through(Read::gated_1t1r, false); });
+    std::vector<std::vector<double>> times(rows.size());
+    for (int repetition = 0; repetition < kRepetitions; ++repetition)
+    {
+        for (std::size_t i = 0; i < rows.size(); ++i)
+        {
+            Matrix<std::int32_t> some(rows[i].batch, size);
+            std::copy_n(inputs.row(0), rows[i].batch * size, some.row(0));
+            times[i].push_back(timed([&] { static_cast<void>(rows[i].block.multiply(some)); }) /
+                               static_cast<double>(rows[i].batch));
+        }
+    }
+    std::printf("\n%-34s %9s %12s %8s\n", "256 x 256 in 128 x 128, 1 ohm", "ms/vector", "setup s",
+                "ratio");
+    for (std::size_t i = 0; i < rows.size(); ++i)
+    {
+        std::printf("%-34s %9.3f %12.2f %8.2f\n", rows[i].name, 1e3 * median(times[i]),
+                    rows[i].setup, median(times[i]) / median(times[0]));
+    }
 }
 
 } // namespace
@@ -161,7 +251,8 @@ int main()
     const double flop = 2.0 * kRows * static_cast<double>(width) * kSlices;
     const double base = median(sgemm_times);
     std::printf("instruction set of the loops: %s\n", instruction_set());
-    std::printf("sgemm, %zu x %zu x 128 nine times: %.2f GFLOP/s\n", rows, width, flop / base / 1e9);
+    std::printf("sgemm, %zu x %zu x 128 nine times: %.2f GFLOP/s\n", rows, width,
+                flop / base / 1e9);
     std::printf("%-34s %9s %12s %8s\n", "1152 x 512 in 128 x 128, batch 64", "ms/vector",
                 "sgemm alone", "ratio");
     const auto line = [&](const char* name, double time, double alone)
@@ -180,7 +271,11 @@ int main()
             square += difference * difference;
         }
     }
-    std::printf("worst difference from double precision: %.0f codes of 32640; noise: %.1f codes rms\n",
-                worst, std::sqrt(square / static_cast<double>(kBatch * kColumns)));
+    // Rounding to codes adds its own twelfth of a step in both runs.
+    std::printf("worst difference from double precision: %.0f codes\n", worst);
+    std::printf("read noise: %.0f codes rms, expected %.0f before rounding to codes\n",
+                std::sqrt(square / static_cast<double>(kBatch * kColumns)),
+                std::sqrt(expected_noise(work, 0.02, block.step())));
+    wires_bench(work);
     return 0;
 }

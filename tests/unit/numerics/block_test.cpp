@@ -109,8 +109,7 @@ TEST(Block, EqualsTheReferenceBitForBit)
         }
         const Block block(scheme, weights, analog);
         const Matrix<std::int64_t> fast = block.multiply(inputs);
-        const reference::Product slow =
-            reference::multiply(scheme, weights, analog.levels, inputs);
+        const reference::Product slow = reference::multiply(scheme, weights, analog.levels, inputs);
         ASSERT_EQ(block.step(), slow.step) << trial;
         for (std::size_t column = 0; column < columns; ++column)
         {
@@ -145,16 +144,15 @@ bool exact(Random& random, Scheme scheme, unsigned bits)
     Matrix<std::int32_t> weights = random_weights(random, scheme, 2 * scheme.rows, 6);
     Matrix<std::int32_t> inputs = random_inputs(random, scheme, 3, weights.rows());
     // The greatest sums of both signs: all cells and all drives at their ends.
-    const std::int64_t most_input =
-        (std::int64_t{1} << scheme.input_bits) - 1;
+    const std::int64_t most_input = (std::int64_t{1} << scheme.input_bits) - 1;
     for (std::size_t row = 0; row < weights.rows(); ++row)
     {
         weights(row, 0) = static_cast<std::int32_t>(half - 1);
         weights(row, 1) = static_cast<std::int32_t>(1 - half);
-        inputs(0, row) = static_cast<std::int32_t>(
-            scheme.coding == InputCoding::twos_complement ? -1
-            : scheme.coding == InputCoding::two_pass      ? most_input / 2
-                                                          : most_input);
+        inputs(0, row) =
+            static_cast<std::int32_t>(scheme.coding == InputCoding::twos_complement ? -1
+                                      : scheme.coding == InputCoding::two_pass      ? most_input / 2
+                                                                                    : most_input);
     }
     const Block block(scheme, weights);
     const Matrix<std::int64_t> codes = block.multiply(inputs);
@@ -177,8 +175,8 @@ bool exact(Random& random, Scheme scheme, unsigned bits)
 TEST(Block, LosslessBitsAreEnoughAndOneLessIsNot)
 {
     Random random(2);
-    for (const Signs signs : {Signs::differential, Signs::differential_separate, Signs::offset,
-                              Signs::sign_magnitude})
+    for (const Signs signs :
+         {Signs::differential, Signs::differential_separate, Signs::offset, Signs::sign_magnitude})
     {
         for (const InputCoding coding : {InputCoding::positive, InputCoding::twos_complement,
                                          InputCoding::two_pass, InputCoding::zero_point})

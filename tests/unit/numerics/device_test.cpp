@@ -71,7 +71,8 @@ std::string refusal(const std::string& text)
 TEST(DeviceFiles, AllShippedLoadAndWrite)
 {
     std::size_t count = 0;
-    for (const auto& entry : std::filesystem::directory_iterator(data_directory() + "/models/devices"))
+    for (const auto& entry :
+         std::filesystem::directory_iterator(data_directory() + "/models/devices"))
     {
         if (entry.path().extension() != ".json")
         {
@@ -110,8 +111,7 @@ TEST(DeviceFiles, SayWhatIsWrong)
                 HasSubstr("conductance"));
     EXPECT_THAT(refusal("{" + kCell + sourced("faults", R"("stuck_on":0.6,"stuck_off":0.6)") + "}"),
                 HasSubstr("0.6 is out of range"));
-    EXPECT_THAT(refusal("{" + kCell +
-                        sourced("programming", kSigma + R"(,"contains":["verify"])") +
+    EXPECT_THAT(refusal("{" + kCell + sourced("programming", kSigma + R"(,"contains":["verify"])") +
                         sourced("verify", R"("window_uS":1,"pulses":3)") + "}"),
                 HasSubstr("twice"));
 }
@@ -142,8 +142,8 @@ TEST(Writing, SpreadIsThatOfTheCurve)
 
 TEST(Writing, VerifyTruncatesAndCountsPulses)
 {
-    const Device device = cell(sourced("programming", kSigma) +
-                               sourced("verify", R"("window_uS":2,"pulses":3)"));
+    const Device device =
+        cell(sourced("programming", kSigma) + sourced("verify", R"("window_uS":2,"pulses":3)"));
     Writing writing;
     writing.steps = {Step::programming, Step::verify};
     const Written written = write_cells(device, Matrix<std::uint8_t>(400, 500, 2), writing);
@@ -208,8 +208,8 @@ TEST(Writing, FaultsStayAndEnduranceEnds)
 
 TEST(Fluctuation, HasItsVarianceAndForgetsInTime)
 {
-    const Device device = cell(
-        sourced("flicker", R"("sigma":0.1,"shortest_s":1e-3,"longest_s":1e-3,"processes":1)"));
+    const Device device =
+        cell(sourced("flicker", R"("sigma":0.1,"shortest_s":1e-3,"longest_s":1e-3,"processes":1)"));
     const std::size_t rows = 300;
     Fluctuation state(device, rows, rows, 5, 0);
     const auto covariance = [&](const Matrix<float>& before)
@@ -245,8 +245,8 @@ TEST(Fluctuation, HasItsVarianceAndForgetsInTime)
 
 TEST(Fluctuation, TrapIsFullItsShareOfTime)
 {
-    const Device device = cell(sourced(
-        "telegraph", R"("amplitude":0.25,"mean_full_s":1e-3,"mean_empty_s":3e-3)"));
+    const Device device =
+        cell(sourced("telegraph", R"("amplitude":0.25,"mean_full_s":1e-3,"mean_empty_s":3e-3)"));
     Fluctuation state(device, 300, 300, 5, 0);
     const auto full = [&](std::size_t row, std::size_t column)
     { return state.factor(row, column) < 0.9F; };

@@ -22,9 +22,8 @@ TEST(Normals, AreBoxMullerOfPhilox)
     for (std::size_t i = 0; i < all.size(); ++i)
     {
         const std::size_t lane = i % kNormalChunk / quarter;
-        const auto group =
-            static_cast<std::uint32_t>((kNormalChunk + i / kNormalChunk * kNormalChunk) / 4 +
-                                       i % quarter);
+        const auto group = static_cast<std::uint32_t>(
+            (kNormalChunk + i / kNormalChunk * kNormalChunk) / 4 + i % quarter);
         const auto bits = philox({group, 1, 2, 3}, key);
         const std::uint32_t first = bits[lane / 2 * 2];
         const std::uint32_t second = bits[lane / 2 * 2 + 1];
@@ -64,7 +63,8 @@ TEST(Normals, HaveTheDistribution)
     EXPECT_NEAR(moments[2], 1, 7.1e-3);
     EXPECT_NEAR(moments[3], 0, 19.4e-3);
     EXPECT_NEAR(moments[4], 3, 49e-3);
-    // Kolmogorov and Smirnov: 1.95 / sqrt(n) is exceeded once in a thousand seeds; this one is fixed.
+    // Kolmogorov and Smirnov: 1.95 / sqrt(n) is exceeded once in a thousand seeds; this one is
+    // fixed.
     std::sort(values.begin(), values.end());
     double gap = 0;
     for (std::size_t i = 0; i < count; ++i)

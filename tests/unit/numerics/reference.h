@@ -49,9 +49,10 @@ inline Product multiply(const Scheme& scheme, const Matrix<std::int32_t>& weight
     const std::int64_t half = power(2, scheme.weight_bits - 1);
     const unsigned cells = (scheme.weight_bits + scheme.cell_bits - 1) / scheme.cell_bits;
     const unsigned drives = (scheme.input_bits + scheme.slice_bits - 1) / scheme.slice_bits;
-    const bool pairs = scheme.signs == Signs::differential ||
-                       scheme.signs == Signs::differential_separate;
-    const bool folded = scheme.signs == Signs::differential || scheme.signs == Signs::sign_magnitude;
+    const bool pairs =
+        scheme.signs == Signs::differential || scheme.signs == Signs::differential_separate;
+    const bool folded =
+        scheme.signs == Signs::differential || scheme.signs == Signs::sign_magnitude;
     const std::size_t rows = weights.rows();
     const std::size_t columns = weights.columns();
 
@@ -153,8 +154,8 @@ inline Product multiply(const Scheme& scheme, const Matrix<std::int32_t>& weight
     }
     const auto code = [&](double sum) -> std::int64_t
     {
-        const auto scaled = static_cast<float>(sum / quantum) *
-                            static_cast<float>(quantum / product.step);
+        const auto scaled =
+            static_cast<float>(sum / quantum) * static_cast<float>(quantum / product.step);
         float rounded = std::floor(scaled);
         const float rest = scaled - rounded;
         if (rest > 0.5F || (rest == 0.5F && std::fmod(rounded, 2.0F) != 0))
@@ -179,10 +180,10 @@ inline Product multiply(const Scheme& scheme, const Matrix<std::int32_t>& weight
         {
             for (unsigned drive = 0; drive < drives; ++drive)
             {
-                const bool negative_bit = scheme.coding == InputCoding::twos_complement &&
-                                          drive + 1 == drives;
-                const std::int64_t factor = power(drive_base, drive) * (negative_bit ? -1 : 1) *
-                                            (pass == 1 ? -1 : 1);
+                const bool negative_bit =
+                    scheme.coding == InputCoding::twos_complement && drive + 1 == drives;
+                const std::int64_t factor =
+                    power(drive_base, drive) * (negative_bit ? -1 : 1) * (pass == 1 ? -1 : 1);
                 std::vector<double> driven(rows);
                 for (std::size_t row = 0; row < rows; ++row)
                 {
@@ -223,7 +224,8 @@ inline Product multiply(const Scheme& scheme, const Matrix<std::int32_t>& weight
                                 {
                                     sum += driven[row] * held(line(row, column, slice, which));
                                 }
-                                total += code(sum) * power(cell_base, slice) * (which == 1 ? -1 : 1);
+                                total +=
+                                    code(sum) * power(cell_base, slice) * (which == 1 ? -1 : 1);
                             }
                         }
                         product.codes[vector][column] += factor * total;

@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "numerics/wires.h"
+
+#include "numerics/ladder.h"
+#include "tessera/error.h"
+
+#include <algorithm>
+#include <cmath>
+#include <gtest/gtest.h>
+#include <random>
+
+namespace tessera::numerics
+{
+namespace
+{
+
+/// A circuit of conductances, solved by Gaussian elimination on all nodes: nothing of the solvers
+/// under test is in it. Node 0 is ground.
+class NodalCircuit
+{
+public:
+    explicit NodalCircuit(std::size_t nodes) : matrix_(nodes, nodes), sides_(nodes) {}
+    void connect(std::size_t a, std::size_t b, double siemens)
+    {
+        matrix_(a, a) += siemens;
+        matrix_(b, b) += siemens;
+        matrix_(a, b) -= siemens;
+        matrix_(b, a) -= siemens;
+    }
+    void source(std::size_t node, double volts, double siemens)
+    {
+        matrix_(node, node) += siemens;
+        sides_[node] += volts * siemens;
+    }
+    [[nodiscard]] std::vector<double> solve() const
+    {
+        Matrix<double> a = matrix_;
+        std::vector<double> x = sides_;
+        const std::size_t n = x.size();
+        for (std::size_t p = 1; p < n; ++p)
+        {
+            for (std::size_t i = p + 1; i < n; ++i)
+            {
+                if (a(i, p) == 0)
+                {
+                    continue;
+                }
+                const double factor = a(i, p) / a(p, p);
+                for (std::size_t j = p; j < n; ++j)
+                {
+                    a(i, j) -= factor * a(p, j);
+                }
+                x[i] -= factor * x[p];
+            }
+        }
+        for (std::size_t p = n; p-- > 1;)
+        {
+            for (std::size_t j = p + 1; j < n; ++j)
+            {
+                x[p] -= a(p, j) * x[j];
+            }
+            x[p] /= a(p, p);
+        }
+        return x;
+    }
+
+private:
+    Matrix<double> matrix_;
+    std::vector<double> sides_;
+};
+
+/// Column currents of a whole crossbar, node by node.
+std::vector<double> by_nodes(const Matrix<double>& siemens, const Wires& wires,
+                             const std::vector<float>& volts)
+{
+    const std::size_t rows = siemens.rows();
+    const std::size_t columns = siemens.columns();
+    const auto upper = [&](std::size_t r, std::size_t c) { return 1 + r * columns + c; };
+    const auto lower = [&](std::size_t r, std::size_t c)
+    { return 1 + rows * columns + r * columns + c; };
+    NodalCircuit circuit(1 + 2 * rows * columns);
+    const double sense = 1 / (wires.sense + wires.column_segment);
+    const bool gated = wires.read == Read::gated_1t1r;
+    for (std::size_t r = 0; r < rows; ++r)
+    {
+        for (std::size_t c = 0; c < columns; ++c)
+        {
+            circuit.connect(upper(r, c), lower(r, c), gated && volts[r] == 0 ? 0 : siemens(r, c));
+            if (r + 1 < rows)
+            {
+                circuit.connect(lower(r, c), lower(r + 1, c), 1 / wires.column_segment);
+            }
+            else
+            {
+                circuit.source(lower(r, c), 0, sense);
+            }
+            if (gated && r + 1 < rows)
+            {
+                circuit.connect(upper(r, c), upper(r + 1, c), 1 / wires.column_segment);
+            }
+            if (gated && r == 0)
+            {
+                circuit.source(upper(r, c), 1, 1 / (wires.driver + wires.column_segment));
+            }
+            if (!gated && c + 1 < columns)
+            {
+                circuit.connect(upper(r, c), upper(r, c + 1), 1 / wires.row_segment);
+            }
+            if (!gated && c == 0 && (wires.read == Read::row_voltage || volts[r] != 0))
+            {
+                circuit.source(upper(r, c), static_cast<double>(volts[r]),
+                               1 / (wires.driver + wires.row_segment));
+            }
+        }
+    }
+    const std::vector<double> nodes = circuit.solve();
+    std::vector<double> amperes;
+    for (std::size_t c = 0; c < columns; ++c)
+    {
+        amperes.push_back(sense * nodes[lower(rows - 1, c)]);
+    }
+    return amperes;
+}
+
+struct Case
+{
+    Matrix<double> siemens;
+    std::vector<float> volts;
+    Wires wires;
+};
+
+Case random_case(std::mt19937& random, Read read)
+{
+    const std::size_t rows = 1 + random() % 14;
+    const std::size_t columns = 1 + random() % 14;
+    Case made{Matrix<double>(rows, columns), std::vector<float>(rows), {}};
+    std::uniform_real_distribution<double> log(-6, -3);
+    for (std::size_t r = 0; r < rows; ++r)
+    {
+        made.volts[r] = static_cast<float>(random() % 2);
+        for (std::size_t c = 0; c < columns; ++c)
+        {
+            made.siemens(r, c) = std::pow(10.0, log(random));
+        }
+    }
+    made.wires = {read, std::pow(10.0, log(random) + 4.5), std::pow(10.0, log(random) + 4.5),
+                  static_cast<double>(random() % 2) * 100, static_cast<double>(random() % 2) * 50};
+    return made;
+}
+
+TEST(Wires, EveryReadAgreesWithTheCircuit)
+{
+    std::mt19937 random(1);
+    for (const Read read : {Read::row_voltage, Read::row_voltage_floating, Read::gated_1t1r})
+    {
+        for (int trial = 0; trial < 60; ++trial)
+        {
+            const Case made = random_case(random, read);
+            const std::size_t columns = made.siemens.columns();
+            const std::vector<double> expected = by_nodes(made.siemens, made.wires, made.volts);
+            std::vector<double> amperes(columns);
+            if (read == Read::row_voltage)
+            {
+                const Matrix<double> transfer = transfer_matrix(made.siemens, made.wires);
+                for (std::size_t r = 0; r < made.volts.size(); ++r)
+                {
+                    for (std::size_t c = 0; c < columns; ++c)
+                    {
+                        amperes[c] += static_cast<double>(made.volts[r]) * transfer(r, c);
+                    }
+                }
+            }
+            else if (read == Read::row_voltage_floating)
+            {
+                FloatingRows(made.siemens, made.wires).currents(made.volts.data(), amperes.data());
+            }
+            else
+            {
+                gated_currents(made.siemens, made.wires, made.volts.data(), amperes.data());
+            }
+            for (std::size_t c = 0; c < columns; ++c)
+            {
+                ASSERT_NEAR(amperes[c], expected[c], 1e-9 * std::abs(expected[c]) + 1e-18)
+                    << "read " << static_cast<int>(read) << ", trial " << trial;
+            }
+        }
+    }
+}
+
+TEST(Wires, ApproximationIsCloseWhereWiresAreSmall)
+{
+    std::mt19937 random(2);
+    Matrix<double> siemens(32, 32);
+    for (std::size_t r = 0; r < 32; ++r)
+    {
+        for (std::size_t c = 0; c < 32; ++c)
+        {
+            siemens(r, c) = (1 + static_cast<double>(random() % 4)) * 1e-6;
+        }
+    }
+    const Wires wires;
+    const Matrix<double> exact = transfer_matrix(siemens, wires);
+    const Matrix<double> near = approximate_transfer_matrix(siemens, wires);
+    for (std::size_t r = 0; r < 32; ++r)
+    {
+        for (std::size_t c = 0; c < 32; ++c)
+        {
+            EXPECT_NEAR(near(r, c), exact(r, c), 0.005 * exact(r, c));
+            EXPECT_LT(exact(r, c), siemens(r, c));
+        }
+    }
+}
+
+TEST(NonLinearColumns, SettleWithinTheBound)
+{
+    std::mt19937 random(3);
+    for (int trial = 0; trial < 40; ++trial)
+    {
+        Case made = random_case(random, Read::gated_1t1r);
+        const std::size_t rows = made.siemens.rows();
+        made.volts[0] = 1;
+        const double volts = 0.3;
+        const auto current = [&](std::size_t row, double v)
+        { return made.siemens(row, 0) * (v + 0.8 * v * v + 1.5 * v * v * v); };
+        const double bound = 1e-8;
+        const NonLinearColumn solved =
+            solve_column(rows, made.wires, volts, made.volts.data(), current, bound);
+        EXPECT_LE(solved.residual, bound);
+        // The same circuit node by node, in many more rounds.
+        Matrix<double> chords(rows, 1);
+        for (std::size_t r = 0; r < rows; ++r)
+        {
+            chords(r, 0) = made.siemens(r, 0);
+        }
+        std::vector<double> across(rows);
+        double amperes = 0;
+        for (int round = 0; round < 400; ++round)
+        {
+            const double segment = 1 / made.wires.column_segment;
+            NodalCircuit circuit(1 + 2 * rows);
+            const double sense = 1 / (made.wires.sense + made.wires.column_segment);
+            for (std::size_t r = 0; r < rows; ++r)
+            {
+                circuit.connect(1 + r, 1 + rows + r, made.volts[r] == 0 ? 0 : chords(r, 0));
+                if (r + 1 < rows)
+                {
+                    circuit.connect(1 + r, 2 + r, segment);
+                    circuit.connect(1 + rows + r, 2 + rows + r, segment);
+                }
+            }
+            circuit.source(1, volts, 1 / (made.wires.driver + made.wires.column_segment));
+            circuit.source(2 * rows, 0, sense);
+            const std::vector<double> nodes = circuit.solve();
+            amperes = sense * nodes[2 * rows];
+            for (std::size_t r = 0; r < rows; ++r)
+            {
+                const double v = nodes[1 + r] - nodes[1 + rows + r];
+                chords(r, 0) = current(r, v) / v;
+            }
+        }
+        EXPECT_NEAR(solved.amperes, amperes, 1e-6 * amperes);
+    }
+}
+
+TEST(NonLinearColumns, GiveUpInsteadOfGuessing)
+{
+    const std::vector<float> driven(4, 1);
+    const auto steep = [](std::size_t, double v) { return 1e-3 * std::sinh(v / 0.01); };
+    Wires wires;
+    wires.column_segment = 1000;
+    EXPECT_THROW(static_cast<void>(solve_column(4, wires, 1, driven.data(), steep, 1e-9, 3)),
+                 SimulationError);
+}
+
+Analog exact_levels(const Scheme& scheme, const Matrix<std::int32_t>& weights)
+{
+    const Cells cells = cells_of(scheme, weights);
+    Analog analog;
+    analog.levels = Matrix<float>(cells.levels.rows(), cells.levels.columns());
+    for (std::size_t r = 0; r < cells.levels.rows(); ++r)
+    {
+        for (std::size_t c = 0; c < cells.levels.columns(); ++c)
+        {
+            analog.levels(r, c) = static_cast<float>(cells.levels(r, c));
+        }
+    }
+    return analog;
+}
+
+TEST(Wires, BlocksReadThroughThem)
+{
+    std::mt19937 random(4);
+    for (const Signs signs : {Signs::differential, Signs::differential_separate, Signs::offset})
+    {
+        Scheme scheme;
+        scheme.signs = signs;
+        scheme.rows = 24;
+        scheme.columns = 20;
+        scheme.converter.bits = 12;
+        Matrix<std::int32_t> weights(40, 11);
+        Matrix<std::int32_t> inputs(3, 40);
+        for (std::size_t r = 0; r < 40; ++r)
+        {
+            for (std::size_t c = 0; c < 11; ++c)
+            {
+                weights(r, c) = static_cast<std::int32_t>(random() % 256) - 128;
+            }
+            for (std::size_t v = 0; v < 3; ++v)
+            {
+                inputs(v, r) = static_cast<std::int32_t>(random() % 256);
+            }
+        }
+        const Analog analog = exact_levels(scheme, weights);
+        const Matrix<std::int64_t> without = Block(scheme, weights, analog).multiply(inputs);
+        for (const Read read : {Read::row_voltage, Read::row_voltage_floating, Read::gated_1t1r})
+        {
+            ReadOut out;
+            out.wires.read = read;
+            out.off_us = 1;
+            out.step_us = 33;
+            out.wires.row_segment = out.wires.column_segment = 1e-3;
+            const Block thin(scheme, weights, through_wires(scheme, analog, out));
+            out.wires.row_segment = out.wires.column_segment = 5;
+            const Block thick(scheme, weights, through_wires(scheme, analog, out));
+            const Matrix<std::int64_t> almost = thin.multiply(inputs);
+            const Matrix<std::int64_t> lossy = thick.multiply(inputs);
+            double worst = 0;
+            double drop = 0;
+            double size = 0;
+            for (std::size_t v = 0; v < 3; ++v)
+            {
+                for (std::size_t c = 0; c < 11; ++c)
+                {
+                    const auto value = static_cast<double>(without(v, c));
+                    size = std::max(size, std::abs(value));
+                    worst = std::max(worst, std::abs(static_cast<double>(almost(v, c)) - value));
+                    drop = std::max(drop, std::abs(static_cast<double>(lossy(v, c)) - value));
+                }
+            }
+            EXPECT_LT(worst, 0.002 * size) << static_cast<int>(signs) << static_cast<int>(read);
+            EXPECT_GT(drop, 0.01 * size) << static_cast<int>(signs) << static_cast<int>(read);
+        }
+    }
+}
+
+TEST(Wires, RefuseWhatCannotBe)
+{
+    Wires wires;
+    wires.row_segment = 0;
+    EXPECT_THROW(static_cast<void>(transfer_matrix(Matrix<double>(2, 2, 1e-5), wires)), InputError);
+    Scheme scheme;
+    scheme.slice_bits = 2;
+    ReadOut out;
+    out.wires.read = Read::gated_1t1r;
+    const Matrix<std::int32_t> weights(4, 2, 1);
+    EXPECT_THROW(static_cast<void>(through_wires(scheme, exact_levels(scheme, weights), out)),
+                 InputError);
+    EXPECT_THROW(static_cast<void>(through_wires(scheme, Analog(), out)), InputError);
+}
+
+} // namespace
+} // namespace tessera::numerics
