@@ -26,6 +26,7 @@ constexpr std::size_t kColumns = 512;
 constexpr std::size_t kBatch = 64;
 constexpr std::size_t kSlices = 8;
 constexpr int kRepetitions = 7;
+constexpr float kReadNoise = 0.02F; ///< of a cell, in levels
 
 double cpu_seconds()
 {
@@ -89,68 +90,100 @@ Workload make_workload()
     return work;
 }
 
-/// The largest difference of some outputs from double precision, in steps of the lowest slice.
-double worst_difference(const Workload& work, const Matrix<std::int64_t>& outputs, double step)
+/// Of some vectors, in codes of the lowest slice.
+struct Verified
 {
-    double worst = 0;
+    double worst = 0;    ///< difference of the outputs without read noise from plain loops
+    double changed = 0;  ///< root mean square of what read noise changes
+    double expected = 0; ///< the same by its equation
+};
+
+/// Mean square of the change of a conversion of `sum` codes by noise of deviation `sigma` codes.
+double mean_change(double sum, double sigma)
+{
+    const double code = std::nearbyint(sum);
+    double square = 0;
+    for (int step = 1; step <= 4; ++step) // beyond: nothing
+    {
+        // The squares' differences, times the probability to pass that many thresholds.
+        const double weight = 2.0 * step - 1;
+        const auto passes = [&](double distance)
+        { return 0.5 * std::erfc(distance / sigma / std::sqrt(2.0)); };
+        square += weight * passes(code + step - 0.5 - sum);
+        square += weight * passes(sum - (code - step + 0.5));
+    }
+    return square;
+}
+
+/// Cells are held to a power of two of a level, the finest up to 2^-15 that keeps every sum exact.
+double held_to(const Workload& work)
+{
+    double greatest = 0;
+    for (std::size_t first = 0; first < kRows; first += 128)
+    {
+        for (std::size_t pair = 0; pair < kColumns * 4; ++pair)
+        {
+            double sum = 0;
+            for (std::size_t row = first; row < first + 128; ++row)
+            {
+                const float* cell = work.analog.levels.row(row) + 2 * pair;
+                sum += std::abs(double{cell[0]} - double{cell[1]});
+            }
+            greatest = std::max(greatest, sum);
+        }
+    }
+    return std::exp2(-std::min(15.0, std::floor(std::log2((0x1p24 - 128) / greatest))));
+}
+
+Verified verify(const Workload& work, const Matrix<std::int64_t>& outputs,
+                const Matrix<std::int64_t>& noisy, double sigma, double step)
+{
+    const double quantum = held_to(work);
+    const auto per_code = static_cast<float>(quantum / step);
+    Verified verified;
+    double count = 0;
     for (std::size_t vector = 0; vector < kBatch; vector += 21)
     {
-        for (std::size_t column = 0; column < kColumns; column += 37)
+        for (std::size_t column = 0; column < kColumns; ++column)
         {
             double total = 0;
             for (std::size_t first = 0; first < kRows; first += 128)
             {
-                for (std::size_t slice = 0; slice < 4; ++slice)
+                for (std::size_t place = 0; place < 4 * kSlices; ++place)
                 {
-                    for (std::size_t bit = 0; bit < kSlices; ++bit)
+                    const std::size_t slice = place / kSlices;
+                    const std::size_t bit = place % kSlices;
+                    double sum = 0;
+                    double cells = 0;
+                    for (std::size_t row = first; row < first + 128; ++row)
                     {
-                        double sum = 0;
-                        for (std::size_t row = first; row < first + 128; ++row)
+                        if ((work.inputs(vector, row) >> bit & 1) != 0)
                         {
-                            const bool driven = (work.inputs(vector, row) >> bit & 1) != 0;
                             const float* cell =
                                 work.analog.levels.row(row) + column * 8 + 2 * slice;
-                            sum += driven ? double{cell[0]} - double{cell[1]} : 0;
+                            sum += std::nearbyint((double{cell[0]} - double{cell[1]}) / quantum);
+                            cells += 2;
                         }
-                        const double code = std::nearbyint(sum / step);
-                        total += std::clamp(code, -128.0, 127.0) *
-                                 std::exp2(static_cast<double>(2 * slice + bit));
                     }
+                    const double weight = std::exp2(static_cast<double>(2 * slice + bit));
+                    total += weight *
+                             double{std::clamp(std::nearbyint(static_cast<float>(sum) * per_code),
+                                               -128.0F, 127.0F)};
+                    verified.expected +=
+                        weight * weight *
+                        mean_change(sum * quantum / step, sigma * std::sqrt(cells) / step);
                 }
             }
-            worst = std::max(worst, std::abs(total - static_cast<double>(outputs(vector, column))));
+            const auto quiet = static_cast<double>(outputs(vector, column));
+            const double change = static_cast<double>(noisy(vector, column)) - quiet;
+            verified.worst = std::max(verified.worst, std::abs(total - quiet));
+            verified.changed += change * change;
+            count += 1;
         }
     }
-    return worst;
-}
-
-/// Mean square of what white noise of `sigma` levels a cell changes in an accumulator. A conversion
-/// whose noise is well below a code moves by one code with the probability |noise| / code, whose
-/// mean is the deviation times sqrt(2 / pi); two cells a weight.
-double expected_change(const Workload& work, double sigma, double step)
-{
-    const double two_over_pi = 0.63661977236758134;
-    double square = 0;
-    for (std::size_t vector = 0; vector < kBatch; ++vector)
-    {
-        for (std::size_t first = 0; first < kRows; first += 128)
-        {
-            for (std::size_t bit = 0; bit < kSlices; ++bit)
-            {
-                double driven = 0;
-                for (std::size_t row = first; row < first + 128; ++row)
-                {
-                    driven += work.inputs(vector, row) >> bit & 1;
-                }
-                const double moved = sigma * std::sqrt(2 * driven * two_over_pi) / step;
-                for (std::size_t slice = 0; slice < 4; ++slice)
-                {
-                    square += moved * std::exp2(2.0 * static_cast<double>(2 * slice + bit));
-                }
-            }
-        }
-    }
-    return square / kBatch;
+    verified.changed = std::sqrt(verified.changed / count);
+    verified.expected = std::sqrt(verified.expected / count);
+    return verified;
 }
 
 /// IR drop of 256 x 256 weights: ms per vector.
@@ -225,7 +258,7 @@ int main()
     Workload work = make_workload();
     const Block block(work.scheme, work.weights, work.analog);
     work.analog.read_sigma =
-        Matrix<float>(work.analog.levels.rows(), work.analog.levels.columns(), 0.02F);
+        Matrix<float>(work.analog.levels.rows(), work.analog.levels.columns(), kReadNoise);
     const Block noisy(work.scheme, work.weights, work.analog, {1, 2, 3});
 
     const std::size_t rows = kBatch * kSlices;
@@ -266,21 +299,10 @@ int main()
     line("programming error", median(times), base);
     line("and white read noise", median(noisy_times), 2 * base);
 
-    const double worst = worst_difference(work, outputs, block.step());
-    double square = 0;
-    for (std::size_t vector = 0; vector < kBatch; ++vector)
-    {
-        for (std::size_t column = 0; column < kColumns; ++column)
-        {
-            const auto difference =
-                static_cast<double>(noisy_outputs(vector, column) - outputs(vector, column));
-            square += difference * difference;
-        }
-    }
-    std::printf("worst difference from double precision: %.0f codes\n", worst);
+    const Verified verified = verify(work, outputs, noisy_outputs, kReadNoise, block.step());
+    std::printf("worst difference from plain loops: %.0f codes\n", verified.worst);
     std::printf("read noise changes accumulators by %.0f codes rms, expected %.0f\n",
-                std::sqrt(square / static_cast<double>(kBatch * kColumns)),
-                std::sqrt(expected_change(work, 0.02, block.step())));
+                verified.changed, verified.expected);
     wires_bench(work);
     return 0;
 }
