@@ -20,6 +20,7 @@ constexpr std::size_t kTileRows = 512;    ///< vectors times input slices
 constexpr std::size_t kTileColumns = 256; ///< a multiple of kNormalChunk; the tile stays in L2
 constexpr int kMostFraction = 15;         ///< bits below one level
 constexpr int kLeastFraction = 8;
+constexpr std::size_t kMostThresholds = std::size_t{1} << 28U; ///< of a block: 1 GiB
 constexpr double kExact = 0x1p24; ///< floats count without gaps up to here
 
 std::size_t rounded_up(std::size_t value, std::size_t unit)
@@ -277,6 +278,16 @@ void Block::fill(const Cells& cells, const Analog& analog)
 
 void Block::make_tables()
 {
+    const std::size_t converters =
+        partitions_.size() * groups_.size() *
+        ((columns_ + scheme_.converter.shared_by - 1) / scheme_.converter.shared_by);
+    if (converters << scheme_.converter.bits > kMostThresholds)
+    {
+        throw InputError({"", 0, "converter.shared_by"},
+                         std::to_string(converters) + " converters with flaws of their own have "
+                                                      "too many thresholds to keep",
+                         "share them between more columns, or use fewer bits");
+    }
     const Draws draws(identity_.seed);
     std::uint32_t number = 0;
     for (std::size_t partition = 0; partition < partitions_.size(); ++partition)

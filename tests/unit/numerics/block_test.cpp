@@ -373,6 +373,12 @@ TEST(Block, RefusesWhatCannotBe)
     wrong.converter.gain = std::numeric_limits<double>::quiet_NaN();
     refuses(wrong);
 
+    wrong = scheme;
+    wrong.converter.circuit = Circuit::flash;
+    wrong.converter.bits = 16;
+    wrong.converter.shared_by = 1;
+    EXPECT_THROW(Block(wrong, Matrix<std::int32_t>(4, 2000)), InputError);
+
     EXPECT_THROW(Block(scheme, Matrix<std::int32_t>(4, 2, 128)), InputError);
     EXPECT_THROW(Block(scheme, Matrix<std::int32_t>()), InputError);
     Analog analog;
