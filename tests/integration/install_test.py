@@ -247,7 +247,7 @@ class Packages(unittest.TestCase):
                 self.assertTrue(packages & needed, f"{packages} not in {needed}")
         development = self.field("libtessera-dev", "Depends")
         for name in [f"tessera (= {self.field('tessera', 'Version')})", "libhdf5-dev", "libfmt-dev",
-                     "libsimdjson-dev", "zlib1g-dev"]:
+                     "libsimdjson-dev", "libopenblas-pthread-dev", "zlib1g-dev"]:
             self.assertIn(name, development)
 
     @unittest.skipUnless(os.geteuid() == 0 and not cached("TESSERA_SANITIZE"), "needs chroot")

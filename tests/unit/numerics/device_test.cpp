@@ -206,6 +206,42 @@ TEST(Writing, FaultsStayAndEnduranceEnds)
                 5 * std::sqrt(dead / 2) + 100);
 }
 
+TEST(Writing, PerfectCellsGiveTheIntegerProduct)
+{
+    const Device device = load_device("neurram-1s");
+    Scheme scheme;
+    scheme.converter.rounding = Rounding::ideal;
+    Matrix<std::int32_t> weights(200, 9);
+    Matrix<std::int32_t> inputs(2, 200);
+    for (std::size_t row = 0; row < 200; ++row)
+    {
+        for (std::size_t column = 0; column < 9; ++column)
+        {
+            weights(row, column) = static_cast<std::int32_t>(row * 37 + column * 101) % 256 - 128;
+        }
+        inputs(0, row) = static_cast<std::int32_t>(row * 73 % 256);
+        inputs(1, row) = 255;
+    }
+    Writing writing;
+    const Matrix<std::uint8_t> levels = cells_of(scheme, weights).levels;
+    const auto products = [&] {
+        return Block(scheme, weights, write_cells(device, levels, writing).analog).multiply(inputs);
+    };
+    const Matrix<std::int64_t> perfect = products();
+    EXPECT_TRUE(perfect == Block(scheme, weights).multiply(inputs));
+    for (std::size_t column = 0; column < 9; ++column)
+    {
+        std::int64_t sum = 0;
+        for (std::size_t row = 0; row < 200; ++row)
+        {
+            sum += 255 * std::int64_t{weights(row, column)};
+        }
+        EXPECT_EQ(perfect(1, column), sum);
+    }
+    writing.steps = {Step::programming};
+    EXPECT_FALSE(perfect == products());
+}
+
 TEST(Fluctuation, HasItsVarianceAndForgetsInTime)
 {
     const Device device =
