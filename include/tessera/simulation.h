@@ -49,8 +49,13 @@ private:
 /// How a network becomes a program.
 struct CompileOptions
 {
-    std::string schedule = "layer-by-layer"; ///< how the work is ordered
+    std::string schedule = "layer-by-layer"; ///< how the work is ordered: or "xinf", across layers
     std::uint32_t images = 1;                ///< that follow each other
+    /// Which layers get copies of their weights: "none", "greedy", "optimal" (least latency layer
+    /// by layer), "balanced" (least interval of the pipeline).
+    std::string duplicate = "none";
+    std::optional<std::uint64_t> extra_pes; ///< crossbars for copies; nothing: all that are left
+    std::string sets = "row";               ///< what is made together: "row", "pixel", "4x8"
 };
 
 /// What a chip is to execute. Cheap to copy, immutable: every run reads it from the beginning.

@@ -113,7 +113,7 @@ Macro::Macro(UnitPlace place, const config::ChipConfig::Macro& config, Wheel& wh
     : ComputeUnit(std::move(place), config.clock, wheel, sequencer, ports),
       rows_(config.rows),
       columns_(config.columns),
-      timing_(macro_timing(config)),
+      timing_(config::macro_timing(config)),
       row_time_(config.program.row_time)
 {
 }
@@ -167,7 +167,7 @@ void Macro::note_stages(Flight& flight, Tick begin, Tick end) const
     const auto at = [&](Duration offset) { return offset.end(clock(), begin); };
     for (std::size_t i = 0; i < timing_.stages.size(); ++i)
     {
-        const StageTiming& stage = timing_.stages[i];
+        const config::StageTiming& stage = timing_.stages[i];
         const Duration skipped =
             i < timing_.bottleneck ? Duration{} : (slices - 1) * timing_.slice_interval;
         flight.spend(stage.stage, std::min(end, at(skipped + stage.begin + stage.length)));
@@ -176,7 +176,7 @@ void Macro::note_stages(Flight& flight, Tick begin, Tick end) const
     {
         return;
     }
-    for (const StageTiming& stage : timing_.stages)
+    for (const config::StageTiming& stage : timing_.stages)
     {
         flight.pipeline.push_back(
             {stage.stage, at(stage.begin), at(stage.begin + stage.length),

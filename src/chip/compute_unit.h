@@ -3,7 +3,7 @@
 
 #include "chip/external.h"
 #include "chip/issue_unit.h"
-#include "chip/timing.h"
+#include "config/macro_timing.h"
 
 #include <cstdint>
 #include <vector>
@@ -60,7 +60,7 @@ private:
 
     std::uint32_t rows_;
     std::uint32_t columns_;
-    MacroTiming timing_;
+    config::MacroTiming timing_;
     Duration row_time_;
 };
 

@@ -67,12 +67,20 @@ void add_network_options(Options& options)
         ("set", po::value<std::vector<std::string>>()->composing(),
          "override a key of the chip, e.g. --set noc.vcs=4") //
         ("schedule", po::value<std::string>()->default_value("layer-by-layer"),
-         "how the compiler orders the work: layer-by-layer") //
+         "how the compiler orders the work: layer-by-layer, xinf (across layers)") //
+        ("duplicate", po::value<std::string>()->default_value("none"),
+         "layers that get copies of their weights: none, greedy, optimal, balanced") //
+        ("extra-pes", po::value<std::uint64_t>(),
+         "crossbars for copies (default: all that are left)") //
+        ("sets", po::value<std::string>()->default_value("row"),
+         "what of a feature map is made together: row, pixel, or rows x columns such as 4x8") //
         ("images", po::value<std::uint32_t>()->default_value(1), "images, one after the other");
     options.offer("network", {{}, shipped_networks, true});
     options.offer("chip", {{}, config::shipped, true});
     options.offer("set", {{}, chip_settings});
-    options.offer("schedule", {{"layer-by-layer"}});
+    options.offer("schedule", {{"layer-by-layer", "xinf"}});
+    options.offer("duplicate", {{"none", "greedy", "optimal", "balanced"}});
+    options.offer("sets", {{"row", "pixel"}});
 }
 
 void add_workload_options(Options& options)
@@ -91,8 +99,16 @@ ChipModel load_chip(const Options& options)
 
 Program compile_network(const Options& options, const ChipModel& chip)
 {
-    return Program::compile(options.text("network"), chip,
-                            {options.text("schedule"), options.get<std::uint32_t>("images")});
+    CompileOptions choices;
+    choices.schedule = options.text("schedule");
+    choices.images = options.get<std::uint32_t>("images");
+    choices.duplicate = options.text("duplicate");
+    if (options.has("extra-pes"))
+    {
+        choices.extra_pes = options.get<std::uint64_t>("extra-pes");
+    }
+    choices.sets = options.text("sets");
+    return Program::compile(options.text("network"), chip, choices);
 }
 
 Workload load_workload(const Options& options)

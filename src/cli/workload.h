@@ -24,7 +24,7 @@ struct Workload
 /// What may follow --set: "noc.vcs=", and whole where the values are known: "noc.kind=mesh".
 [[nodiscard]] std::vector<std::string> chip_settings();
 
-/// --network, --chip, --set, --schedule, --images
+/// --network, --chip, --set, --schedule, --duplicate, --extra-pes, --sets, --images
 void add_network_options(Options& options);
 /// The same and --trace.
 void add_workload_options(Options& options);
@@ -33,7 +33,7 @@ void add_workload_options(Options& options);
 
 /// --chip and --set of a command.
 [[nodiscard]] ChipModel load_chip(const Options& options);
-/// --network, --schedule and --images of a command, compiled for a chip.
+/// The network of a command, compiled for a chip.
 [[nodiscard]] Program compile_network(const Options& options, const ChipModel& chip);
 
 /// The few lines that end a run on a terminal.

@@ -107,8 +107,8 @@ void list_units(const Plan& plan, const Emitter& emitter, trace::Trace& trace)
     for (std::uint32_t i = 0; i < plan.graph().size(); ++i)
     {
         const LayerPlan& layer = plan[LayerId(i)];
-        const std::size_t rows =
-            layer.blocks.empty() ? 1 : layer.blocks.size() / layer.grid.groups.size();
+        const std::size_t groups = layer.grid.groups.size();
+        const std::size_t rows = layer.blocks.empty() ? 1 : layer.blocks_per_group();
         for (std::size_t b = 0; b < layer.blocks.size(); ++b)
         {
             const PlacedBlock& placed = layer.blocks[b];
@@ -116,8 +116,9 @@ void list_units(const Plan& plan, const Emitter& emitter, trace::Trace& trace)
             block.layer = LayerId(i);
             block.row_begin = placed.rows.begin;
             block.row_end = placed.rows.end;
-            block.column_begin = layer.grid.groups[b / rows].channels.begin;
-            block.column_end = layer.grid.groups[b / rows].channels.end;
+            block.column_begin = layer.grid.groups[b / rows % groups].channels.begin;
+            block.column_end = layer.grid.groups[b / rows % groups].channels.end;
+            block.copy = static_cast<std::uint32_t>(b / rows / groups);
             block.at = number[emitter.macro(placed.slot).index()];
             trace.header.blocks.push_back(block);
         }
@@ -135,7 +136,7 @@ trace::Trace compile(const network::Network& network, const config::ChipConfig& 
         throw UsageError("there is nothing to do for 0 images; give at least 1");
     }
     const Graph graph(network, chip);
-    Plan plan(graph, chip, schedule(options.schedule));
+    Plan plan(graph, chip, schedule(options.schedule), options.plan);
     const BufferPlan buffers(plan);
 
     Emitter emitter(plan, &buffers.deliveries());

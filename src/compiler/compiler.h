@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "compiler/plan.h"
 #include "config/chip_config.h"
 #include "network/network.h"
 #include "tessera/trace.h"
@@ -40,7 +41,8 @@ namespace tessera::compiler
 
 struct Options
 {
-    std::string schedule = "layer-by-layer";
+    std::string schedule = "layer-by-layer"; ///< a schedule() policy
+    PlanOptions plan;
     std::uint32_t images = 1;                   ///< one after the other
     std::map<std::string, std::string> mapping; ///< mapping-relevant config keys, for the header
 };

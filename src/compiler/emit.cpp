@@ -3,6 +3,7 @@
 
 #include "base/interrupt.h"
 #include "compiler/functions.h"
+#include "compiler/timetable.h"
 #include "tessera/error.h"
 
 #include <algorithm>
@@ -66,6 +67,14 @@ void Emitter::begin_image(std::uint32_t image)
 void Emitter::emit(std::size_t stage)
 {
     stage_ = static_cast<std::uint32_t>(stage);
+    if (plan_.schedule().as_soon_as_possible())
+    {
+        for (const Task& task : Timetable(plan_).order(stage))
+        {
+            emit_task(task.layer, task.index);
+        }
+        return;
+    }
     const Stage& layers = plan_.stages()[stage];
     std::vector<Cursor> cursors(layers.size());
     std::map<LayerId, std::size_t> position;
@@ -101,15 +110,7 @@ void Emitter::emit(std::size_t stage)
         const std::size_t i = *ready.rbegin();
         ready.erase(i);
         Cursor& cursor = cursors[i];
-        consumer_ = cursor.layer;
-        if (plan_.graph().role(cursor.layer) == Role::crossbar)
-        {
-            emit_crossbar(cursor.layer, cursor.next);
-        }
-        else
-        {
-            emit_vector(cursor.layer, cursor.next);
-        }
+        emit_task(cursor.layer, cursor.next);
         done_[cursor.layer.index()] = ++cursor.next;
         cursor.known = false;
         consider(i);
@@ -161,6 +162,19 @@ LayerId Emitter::missing_input(Cursor& cursor)
     return LayerId::none();
 }
 
+void Emitter::emit_task(LayerId id, std::uint32_t task)
+{
+    consumer_ = id;
+    if (plan_.graph().role(id) == Role::crossbar)
+    {
+        emit_crossbar(id, task);
+    }
+    else
+    {
+        emit_vector(id, task);
+    }
+}
+
 void Emitter::emit_crossbar(LayerId id, std::uint32_t task)
 {
     for (std::size_t group = 0; group < plan_[id].grid.groups.size(); ++group)
@@ -175,8 +189,10 @@ void Emitter::emit_group(LayerId id, std::uint32_t task, std::size_t group)
 {
     const LayerPlan& plan = plan_[id];
     const std::size_t datum = task * plan.grid.groups.size() + group;
-    const std::size_t rows = plan.blocks.size() / plan.grid.groups.size();
-    const NodeId home = plan.grid.groups[group].tile;
+    const std::size_t rows = plan.blocks_per_group();
+    const std::size_t first_block =
+        (plan.grid.copy_of(task) * plan.grid.groups.size() + group) * rows;
+    const NodeId home = plan.grid.home(datum);
     const Volume made = plan.grid.datum(datum);
     // Partial sums: one stream per block, then one per block for sums of a tile on their way.
     const std::uint32_t streams = streams_.back();
@@ -184,7 +200,7 @@ void Emitter::emit_group(LayerId id, std::uint32_t task, std::size_t group)
 
     std::map<NodeId, std::vector<Partial>> partials;
     std::map<NodeId, BlockId> first;
-    for (std::size_t i = group * rows; i < (group + 1) * rows; ++i)
+    for (std::size_t i = first_block; i < first_block + rows; ++i)
     {
         const PlacedBlock& block = plan.blocks[i];
         regions_.clear();
@@ -255,7 +271,7 @@ void Emitter::emit_vector(LayerId id, std::uint32_t task)
     for (std::size_t group = 0; group < grid.groups.size(); ++group)
     {
         const std::size_t datum = task * grid.groups.size() + group;
-        const NodeId tile = grid.groups[group].tile;
+        const NodeId tile = grid.home(datum);
         const Volume made = grid.datum(datum);
         Operation vec = operation(OpKind::vec, vector_unit(tile), id);
         for (std::size_t k = 0; k < layer.inputs.size(); ++k)
@@ -280,7 +296,7 @@ void Emitter::deliver(LayerId id, std::size_t datum, OpId producer)
 {
     const LayerPlan& plan = plan_[id];
     const std::uint32_t group = plan.grid.group_of(datum);
-    const NodeId home = plan.grid.groups[group].tile;
+    const NodeId home = plan.grid.home(datum);
     bool stored = plan.leaves;
     std::vector<NodeId> tiles;
     if (deliveries_ == nullptr)
@@ -340,7 +356,7 @@ OpId Emitter::fetch(LayerId id, std::size_t datum, NodeId tile)
         return load(id, datum, tile);
     }
     const Datum& state = data(id)[datum];
-    if (tile == plan_[id].grid.groups[plan_[id].grid.group_of(datum)].tile)
+    if (tile == plan_[id].grid.home(datum))
     {
         return state.producer;
     }

@@ -42,8 +42,9 @@ inline constexpr std::size_t kMostOperations = std::size_t{1} << 25U;
 /// from other stages and stores what others read; this tells who reads what and how much space it
 /// takes. With deliveries, all stages are emitted one after the other.
 ///
-/// Tasks are emitted as soon as what they read is, those of the last layer first: so the order of
-/// operations is roughly that of time, and few data are alive between any two operations.
+/// Unless the schedule says otherwise, tasks are emitted as soon as what they read is, those of the
+/// last layer first: so the order of operations is roughly that of time, and few data are alive
+/// between any two operations.
 class Emitter
 {
 public:
@@ -103,6 +104,7 @@ private:
     };
 
     [[nodiscard]] LayerId missing_input(Cursor& cursor);
+    void emit_task(LayerId id, std::uint32_t task);
     void emit_crossbar(LayerId id, std::uint32_t task);
     void emit_group(LayerId id, std::uint32_t task, std::size_t group);
     void emit_vector(LayerId id, std::uint32_t task);

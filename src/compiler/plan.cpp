@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "compiler/plan.h"
 
+#include "base/integer.h"
 #include "compiler/mapping.h"
 #include "tessera/error.h"
 
 #include <algorithm>
+#include <charconv>
 #include <map>
 #include <string>
+#include <system_error>
 
 namespace tessera::compiler
 {
@@ -52,7 +55,7 @@ std::vector<Group> merged(const std::vector<Group>& groups)
     std::vector<Group> result;
     for (const Group& group : groups)
     {
-        if (!result.empty() && result.back().tile == group.tile)
+        if (!result.empty() && result.back().tiles == group.tiles)
         {
             result.back().channels.end = group.channels.end;
         }
@@ -64,7 +67,78 @@ std::vector<Group> merged(const std::vector<Group>& groups)
     return result;
 }
 
+/// The same groups where their first copy is.
+std::vector<Group> first_copies(std::vector<Group> groups)
+{
+    for (Group& group : groups)
+    {
+        group.tiles.resize(1);
+    }
+    return groups;
+}
+
+/// Greatest part of `set` of at most `most`, at least 1, that divides it: parts do not reach over
+/// its end. A set as long as the whole may end in a smaller part.
+std::uint32_t part_of(std::uint32_t set, std::uint32_t whole, std::uint32_t most)
+{
+    std::uint32_t part = std::max(most, 1U);
+    while (set < whole && set % part != 0)
+    {
+        --part;
+    }
+    return part;
+}
+
+std::optional<std::uint32_t> positive_number(const std::string& text)
+{
+    std::uint32_t value = 0;
+    const char* const end = text.data() + text.size();
+    const auto read = std::from_chars(text.data(), end, value);
+    return read.ec == std::errc() && read.ptr == end && value > 0 ? std::optional(value)
+                                                                  : std::nullopt;
+}
+
+/// What "4x8" says; nothing for "row" and "pixel". Throws UsageError for anything else.
+std::optional<SetShape> explicit_sets(const std::string& sets)
+{
+    if (sets == "row" || sets == "pixel")
+    {
+        return std::nullopt;
+    }
+    const std::size_t times = sets.find('x');
+    if (times != std::string::npos)
+    {
+        const auto rows = positive_number(sets.substr(0, times));
+        const auto columns = positive_number(sets.substr(times + 1));
+        if (rows && columns)
+        {
+            return SetShape{*rows, *columns};
+        }
+    }
+    throw UsageError("there are no sets '" + sets +
+                     "'; use row, pixel, or rows x columns such as 4x8");
+}
+
 } // namespace
+
+std::uint32_t Grid::sets() const
+{
+    return static_cast<std::uint32_t>(ceil_div(shape.height, set.rows) *
+                                      ceil_div(shape.width, set.columns));
+}
+
+std::uint32_t Grid::set_at(std::uint32_t row, std::uint32_t column) const
+{
+    return row / set.rows * static_cast<std::uint32_t>(ceil_div(shape.width, set.columns)) +
+           column / set.columns;
+}
+
+std::uint32_t Grid::copy_of(std::uint32_t task) const
+{
+    return copy_of_set.empty()
+               ? 0
+               : copy_of_set[set_at(task / segments() * chunk, task % segments() * segment)];
+}
 
 Volume Grid::task(std::uint32_t index) const
 {
@@ -114,31 +188,36 @@ std::uint32_t Grid::tasks_until(const Volume& volume) const
     return (volume.rows.end - 1) / chunk * segments() + (volume.columns.end - 1) / segment + 1;
 }
 
-Plan::Plan(const Graph& graph, const config::ChipConfig& chip, const Schedule& schedule)
-    : graph_(graph), chip_(chip), layers_(graph.size()), stages_(schedule.stages(graph))
+Plan::Plan(const Graph& graph, const config::ChipConfig& chip, const Schedule& schedule,
+           const PlanOptions& options)
+    : graph_(graph),
+      chip_(chip),
+      schedule_(schedule),
+      layers_(graph.size()),
+      stages_(schedule.stages(graph))
 {
     check_widths(graph, chip);
-    place_blocks();
+    divide_into_sets(options.sets);
+    place_blocks(options);
     std::vector<std::vector<Group>> groups(graph.size()); // views and fused layers too
     for (std::uint32_t i = 0; i < graph.size(); ++i)
     {
         const LayerId id(i);
         const network::Layer& layer = graph.layer(id);
         Grid& grid = layers_[i].grid;
-        grid.shape = layer.output;
-        grid.bits = static_cast<std::uint8_t>(graph.network().activation_bits);
-        grid.segment = grid.shape.width;
         if (graph.role(id) == Role::memory)
         {
-            grid.groups = {{{0, grid.shape.channels}, NodeId::none()}};
+            grid.groups = {{{0, grid.shape.channels}, {NodeId::none()}}};
         }
         else if (graph.role(id) == Role::vector)
         {
             grid.groups = vector_groups(id, groups[layer.inputs.front().index()]);
+            if (grid.copies() > 1)
+            {
+                grid.copy_of_set = inherited_copies(id);
+            }
         }
         groups[i] = graph.has_data(id) ? grid.groups : groups_read(id, groups);
-        layers_[i].natural_chunk = natural_chunk(id);
-        grid.chunk = layers_[i].natural_chunk;
     }
     for (std::uint32_t stage = 0; stage < stages_.size(); ++stage)
     {
@@ -151,7 +230,28 @@ Plan::Plan(const Graph& graph, const config::ChipConfig& chip, const Schedule& s
     trace_readers();
 }
 
-void Plan::place_blocks()
+/// CLSA-CIM's stage I. Inputs come by rows.
+void Plan::divide_into_sets(const std::string& sets)
+{
+    const std::optional<SetShape> given = explicit_sets(sets);
+    for (std::uint32_t i = 0; i < graph_.size(); ++i)
+    {
+        Grid& grid = layers_[i].grid;
+        grid.shape = graph_.layer(LayerId(i)).output;
+        grid.bits = static_cast<std::uint8_t>(graph_.network().activation_bits);
+        grid.set = {rows_of_set(LayerId(i)), grid.shape.width};
+        if (graph_.role(LayerId(i)) != Role::memory && sets != "row")
+        {
+            grid.set = given.value_or(SetShape{1, 1});
+            grid.set.rows = std::min(grid.set.rows, grid.shape.height);
+            grid.set.columns = std::min(grid.set.columns, grid.shape.width);
+        }
+        grid.chunk = grid.set.rows;
+        grid.segment = grid.set.columns;
+    }
+}
+
+void Plan::place_blocks(const PlanOptions& options)
 {
     std::vector<LayerId> crossbar_layers;
     std::vector<std::vector<MatrixBlock>> matrices;
@@ -164,6 +264,10 @@ void Plan::place_blocks()
             matrices.push_back(cut(graph_.network(), graph_.layer(LayerId(i)), chip_.macro));
             counts.push_back(matrices.back().size());
             block_count_ += counts.back();
+            const Grid& grid = layers_[i].grid;
+            demands_.push_back({counts.back(), grid.sets(),
+                                std::uint64_t{grid.set.rows} * grid.set.columns,
+                                std::uint64_t{grid.shape.height} * grid.shape.width});
         }
     }
     const std::uint64_t macros = std::uint64_t{chip_.tile_count()} * chip_.tiles.macros;
@@ -178,22 +282,50 @@ void Plan::place_blocks()
                 " are missing), larger macros, or fewer kinds in "
                 "mapping.on_crossbar");
     }
-    const std::vector<Slot> slots = placement(chip_).place(counts, chip_);
+    const Duplication& policy = duplication(options.duplicate);
+    extra_ = options.extra_pes.value_or(macros - block_count_);
+    if (extra_ > macros - block_count_)
+    {
+        throw InputError({chip_.name, 0, "/tiles"},
+                         "network '" + graph_.network().name + "' and " + std::to_string(extra_) +
+                             " crossbars for copies need " + std::to_string(block_count_ + extra_) +
+                             " macros, the chip has " + std::to_string(macros),
+                         "ask for at most " + std::to_string(macros - block_count_) +
+                             " (--extra-pes), or give it more tiles or macros");
+    }
+    const std::vector<std::uint32_t> copies = policy.copies(demands_, extra_);
+    std::vector<std::size_t> copy_counts; // layer by layer, copy by copy
+    block_count_ = 0;
+    for (std::size_t i = 0; i < crossbar_layers.size(); ++i)
+    {
+        copy_counts.insert(copy_counts.end(), copies[i], counts[i]);
+        block_count_ += copies[i] * counts[i];
+    }
+    const std::vector<Slot> slots = placement(chip_).place(copy_counts, chip_);
     std::uint32_t next = 0;
     for (std::size_t i = 0; i < crossbar_layers.size(); ++i)
     {
-        LayerPlan& plan = layers_[crossbar_layers[i].index()];
+        place_copies(layers_[crossbar_layers[i].index()], matrices[i], copies[i], slots, next);
+    }
+}
+
+void Plan::place_copies(LayerPlan& plan, const std::vector<MatrixBlock>& matrix,
+                        std::uint32_t copies, const std::vector<Slot>& slots, std::uint32_t& next)
+{
+    for (std::uint32_t copy = 0; copy < copies; ++copy)
+    {
         std::map<NodeId, std::size_t> in_tile;
+        std::size_t groups = 0; // begun
         const auto close_group = [&]
         {
             // Most partial sums are already there: the fewest have to travel.
             const auto most =
                 std::max_element(in_tile.begin(), in_tile.end(),
                                  [](const auto& a, const auto& b) { return a.second < b.second; });
-            plan.grid.groups.back().tile = most->first;
+            plan.grid.groups[groups - 1].tiles.push_back(most->first);
             in_tile.clear();
         };
-        for (const MatrixBlock& block : matrices[i])
+        for (const MatrixBlock& block : matrix)
         {
             if (block.rows.begin == 0)
             {
@@ -201,7 +333,11 @@ void Plan::place_blocks()
                 {
                     close_group();
                 }
-                plan.grid.groups.push_back({block.columns, NodeId::none()});
+                ++groups;
+                if (copy == 0)
+                {
+                    plan.grid.groups.push_back({block.columns, {}});
+                }
             }
             PlacedBlock placed{BlockId(next), block.rows, slots[next], 0};
             placed.bits = static_cast<std::uint8_t>(
@@ -211,6 +347,13 @@ void Plan::place_blocks()
             ++next;
         }
         close_group();
+    }
+    if (copies > 1)
+    {
+        for (std::uint32_t set = 0; set < plan.grid.sets(); ++set)
+        {
+            plan.grid.copy_of_set.push_back(set % copies);
+        }
     }
 }
 
@@ -225,7 +368,7 @@ std::vector<Group> Plan::groups_read(LayerId id, const std::vector<std::vector<G
         std::uint32_t offset = 0;
         for (const LayerId input : layer.inputs)
         {
-            for (Group group : known[input.index()])
+            for (Group group : first_copies(known[input.index()]))
             {
                 group.channels = {group.channels.begin + offset, group.channels.end + offset};
                 all.push_back(group);
@@ -234,7 +377,11 @@ std::vector<Group> Plan::groups_read(LayerId id, const std::vector<std::vector<G
         }
         return merged(all);
     }
-    const std::vector<Group>& its = known[layer.inputs.front().index()];
+    if (graph_.role(id) == Role::fused)
+    {
+        return known[layer.inputs.front().index()];
+    }
+    const std::vector<Group> its = first_copies(known[layer.inputs.front().index()]);
     if (layer.kind == LayerKind::split)
     {
         std::vector<Group> part;
@@ -244,14 +391,14 @@ std::vector<Group> Plan::groups_read(LayerId id, const std::vector<std::vector<G
             if (!kept.empty())
             {
                 part.push_back({{kept.begin - layer.channel_begin, kept.end - layer.channel_begin},
-                                group.tile});
+                                group.tiles});
             }
         }
         return part;
     }
     if (layer.output.channels != its.back().channels.end)
     {
-        return {{{0, layer.output.channels}, its.front().tile}};
+        return {{{0, layer.output.channels}, its.front().tiles}};
     }
     return its;
 }
@@ -264,19 +411,45 @@ std::vector<Group> Plan::vector_groups(LayerId id, const std::vector<Group>& ope
     std::vector<Group> groups = operand;
     for (Group& group : groups)
     {
-        if (!group.tile.valid())
+        if (!group.tiles.front().valid())
         {
-            group.tile = NodeId(0);
+            group.tiles = {NodeId(0)};
         }
     }
     if (!graph_.channelwise(id) || groups.back().channels.end != layer.output.channels)
     {
-        return {{{0, layer.output.channels}, groups.front().tile}};
+        return {{{0, layer.output.channels}, groups.front().tiles}};
     }
     return merged(groups);
 }
 
-std::uint32_t Plan::natural_chunk(LayerId id) const
+/// A set of a vector layer belongs to the copy whose data it reads first. Contract: the first
+/// operand is a layer with copies.
+std::vector<std::uint32_t> Plan::inherited_copies(LayerId id) const
+{
+    const Grid& grid = layers_[id.index()].grid;
+    std::vector<std::uint32_t> copies;
+    std::vector<Region> regions;
+    for (std::uint32_t task = 0; task < grid.tasks(); ++task)
+    {
+        regions.clear();
+        graph_.operand(id, 0, grid.task(task), regions);
+        if (regions.empty())
+        {
+            copies.push_back(0); // padding only
+            continue;
+        }
+        const Region& first = regions.front();
+        const Grid& source = layers_[first.layer.index()].grid;
+        copies.push_back(source.copy_of_set.empty()
+                             ? 0
+                             : source.copy_of_set[source.set_at(first.volume.rows.begin,
+                                                                first.volume.columns.begin)]);
+    }
+    return copies;
+}
+
+std::uint32_t Plan::rows_of_set(LayerId id) const
 {
     const network::Layer& layer = graph_.layer(id);
     if (layer.output.width == 1)
@@ -289,7 +462,7 @@ std::uint32_t Plan::natural_chunk(LayerId id) const
                             layer.kind == LayerKind::mul;
     if (keeps_rows && graph_.network().input_shape(layer).height == layer.output.height)
     {
-        return layers_[graph_.head(layer.inputs.front()).index()].natural_chunk;
+        return layers_[graph_.head(layer.inputs.front()).index()].grid.set.rows;
     }
     return 1;
 }
@@ -331,8 +504,9 @@ void Plan::set_level(std::size_t stage, std::uint32_t level)
         Grid& grid = layers_[id.index()].grid;
         const std::uint32_t parts = std::uint32_t{1}
                                     << std::min(level, std::uint32_t{16}); // extents end at 65536
-        grid.chunk = std::max(layers_[id.index()].natural_chunk / parts, 1U);
-        grid.segment = (grid.shape.width + parts - 1) / parts;
+        grid.chunk = part_of(grid.set.rows, grid.shape.height, grid.set.rows / parts);
+        grid.segment =
+            part_of(grid.set.columns, grid.shape.width, (grid.set.columns + parts - 1) / parts);
     }
 }
 
@@ -341,8 +515,8 @@ std::uint32_t Plan::finest_level(std::size_t stage) const
     std::uint8_t level = 0;
     for (const LayerId id : stages_[stage])
     {
-        level = std::max({level, ceil_log2(layers_[id.index()].grid.shape.width),
-                          ceil_log2(layers_[id.index()].natural_chunk)});
+        const SetShape& set = layers_[id.index()].grid.set;
+        level = std::max({level, ceil_log2(set.columns), ceil_log2(set.rows)});
     }
     return level;
 }

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "compiler/duplication.h"
 #include "compiler/graph.h"
+#include "compiler/mapping.h"
 #include "compiler/placement.h"
 #include "compiler/schedule.h"
 #include "config/chip_config.h"
 
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <vector>
 
 namespace tessera::compiler
@@ -16,18 +20,44 @@ namespace tessera::compiler
 struct Group
 {
     Extent channels;
-    NodeId tile; ///< none(): in external memory (inputs)
+    std::vector<NodeId> tiles; ///< by copy; none(): in external memory (inputs)
 };
 
-/// How the data of a layer are divided: `chunk` rows x `segment` columns make one task; a task
-/// makes one datum per channel group. Data are numbered by task (row-major), then group.
+/// Rows x columns of a feature map that are made together.
+struct SetShape
+{
+    std::uint32_t rows = 1;
+    std::uint32_t columns = 1;
+};
+
+/// How the data of a layer are divided. Its sets (CLSA-CIM's stage I) go round the copies of its
+/// weights in raster order. `chunk` rows x `segment` columns make one task: a set, or a part of
+/// one where a set takes too much space. A task makes one datum per channel group; data are
+/// numbered by task (row-major), then group.
 struct Grid
 {
     network::Shape shape;
     std::uint8_t bits = 8;
+    SetShape set;
     std::uint32_t chunk = 1;
     std::uint32_t segment = 1;
     std::vector<Group> groups;
+    std::vector<std::uint32_t> copy_of_set; ///< by set, row-major; empty: there is one copy
+
+    [[nodiscard]] std::uint32_t copies() const
+    {
+        return static_cast<std::uint32_t>(groups.front().tiles.size());
+    }
+    [[nodiscard]] std::uint32_t sets() const;
+    /// Which set the element at (row, column) belongs to.
+    [[nodiscard]] std::uint32_t set_at(std::uint32_t row, std::uint32_t column) const;
+    [[nodiscard]] std::uint32_t copy_of(std::uint32_t task) const;
+    /// Where a datum is made.
+    [[nodiscard]] NodeId home(std::size_t datum) const
+    {
+        return groups[group_of(datum)]
+            .tiles[copy_of(static_cast<std::uint32_t>(datum / groups.size()))];
+    }
 
     [[nodiscard]] std::uint32_t chunks() const { return (shape.height + chunk - 1) / chunk; }
     [[nodiscard]] std::uint32_t segments() const { return (shape.width + segment - 1) / segment; }
@@ -59,11 +89,24 @@ struct PlacedBlock
 struct LayerPlan
 {
     Grid grid;
-    std::vector<PlacedBlock> blocks; ///< by group, then rows; the same number for every group
+    std::vector<PlacedBlock> blocks; ///< by copy, group, rows; the same number for every group
     std::uint32_t stage = 0;         ///< that makes the data; memory layers: not meaningful
     std::uint32_t last_stage = 0;    ///< that reads the data
-    std::uint32_t natural_chunk = 1; ///< rows of a datum at level 0
     bool leaves = false;             ///< all or part of the data are outputs of the network
+
+    /// Blocks that share their columns.
+    [[nodiscard]] std::size_t blocks_per_group() const
+    {
+        return blocks.size() / (grid.groups.size() * grid.copies());
+    }
+};
+
+/// What a user decides about a plan.
+struct PlanOptions
+{
+    std::string duplicate = "none";         ///< a duplication() policy
+    std::optional<std::uint64_t> extra_pes; ///< crossbars for copies; nothing: all that are left
+    std::string sets = "row";               ///< "row", "pixel", or rows x columns: "4x8"
 };
 
 /// Which macro, tile and stage does what: everything but the operations.
@@ -71,32 +114,45 @@ class Plan
 {
 public:
     /// Keeps references. Throws InputError when the chip has too few macros, or too narrow ones for
-    /// the network's bit widths, UsageError for an unknown schedule.
-    Plan(const Graph& graph, const config::ChipConfig& chip, const Schedule& schedule);
+    /// the network's bit widths, UsageError for options that mean nothing.
+    Plan(const Graph& graph, const config::ChipConfig& chip, const Schedule& schedule,
+         const PlanOptions& options = {});
 
     [[nodiscard]] const Graph& graph() const { return graph_; }
     [[nodiscard]] const config::ChipConfig& chip() const { return chip_; }
     [[nodiscard]] const LayerPlan& operator[](LayerId id) const { return layers_[id.index()]; }
     [[nodiscard]] const std::vector<Stage>& stages() const { return stages_; }
     [[nodiscard]] std::size_t block_count() const { return block_count_; }
+    [[nodiscard]] const Schedule& schedule() const { return schedule_; }
+    /// What the crossbar layers ask for, in order, and how many crossbars copies may take: what the
+    /// duplication was decided on.
+    [[nodiscard]] const std::vector<Demand>& demands() const { return demands_; }
+    [[nodiscard]] std::uint64_t extra_crossbars() const { return extra_; }
 
-    /// Divides the data of a stage's layers: level 0 makes one datum of a row (or 16 rows of a
-    /// sequence), every further level halves that.
+    /// Divides the data of a stage's layers: level 0 makes one datum of a set (by default a row, or
+    /// 16 rows of a sequence), every further level halves that.
     void set_level(std::size_t stage, std::uint32_t level);
     /// Level from which on set_level() changes nothing any more.
     [[nodiscard]] std::uint32_t finest_level(std::size_t stage) const;
 
 private:
-    void place_blocks();
+    void divide_into_sets(const std::string& sets);
+    void place_blocks(const PlanOptions& options);
+    void place_copies(LayerPlan& plan, const std::vector<MatrixBlock>& matrix, std::uint32_t copies,
+                      const std::vector<Slot>& slots, std::uint32_t& next);
+    [[nodiscard]] std::vector<std::uint32_t> inherited_copies(LayerId id) const;
     [[nodiscard]] std::vector<Group>
     groups_read(LayerId id, const std::vector<std::vector<Group>>& known) const;
     [[nodiscard]] std::vector<Group> vector_groups(LayerId id,
                                                    const std::vector<Group>& operand) const;
-    [[nodiscard]] std::uint32_t natural_chunk(LayerId id) const;
+    [[nodiscard]] std::uint32_t rows_of_set(LayerId id) const;
     void trace_readers();
 
     const Graph& graph_;
     const config::ChipConfig& chip_;
+    const Schedule& schedule_;
+    std::vector<Demand> demands_;
+    std::uint64_t extra_ = 0;
     std::vector<LayerPlan> layers_;
     std::vector<Stage> stages_;
     std::size_t block_count_ = 0;

@@ -43,6 +43,26 @@ public:
                      result.end());
         return result;
     }
+    [[nodiscard]] bool as_soon_as_possible() const override { return false; }
+};
+
+class CrossLayer final : public Schedule
+{
+public:
+    [[nodiscard]] std::vector<Stage> stages(const Graph& graph) const override
+    {
+        Stage all;
+        for (std::uint32_t i = 0; i < graph.size(); ++i)
+        {
+            const Role role = graph.role(LayerId(i));
+            if (role == Role::crossbar || role == Role::vector)
+            {
+                all.push_back(LayerId(i));
+            }
+        }
+        return all.empty() ? std::vector<Stage>{} : std::vector<Stage>{std::move(all)};
+    }
+    [[nodiscard]] bool as_soon_as_possible() const override { return true; }
 };
 
 } // namespace
@@ -50,8 +70,9 @@ public:
 const Schedule& schedule(const std::string& name)
 {
     static const LayerByLayer layer_by_layer;
-    const std::array<std::pair<const char*, const Schedule*>, 1> known{
-        {{"layer-by-layer", &layer_by_layer}}};
+    static const CrossLayer cross_layer;
+    const std::array<std::pair<const char*, const Schedule*>, 2> known{
+        {{"layer-by-layer", &layer_by_layer}, {"xinf", &cross_layer}}};
     std::string names;
     for (const auto& [its, policy] : known)
     {

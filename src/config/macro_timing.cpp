@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "chip/timing.h"
+#include "config/macro_timing.h"
 
 #include "base/integer.h"
 
@@ -7,7 +7,7 @@
 #include <array>
 #include <string>
 
-namespace tessera::chip
+namespace tessera::config
 {
 namespace
 {
@@ -19,7 +19,7 @@ struct NamedStage
     Duration length;
 };
 
-std::array<NamedStage, 6> stages_of(const config::ChipConfig::Macro& macro)
+std::array<NamedStage, 6> stages_of(const ChipConfig::Macro& macro)
 {
     const std::uint64_t cell_columns = std::uint64_t{macro.columns} * macro.cells_per_weight;
     return {{
@@ -33,7 +33,7 @@ std::array<NamedStage, 6> stages_of(const config::ChipConfig::Macro& macro)
 }
 
 /// Stages that are one resource for the slices passing through.
-std::vector<std::vector<std::string>> resources_of(const config::ChipConfig::Macro& macro)
+std::vector<std::vector<std::string>> resources_of(const ChipConfig::Macro& macro)
 {
     std::vector<std::vector<std::string>> resources = {{"drive"},   {"crossbar"},  {"hold"},
                                                        {"convert"}, {"shift_add"}, {"output"}};
@@ -49,7 +49,7 @@ std::vector<std::vector<std::string>> resources_of(const config::ChipConfig::Mac
 
 } // namespace
 
-MacroTiming macro_timing(const config::ChipConfig::Macro& macro)
+MacroTiming macro_timing(const ChipConfig::Macro& macro)
 {
     MacroTiming timing;
     if (macro.timed_as_whole)
@@ -95,4 +95,4 @@ MacroTiming macro_timing(const config::ChipConfig::Macro& macro)
     return timing;
 }
 
-} // namespace tessera::chip
+} // namespace tessera::config

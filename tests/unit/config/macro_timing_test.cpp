@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "chip/timing.h"
+#include "config/macro_timing.h"
 
 #include <gtest/gtest.h>
 
-namespace tessera::chip
+namespace tessera::config
 {
 namespace
 {
 
 /// One 128 x 128 array: 128 one-bit DACs, crossbar 30 cycles, sample-and-hold 1, 2 ADCs of 10
 /// cycles, shift-and-add 1, output buffer 1, 8 input slices.
-config::ChipConfig::Macro published_macro()
+ChipConfig::Macro published_macro()
 {
-    config::ChipConfig::Macro macro;
+    ChipConfig::Macro macro;
     macro.rows = 128;
     macro.columns = 128;
     macro.dac.count = 128;
@@ -52,7 +52,7 @@ TEST(MacroTiming, WithoutSampleAndHoldTheArrayIsHeldThroughConversion)
 struct Edge
 {
     const char* name;
-    void (*set)(config::ChipConfig::Macro&, std::uint64_t);
+    void (*set)(ChipConfig::Macro&, std::uint64_t);
     std::uint64_t n;
     std::uint64_t below; ///< latency at n - 1
     std::uint64_t at;    ///< latency at n
@@ -74,7 +74,7 @@ TEST_P(MacroTimingEdge, OneStepChangesTheLatencyByItsShare)
     EXPECT_EQ(macro_timing(macro).latency, Duration::of_cycles(edge.at));
 }
 
-using Macro = config::ChipConfig::Macro;
+using Macro = ChipConfig::Macro;
 INSTANTIATE_TEST_SUITE_P(
     AllParameters, MacroTimingEdge,
     testing::Values(
@@ -120,7 +120,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(MacroTiming, WholeTime)
 {
-    config::ChipConfig::Macro macro;
+    ChipConfig::Macro macro;
     macro.timed_as_whole = true;
     macro.t_mvm = Duration::of_ticks(1'400'000);
     const MacroTiming timing = macro_timing(macro);
@@ -131,7 +131,7 @@ TEST(MacroTiming, WholeTime)
 
 TEST(MacroTiming, IsaacConvertsAColumnIn781250Femtoseconds)
 {
-    config::ChipConfig::Macro macro;
+    ChipConfig::Macro macro;
     macro.clock = Clock::from_hertz(1'280'000'000);
     macro.rows = 128;
     macro.columns = 16;
@@ -146,4 +146,4 @@ TEST(MacroTiming, IsaacConvertsAColumnIn781250Femtoseconds)
 }
 
 } // namespace
-} // namespace tessera::chip
+} // namespace tessera::config

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace tessera::chip
+namespace tessera::config
 {
 
 /// One pipeline stage of a macro: when the first slice of a vector is in it, counted from the
@@ -38,6 +38,6 @@ struct MacroTiming
     [[nodiscard]] Duration total(std::uint64_t n) const { return latency + (n - 1) * interval; }
 };
 
-[[nodiscard]] MacroTiming macro_timing(const config::ChipConfig::Macro& macro);
+[[nodiscard]] MacroTiming macro_timing(const ChipConfig::Macro& macro);
 
-} // namespace tessera::chip
+} // namespace tessera::config

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "compiler/plan.h"
+#include "tessera/tick.h"
+
+#include <cstdint>
+#include <vector>
+
+namespace tessera::compiler
+{
+
+/// A task of a layer (Grid::task).
+struct Task
+{
+    LayerId layer;
+    std::uint32_t index = 0;
+};
+
+/// When a task runs.
+struct Slice
+{
+    Tick start = 0;
+    Tick end = 0;
+};
+
+/// CLSA-CIM's stages II and IV: which tasks each task reads (exact receptive fields), and, from
+/// that, when each runs if every one starts as soon as these have ended, its crossbars are free (a
+/// copy takes its sets in raster order, stage III) and the stage before is over. Only MVMs take
+/// time: on a chip where that is so, a run takes exactly as long.
+class Timetable
+{
+public:
+    explicit Timetable(const Plan& plan);
+
+    [[nodiscard]] const Slice& operator[](const Task& task) const
+    {
+        return slices_[task.layer.index()][task.index];
+    }
+    [[nodiscard]] Tick makespan() const { return makespan_; }
+    /// Tasks of a stage by their ends; what ends together, by layer, then task.
+    [[nodiscard]] std::vector<Task> order(std::size_t stage) const;
+
+private:
+    void run(LayerId id, Tick begin);
+
+    const Plan& plan_;
+    std::vector<std::vector<Slice>> slices_; ///< by layer and task
+    Tick makespan_ = 0;
+};
+
+/// The tasks, of layers whose data are computed, that a task of a crossbar or vector layer reads.
+void append_dependencies(const Plan& plan, const Task& task, std::vector<Task>& out);
+
+} // namespace tessera::compiler

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "compiler/compiler.h"
+#include "compiler/timetable.h"
+#include "config/load.h"
+#include "network/network.h"
+#include "tessera/error.h"
+#include "trace_checks.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+
+namespace tessera::compiler
+{
+namespace
+{
+
+constexpr Tick kStep = 1'400'000; ///< t_mvm of clsa-256
+
+/// Only MVMs take time.
+Tick only_mvm(const trace::Operation& operation, std::size_t /*arrival*/)
+{
+    return operation.kind == trace::OpKind::mvm ? kStep * operation.n : 0;
+}
+
+struct Case
+{
+    const char* network;
+    std::uint64_t extra;
+    std::uint64_t steps;
+};
+
+/// A reference model of CLSA-CIM's accounting (greedy duplication, row sets, copies round robin),
+/// made apart from this compiler; not the paper's figures.
+constexpr Case kReferenceModel[] = {
+    {"tinyyolov3", 0, 174148}, {"tinyyolov3", 4, 44564}, {"tinyyolov3", 8, 22932},
+    {"tinyyolov3", 16, 13572}, {"tinyyolov3", 32, 8060}, {"tinyyolov3", 64, 4836},
+    {"tinyyolov4", 0, 44837},  {"tinyyolov4", 4, 12493}, {"tinyyolov4", 8, 12493},
+    {"tinyyolov4", 16, 7709},  {"tinyyolov4", 32, 5109}, {"tinyyolov4", 64, 4173},
+    {"vgg16", 0, 51660},       {"vgg16", 4, 26572},      {"vgg16", 8, 18172},
+    {"vgg16", 16, 13916},      {"vgg16", 32, 8540},      {"vgg16", 64, 5460},
+    {"resnet50", 0, 13986},    {"resnet50", 4, 4634},    {"resnet50", 8, 4634},
+    {"resnet50", 16, 4578},    {"resnet50", 32, 3010},   {"resnet50", 64, 2226},
+    {"vgg19", 0, 51856},       {"resnet101", 0, 14938},  {"resnet152", 0, 16114},
+};
+
+class ReferenceModel : public testing::TestWithParam<Case>
+{
+};
+
+TEST_P(ReferenceModel, PlanAndTraceTakeAsManySteps)
+{
+    const Case& its = GetParam();
+    const config::ChipConfig chip = config::load("clsa-256-ideal");
+    const network::Network network = network::load(network::find(its.network));
+    Options options;
+    options.schedule = "xinf";
+    options.plan.duplicate = "greedy";
+    options.plan.extra_pes = its.extra;
+    const Graph graph(network, chip);
+    const Plan plan(graph, chip, schedule(options.schedule), options.plan);
+    EXPECT_EQ(Timetable(plan).makespan(), its.steps * kStep);
+    const trace::Trace trace = compile(network, chip, options);
+    EXPECT_EQ(test::ListSimulator(trace, config::kUnlimited, only_mvm).run().makespan,
+              its.steps * kStep);
+}
+
+INSTANTIATE_TEST_SUITE_P(Shipped, ReferenceModel, testing::ValuesIn(kReferenceModel),
+                         [](const auto& info) {
+                             return std::string(info.param.network) + "_" +
+                                    std::to_string(info.param.extra);
+                         });
+
+struct Choice
+{
+    const char* network;
+    const char* schedule;
+    const char* duplicate;
+    const char* sets;
+};
+
+std::vector<Choice> choices()
+{
+    std::vector<Choice> all;
+    for (const char* network : {"lenet5", "tinyyolov4", "resnet18", "mobilenetv2", "vit-b16"})
+    {
+        for (const char* schedule : {"layer-by-layer", "xinf"})
+        {
+            for (const char* duplicate : {"none", "greedy", "optimal", "balanced"})
+            {
+                all.push_back({network, schedule, duplicate, "row"});
+            }
+        }
+    }
+    for (const char* sets : {"pixel", "3x5", "2x7"})
+    {
+        for (const char* schedule : {"layer-by-layer", "xinf"})
+        {
+            all.push_back({"lenet5", schedule, "balanced", sets});
+            all.push_back({"mobilenetv2", schedule, "greedy", sets});
+        }
+    }
+    return all;
+}
+
+class Planned : public testing::TestWithParam<Choice>
+{
+};
+
+TEST_P(Planned, IsSimulated)
+{
+    const Choice& its = GetParam();
+    const config::ChipConfig chip = config::load("clsa-256-ideal");
+    const network::Network network = network::load(network::find(its.network));
+    Options options;
+    options.schedule = its.schedule;
+    options.plan = {its.duplicate, 40, its.sets};
+    const Graph graph(network, chip);
+    const Plan plan(graph, chip, schedule(its.schedule), options.plan);
+    const trace::Trace trace = compile(network, chip, options);
+    const test::TraceChecks checks(trace, network, chip);
+    checks.structure();
+    const test::Simulated run = test::ListSimulator(trace, config::kUnlimited, only_mvm).run();
+    EXPECT_EQ(run.makespan, Timetable(plan).makespan());
+    EXPECT_GE(run.makespan, least_steps(plan.demands(), plan.extra_crossbars()) * kStep);
+}
+
+INSTANTIATE_TEST_SUITE_P(Shipped, Planned, testing::ValuesIn(choices()),
+                         [](const auto& info)
+                         {
+                             const Choice& its = info.param;
+                             std::string name = std::string(its.network) + "_" + its.schedule +
+                                                "_" + its.duplicate + "_" + its.sets;
+                             std::replace(name.begin(), name.end(), '-', '_');
+                             return name;
+                         });
+
+/// In finite buffers, whatever the operations' durations are.
+TEST(CrossLayer, FitsIntoFiniteBuffers)
+{
+    for (const char* name : {"lenet5", "mobilenetv2"})
+    {
+        for (const char* duplicate : {"none", "greedy"})
+        {
+            const config::ChipConfig chip = config::load("clsa-256");
+            const network::Network network = network::load(network::find(name));
+            Options options;
+            options.schedule = "xinf";
+            options.plan = {duplicate, 16, "row"};
+            const trace::Trace trace = compile(network, chip, options);
+            std::mt19937 random(3);
+            const auto duration =
+                [&random](const trace::Operation& /*operation*/, std::size_t /*arrival*/)
+            { return Tick{random() % 8 == 0 ? random() % 1000 : random() % 10}; };
+            test::TraceChecks(trace, network, chip)
+                .run(test::ListSimulator(trace, chip.buffer.capacity, duration).run(),
+                     chip.buffer.capacity);
+        }
+    }
+}
+
+TEST(CrossLayer, TooManyCopiesAndUnknownSetsAreRefused)
+{
+    const config::ChipConfig chip = config::load("clsa-256-ideal");
+    const network::Network network = network::load(network::find("lenet5"));
+    Options options;
+    options.plan.extra_pes = 100000;
+    EXPECT_THROW((void)compile(network, chip, options), InputError);
+    for (const char* sets :
+         {"", "rows", "0x4", "4x", "x4", "4x4x4", "-1x2", "4 x 4", "99999999999x1"})
+    {
+        options.plan = {"none", std::nullopt, sets};
+        EXPECT_THROW((void)compile(network, chip, options), UsageError) << sets;
+    }
+}
+
+} // namespace
+} // namespace tessera::compiler
