@@ -54,7 +54,7 @@ struct CompileOptions
     /// Which layers get copies of their weights: "none", "greedy", "optimal" (least latency layer
     /// by layer), "balanced" (least interval of the pipeline).
     std::string duplicate = "none";
-    std::optional<std::uint64_t> extra_pes; ///< crossbars for copies; nothing: all that are left
+    std::optional<std::uint64_t> extra_pes{}; ///< crossbars for copies; nothing: all that are left
     std::string sets = "row";               ///< what is made together: "row", "pixel", "4x8"
 };
 

@@ -105,7 +105,7 @@ struct LayerPlan
 struct PlanOptions
 {
     std::string duplicate = "none";         ///< a duplication() policy
-    std::optional<std::uint64_t> extra_pes; ///< crossbars for copies; nothing: all that are left
+    std::optional<std::uint64_t> extra_pes{}; ///< crossbars for copies; nothing: all that are left
     std::string sets = "row";               ///< "row", "pixel", or rows x columns: "4x8"
 };
 

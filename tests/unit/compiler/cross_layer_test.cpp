@@ -155,7 +155,7 @@ TEST(CrossLayer, FitsIntoFiniteBuffers)
             { return Tick{random() % 8 == 0 ? random() % 1000 : random() % 10}; };
             test::TraceChecks(trace, network, chip)
                 .run(test::ListSimulator(trace, chip.buffer.capacity, duration).run(),
-                     chip.buffer.capacity);
+                     chip.buffer.capacity, options.schedule);
         }
     }
 }

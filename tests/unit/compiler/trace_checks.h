@@ -190,8 +190,9 @@ public:
         check_outputs(images);
     }
 
-    /// Stages follow one another; with `capacity`, no operation waits for space and nothing stays.
-    void run(const Simulated& run, std::uint64_t capacity) const
+    /// Stages of the schedule follow one another; with `capacity`, no operation waits for space and nothing stays.
+    void run(const Simulated& run, std::uint64_t capacity,
+             const std::string& schedule = "layer-by-layer") const
     {
         ASSERT_TRUE(run.finished) << "deadlock";
         EXPECT_EQ(run.waits, 0U);
@@ -203,7 +204,7 @@ public:
         {
             EXPECT_EQ(bytes, 0U) << "tile " << tile.value();
         }
-        const auto stages = compiler::schedule("layer-by-layer").stages(graph_);
+        const auto stages = compiler::schedule(schedule).stages(graph_);
         std::map<LayerId, std::size_t> stage_of;
         for (std::size_t stage = 0; stage < stages.size(); ++stage)
         {
