@@ -119,6 +119,14 @@ std::size_t InputFile::read(char* into, std::size_t size)
     return done;
 }
 
+void InputFile::skip(std::size_t bytes)
+{
+    if (lseek(file_, static_cast<off_t>(bytes), SEEK_CUR) < 0)
+    {
+        fail("read", path_);
+    }
+}
+
 std::string InputFile::read_all(std::size_t most)
 {
     constexpr std::size_t kChunk = 65536;

@@ -27,6 +27,8 @@ public:
 
     /// Reads up to `size` bytes; fewer only at the end of the file. Throws IoError.
     std::size_t read(char* into, std::size_t size);
+    /// Goes `bytes` on; not in pipes. Throws IoError.
+    void skip(std::size_t bytes);
     /// What is left of the file, at most `most` bytes of it. Throws IoError.
     [[nodiscard]] std::string read_all(std::size_t most);
 

@@ -6,7 +6,31 @@
 namespace tessera::network
 {
 
-void fold_batch_norms(Network& network)
+namespace
+{
+
+void fold(Weights& into, Weights& norm)
+{
+    into.known = into.known && norm.known;
+    if (!into.known)
+    {
+        into = Weights();
+        return;
+    }
+    into.bias.resize(into.columns, 0.0F);
+    for (std::size_t column = 0; column < into.columns; ++column)
+    {
+        into.bias[column] = into.bias[column] * norm.scale[column] + norm.bias[column];
+    }
+    for (std::size_t i = 0; i < into.matrix.size(); ++i)
+    {
+        into.matrix[i] *= norm.scale[i % into.columns];
+    }
+}
+
+} // namespace
+
+void fold_batch_norms(Network& network, std::vector<Weights>& weights)
 {
     std::vector<std::size_t> uses(network.layers.size());
     for (const Layer& layer : network.layers)
@@ -24,6 +48,7 @@ void fold_batch_norms(Network& network)
     std::vector<LayerId> moved(network.layers.size());
     std::vector<Layer> kept;
     kept.reserve(network.layers.size());
+    std::vector<Weights> kept_weights;
     for (std::size_t i = 0; i < network.layers.size(); ++i)
     {
         Layer& layer = network.layers[i];
@@ -35,6 +60,10 @@ void fold_batch_norms(Network& network)
             {
                 producer.parameters += layer.parameters;
                 producer.bias = true;
+                if (!weights.empty())
+                {
+                    fold(kept_weights[target.index()], weights[i]);
+                }
                 moved[i] = target;
                 continue;
             }
@@ -45,8 +74,13 @@ void fold_batch_norms(Network& network)
         }
         moved[i] = LayerId(static_cast<std::uint32_t>(kept.size()));
         kept.push_back(std::move(layer));
+        if (!weights.empty())
+        {
+            kept_weights.push_back(std::move(weights[i]));
+        }
     }
     network.layers = std::move(kept);
+    weights = std::move(kept_weights);
     for (LayerId& output : network.outputs)
     {
         output = moved[output.index()];

@@ -2,12 +2,16 @@
 #pragma once
 
 #include "network/network.h"
+#include "network/weights.h"
+
+#include <vector>
 
 namespace tessera::network
 {
 
 /// Removes each batch_norm whose conv2d or dense feeds nothing else and is no output: scale and
 /// shift go into weights and bias. Its parameters are counted there, its consumers read the conv2d.
-void fold_batch_norms(Network& network);
+/// `weights`, one entry a layer, are folded and moved alike; empty: there are none.
+void fold_batch_norms(Network& network, std::vector<Weights>& weights);
 
 } // namespace tessera::network

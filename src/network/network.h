@@ -115,7 +115,8 @@ struct Network
     }
 };
 
-/// Reads a network in the format of models/networks/README.md. Files are at most 64 MiB, 2 million
+/// Reads a network in the format of models/networks/README.md, or an ONNX file (by its extension
+/// .onnx). JSON files are at most 64 MiB, 2 million
 /// values and 100 000 layers; no extent exceeds 65536 and no feature map 2^31 elements.
 /// A batch_norm whose conv2d or dense feeds nothing else is folded into it: the layer is gone, its
 /// consumers read the conv2d. At least one layer is not an input; outputs are never empty.

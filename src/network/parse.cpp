@@ -5,6 +5,7 @@
 #include "network/kinds.h"
 #include "network/network.h"
 #include "network/object_reader.h"
+#include "network/onnx/import.h"
 
 #include <algorithm>
 #include <string_view>
@@ -69,7 +70,8 @@ public:
         network_.weight_bits = top.number_or("weight_bits", 8, 1, 32);
         read_layers(top);
         read_outputs(top);
-        fold_batch_norms(network_);
+        std::vector<Weights> none;
+        fold_batch_norms(network_, none);
         return std::move(network_);
     }
 
@@ -303,7 +305,20 @@ Network parse(const std::string& text, const std::string& file)
 
 Network load(const std::string& path)
 {
-    return Parser(load_json(path, kLimits)).run();
+    return onnx::is_onnx(path) ? onnx::import(onnx::read_graph(path, onnx::Values::small)).network
+                               : Parser(load_json(path, kLimits)).run();
+}
+
+WeightedNetwork load_with_weights(const std::string& path)
+{
+    if (onnx::is_onnx(path))
+    {
+        onnx::Imported imported = onnx::import(onnx::read_graph(path, onnx::Values::all));
+        return {std::move(imported.network), std::move(imported.weights)};
+    }
+    Network network = load(path);
+    std::vector<Weights> weights(network.layers.size());
+    return {std::move(network), std::move(weights)};
 }
 
 } // namespace tessera::network

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+// An ONNX file as plain values: what is left when the encoding is gone.
+namespace tessera::network::onnx
+{
+
+/// Extents of a tensor; never negative, at most kMaxElements together.
+using Extents = std::vector<std::int64_t>;
+
+inline constexpr std::int64_t kMaxElements = std::int64_t{1} << 40;
+
+/// A constant. Its values may be missing: stripped from the file, or not asked for.
+struct Tensor
+{
+    Extents extents;
+    bool real = true;  ///< values are in `reals`, else in `integers` (booleans are 0 and 1)
+    bool known = true; ///< the values are there
+    std::vector<float> reals;
+    std::vector<std::int64_t> integers;
+
+    [[nodiscard]] std::int64_t elements() const;
+    [[nodiscard]] double value(std::size_t index) const
+    {
+        return real ? static_cast<double>(reals[index]) : static_cast<double>(integers[index]);
+    }
+};
+
+struct Attribute
+{
+    std::int64_t integer = 0;
+    float real = 0;
+    std::string text;
+    std::vector<std::int64_t> integers;
+    std::vector<float> reals;
+    Tensor tensor;
+    bool has_tensor = false;
+    bool has_graph = false;
+};
+
+struct Node
+{
+    std::string name; ///< unique and never empty; made up where the file has none
+    std::string operation;
+    std::string domain; ///< "" is ONNX itself
+    std::vector<std::string> inputs, outputs; ///< "" is an operand left out
+    std::map<std::string, Attribute> attributes;
+
+    [[nodiscard]] std::int64_t integer(const std::string& key, std::int64_t fallback) const;
+    [[nodiscard]] double real(const std::string& key, double fallback) const;
+    [[nodiscard]] std::string text(const std::string& key, const std::string& fallback) const;
+    /// Empty if the attribute is not there.
+    [[nodiscard]] const std::vector<std::int64_t>& integers(const std::string& key) const;
+};
+
+/// An input or output of the graph.
+struct Port
+{
+    std::string name;
+    bool known = false;                 ///< `extents` says how many axes there are
+    std::vector<std::int64_t> extents;  ///< -1: given by a symbol, or not at all
+    std::vector<std::string> symbols;   ///< as long as extents; "" where there is none
+    bool integral = false;
+};
+
+struct Graph
+{
+    std::string file; ///< for messages
+    std::string name;
+    std::string producer;
+    std::int64_t opset = 0;
+    std::vector<Node> nodes; ///< each after those whose results it reads
+    std::map<std::string, Tensor> constants;
+    std::vector<Port> inputs; ///< constants not among them
+    std::vector<Port> outputs;
+};
+
+/// Which values of constants to read.
+enum class Values : bool
+{
+    small, ///< what shapes are computed from: integers, and reals up to 64 elements
+    all
+};
+
+/// Decodes a file, or bytes that came from `file`. Sorts the nodes, drops those that no output
+/// needs, and checks that all names are defined once. Throws InputError; IoError if the file cannot
+/// be read.
+[[nodiscard]] Graph read_graph(const std::string& file, Values values);
+[[nodiscard]] Graph decode_graph(const std::string& bytes, const std::string& file, Values values);
+
+/// Puts the nodes in an order in which each comes after those whose results it reads, without those
+/// that no output needs. Throws InputError for cycles, and for names that are missing or defined
+/// twice.
+void sort_nodes(Graph& graph);
+
+/// Is the extension that of an ONNX file?
+[[nodiscard]] bool is_onnx(const std::string& path);
+
+} // namespace tessera::network::onnx

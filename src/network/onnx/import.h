@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "network/network.h"
+#include "network/onnx/graph.h"
+#include "network/onnx/view.h"
+#include "network/weights.h"
+
+#include <string>
+#include <vector>
+
+namespace tessera::network::onnx
+{
+
+/// A network and how it came out of a graph.
+struct Imported
+{
+    Network network;
+    std::vector<Weights> weights; ///< one a layer
+    struct Output
+    {
+        std::string name;
+        View view; ///< how the graph's output lies in that of a layer
+    };
+    std::vector<Output> outputs;       ///< as the graph lists them
+};
+
+/// Turns a graph into layers, shapes inferred, constants folded. A batch is taken as one image; NCHW
+/// becomes rows, columns, channels. Throws InputError; all operators that have no counterpart are
+/// named together.
+[[nodiscard]] Imported import(Graph graph);
+
+} // namespace tessera::network::onnx
