@@ -50,6 +50,22 @@ bool has_batch(const std::string& operation)
     return kThese.count(operation) != 0;
 }
 
+/// What the rules of kinds take for whole numbers.
+void make_unsigned(json& value)
+{
+    if (value.is_array() || value.is_object())
+    {
+        for (json& inner : value)
+        {
+            make_unsigned(inner);
+        }
+    }
+    else if (value.is_number_integer() && value >= 0)
+    {
+        value = value.get<std::uint64_t>();
+    }
+}
+
 class Importer
 {
 public:
@@ -642,6 +658,7 @@ private:
         {
             operands.push_back(result_.network[input].output);
         }
+        make_unsigned(keys);
         const JsonDocument document(graph_.file, std::move(keys), 0, {});
         const ObjectReader object(document, document.value(), "/graph/" + node_name_,
                                   "a layer of kind " + std::string(kind));
