@@ -31,10 +31,6 @@ def original_bottlenecks(model):
     return model
 
 
-class LayerNorm(nn.LayerNorm):
-    """As nn.LayerNorm, which opset 17 and above export as one operator."""
-
-
 class FromJson(nn.Module):
     """A network of models/networks as a PyTorch module, channels first."""
 
@@ -66,7 +62,7 @@ class FromJson(nn.Module):
             elif kind == "batch_norm":
                 self.parts[key] = nn.BatchNorm2d(inner)
             elif kind == "layer_norm":
-                self.parts[key] = LayerNorm(inner)
+                self.parts[key] = nn.LayerNorm(inner)
             elif kind == "embedding":
                 outer = layer["channels"]
                 for table in ("vocabulary", "positions", "segments"):
@@ -107,7 +103,7 @@ class FromJson(nn.Module):
             if self.sequence:
                 return x[:, 0]
             if layer.get("padding") == "same":
-                x = F.pad(x, (0, 1, 0, 1), value=float("-inf")) if False else F.pad(x, (0, 1, 0, 1))
+                x = F.pad(x, (0, 1, 0, 1)) # zeros: what comes before is not negative enough to matter
             return F.max_pool2d(x, layer["kernel"], layer.get("stride", layer["kernel"]))
         if kind == "average_pool":
             return F.avg_pool2d(x, layer["kernel"])
@@ -160,9 +156,21 @@ def strip(model):
         if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.raw_data) > 4 * 8:
             stripped += len(tensor.raw_data)
             tensor.ClearField("raw_data")
-    for node in model.graph.node:
-        node.ClearField("doc_string")
+    model.graph.ClearField("value_info")
     return stripped
+
+
+def shorten(model):
+    """Names of tensors within the graph become numbers, where they repeat those of nodes."""
+    kept = {one.name for part in (model.graph.input, model.graph.output, model.graph.initializer)
+            for one in part}
+    short = {}
+    for node in model.graph.node:
+        for i, name in enumerate(node.output):
+            if name not in kept:
+                node.output[i] = short.setdefault(name, f"t{len(short)}")
+        for i, name in enumerate(node.input):
+            node.input[i] = short.get(name, name)
 
 
 def export(name, folder):
@@ -178,6 +186,7 @@ def export(name, folder):
                       training=torch.onnx.TrainingMode.PRESERVE)
     model = onnx.load_from_string(bytes_.getvalue())
     stripped = strip(model)
+    shorten(model)
     model.graph.name = name
     path = folder / f"{name}.onnx"
     path.write_bytes(model.SerializeToString())

@@ -35,7 +35,7 @@ void show_network(std::ostream& out, const network::Network& network)
     out << network.name << ": " << network.source << '\n';
     for (const network::Layer& layer : network.layers)
     {
-        out << fmt::format("{:<28}{:<22}{:>16}{:>12} parameters{:>14} MACs\n", layer.name,
+        out << fmt::format("{:<28} {:<21}{:>16}{:>12} parameters{:>14} MACs\n", layer.name,
                            name_of(layer.kind), shape_text(layer.output), layer.parameters,
                            layer.macs);
     }

@@ -18,6 +18,7 @@
 #include <set>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 
 namespace tessera::network::onnx
 {
@@ -547,7 +548,7 @@ private:
             }
         }
         View view = make_view(extents, rows, columns, channels);
-        node_name_ = port.name;
+        const std::string reader = std::exchange(node_name_, port.name);
         const auto group = [&](std::size_t begin, std::size_t end)
         {
             std::int64_t product = 1;
@@ -565,6 +566,7 @@ private:
         view.layer = add("input", "", {},
                          {{"shape", {group(0, view.bounds[0]), group(view.bounds[0], view.bounds[1]),
                                      group(view.bounds[1], view.atoms.size())}}});
+        node_name_ = reader;
         return view;
     }
 
