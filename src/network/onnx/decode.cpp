@@ -135,6 +135,15 @@ void append_raw(Tensor& tensor, int type, const std::string& raw, std::size_t in
     }
 }
 
+void check_size(std::uintmax_t size, const std::string& file)
+{
+    if (size > kMaxBytes)
+    {
+        throw InputError({file, 0, ""}, "is larger than 2 GiB, which no ONNX file can be",
+                         "save the weights as external data");
+    }
+}
+
 class Decoder
 {
 public:
@@ -143,11 +152,7 @@ public:
     Graph run(const std::string& bytes)
     {
         pb::ModelProto model;
-        if (bytes.size() > kMaxBytes)
-        {
-            fail("", "is larger than 2 GiB, which no ONNX file can be",
-                 "save the weights as external data");
-        }
+        check_size(bytes.size(), file_);
         if (!model.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
         {
             fail("", "is not an ONNX model, or is truncated or damaged", "export the model again");
@@ -482,6 +487,9 @@ Graph decode_graph(const std::string& bytes, const std::string& file, Values val
 Graph read_graph(const std::string& file, Values values)
 {
     InputFile input(file, InputFile::Pipes::refuse);
+    std::error_code failed;
+    const std::uintmax_t size = std::filesystem::file_size(file, failed);
+    check_size(failed ? 0 : size, file);
     return decode_graph(input.read_all(kMaxBytes + 1), file, values);
 }
 

@@ -219,9 +219,10 @@ private:
     {
         std::vector<double> x;
         std::vector<double> y;
-        for (int i = -60; i <= 60; ++i)
+        // From -9.75 and 9.75 inwards to 0: the two ends tell most that is no activation.
+        for (int i = 0; i <= 120; ++i)
         {
-            x.push_back(i * 0.1625); // -9.75 to 9.75, and 0 among them
+            x.push_back((i % 2 == 0 ? -0.1625 : 0.1625) * (60 - i / 2));
             std::map<std::string, double> values{{source, x.back()}};
             for (const std::size_t index : region) // in the graph's order
             {
@@ -237,9 +238,9 @@ private:
                 values[node.outputs.front()] = operations().at(node.operation)(node, operands);
             }
             y.push_back(values.at(graph_.nodes[root].outputs.front()));
-            if (y.size() == 1 && !name_of_curve(x, y))
+            if (y.size() == 2 && !name_of_curve(x, y))
             {
-                return std::nullopt; // one point shows that of most
+                return std::nullopt;
             }
         }
         return name_of_curve(x, y);
