@@ -60,6 +60,10 @@ function(tessera_install)
     ${PROJECT_BINARY_DIR}/cmake/tessera-config-version.cmake cmake/linked_data.cpp
     DESTINATION ${packagedir} ${development})
 
+  if(TESSERA_HAS_ONNX) # which pkg-config does not know
+    set(onnx_requires " protobuf")
+    set(onnx_libs " -lonnx_proto")
+  endif()
   # pkg-config files know their prefix by where they lie.
   file(RELATIVE_PATH to_prefix /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
   string(REGEX REPLACE "/$" "" to_prefix "${to_prefix}")

@@ -26,6 +26,9 @@ set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME libtessera-dev)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS
   "tessera (= ${PROJECT_VERSION}-1), libhdf5-dev, libfmt-dev, libsimdjson-dev, libopenblas-pthread-dev, zlib1g-dev, pkg-config")
+if(TESSERA_HAS_ONNX)
+  string(APPEND CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS ", libonnx-dev, libprotobuf-dev")
+endif()
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_RECOMMENDS libsystemc-dev)
 set(CPACK_COMPONENT_DEVELOPMENT_DESCRIPTION
 "Headers and static libraries: simulate from C++, or put a chip with TLM-2.0

@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Exports the networks of models/networks with PyTorch, as others would, and strips the weights: the
-models of tests/unit/network/onnx. Run by hand; needs Debian's python3-torchvision and python3-onnx.
+models of tests/unit/network/onnx, and models/networks/resnet18.onnx. Run by hand; needs Debian's python3-torchvision and python3-onnx.
 
-Usage: export_onnx.py [FOLDER [NETWORK...]]
+Usage: export_onnx.py FOLDER [NETWORK...]
 
 ResNets, VGGs, MobileNetV2 and ViT are torchvision's modules; the bottleneck ResNets get the stride of
 a stage into its first 1x1 convolution, where the original form has it. The others are put together
@@ -194,7 +194,10 @@ def export(name, folder):
 
 
 def main(arguments):
-    folder = Path(arguments[0]) if arguments else ROOT / "tests/unit/network/onnx"
+    if not arguments or arguments[0].startswith("-"):
+        print(__doc__.strip(), file=sys.stderr)
+        return 2
+    folder = Path(arguments[0])
     names = arguments[1:] or sorted(path.stem for path in MODELS.glob("*.json"))
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(1)

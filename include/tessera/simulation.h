@@ -62,7 +62,7 @@ struct CompileOptions
 class Program
 {
 public:
-    /// Compiles a network, a shipped name ("resnet50") or a JSON file. Throws InputError (also when
+    /// Compiles a network, a shipped name ("resnet50"), a JSON or an ONNX file. Throws InputError (also when
     /// it does not fit the chip), IoError.
     [[nodiscard]] static Program compile(const std::string& network, const ChipModel& chip,
                                          const CompileOptions& options = {});

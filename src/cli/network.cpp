@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "network/network.h"
+#include "network/weights.h"
 
 #include "cli/command.h"
 #include "cli/workload.h"
@@ -7,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <ostream>
 
 namespace tessera::cli
@@ -43,13 +45,50 @@ void show_network(std::ostream& out, const network::Network& network)
                        network.parameters(), network.macs());
 }
 
+/// "576x64, -0.12 to 0.31": the extents and the range of the values.
+std::string matrix_text(const network::Weights& weights)
+{
+    const std::vector<float>& values = weights.matrix.empty() ? weights.scale : weights.matrix;
+    const auto [least, most] = std::minmax_element(values.begin(), values.end());
+    const std::string extents = weights.matrix.empty()
+                                    ? fmt::format("{}", weights.scale.size())
+                                    : fmt::format("{}x{}", weights.rows, weights.columns);
+    return fmt::format("{:>14} {:>12.5g} to {:<12.5g}", extents, *least, *most);
+}
+
+void show_weights(std::ostream& out, const network::WeightedNetwork& weighted)
+{
+    using network::LayerKind;
+    const network::Network& network = weighted.network;
+    std::size_t known = 0;
+    std::size_t all = 0;
+    for (std::size_t i = 0; i < network.layers.size(); ++i)
+    {
+        const network::Layer& layer = network.layers[i];
+        const network::Weights& weights = weighted.weights[i];
+        if (layer.kind != LayerKind::conv2d && layer.kind != LayerKind::dense &&
+            layer.kind != LayerKind::batch_norm && layer.kind != LayerKind::layer_norm)
+        {
+            continue;
+        }
+        ++all;
+        known += weights.known ? 1 : 0;
+        out << fmt::format("{:<28} {:<12} {}{}\n", layer.name, name_of(layer.kind),
+                           weights.known ? matrix_text(weights) : "not in the file",
+                           weights.known && !weights.bias.empty() ? " and a bias" : "");
+    }
+    out << fmt::format("weights of {} of {} layers\n", known, all);
+}
+
 } // namespace
 
 Options network_options()
 {
     Options options("network list|show [N]",
                     "list  name the shipped networks\n"
-                    "show  print the layers of N, a shipped network or a file");
+                    "show  print the layers of N, a shipped network or a file (JSON, ONNX)");
+    options.all().add_options()("weights", "show the weights that an ONNX file holds: extents of "
+                                           "the matrices, range of the values");
     options.positional("action");
     options.positional("network");
     options.offer("action", {{"list", "show"}});
@@ -73,7 +112,15 @@ int network(const Arguments& arguments, const Streams& streams)
     else if (action == "show")
     {
         options.require("network");
-        show_network(streams.out, network::load(network::find(options.list("network").front())));
+        const std::string path = network::find(options.list("network").front());
+        if (options.has("weights"))
+        {
+            show_weights(streams.out, network::load_with_weights(path));
+        }
+        else
+        {
+            show_network(streams.out, network::load(path));
+        }
     }
     else
     {

@@ -17,7 +17,8 @@ namespace
 
 std::string path_of(const std::string& name)
 {
-    return TESSERA_SOURCE_DIR "/tests/unit/network/onnx/" + name + ".onnx";
+    const std::string folder = name == "resnet18" ? "/models/networks/" : "/tests/unit/network/onnx/";
+    return TESSERA_SOURCE_DIR + folder + name + ".onnx";
 }
 
 /// What must agree of a layer that multiplies or looks at windows.
