@@ -62,8 +62,8 @@ struct CompileOptions
 class Program
 {
 public:
-    /// Compiles a network, a shipped name ("resnet50"), a JSON or an ONNX file. Throws InputError (also when
-    /// it does not fit the chip), IoError.
+    /// Compiles a network, a shipped name ("resnet50"), a JSON or an ONNX file. Throws InputError
+    /// (also when it does not fit the chip), IoError.
     [[nodiscard]] static Program compile(const std::string& network, const ChipModel& chip,
                                          const CompileOptions& options = {});
     /// A trace file of either encoding; it is read while it runs. Throws InputError, IoError.

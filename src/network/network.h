@@ -76,6 +76,8 @@ struct Layer
     bool bias = true; ///< conv2d, dense; true also if the bias comes from a folded batch_norm
     std::string activation; ///< of an activation layer: relu, relu6, leaky_relu, mish, silu, gelu,
                             ///< sigmoid, tanh, hard_swish
+    double slope = 0.1;     ///< leaky_relu: factor below 0 (unless given, Darknet's)
+    double epsilon = 1e-5;  ///< layer_norm: added to the variance
     std::uint32_t channel_begin = 0, channel_end = 0; ///< split
     std::uint32_t scale = 1;                          ///< upsample
     /// matmul: independent products, one per head. An operand keeps its heads side by side in its

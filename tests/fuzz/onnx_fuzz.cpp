@@ -9,9 +9,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     fuzz::refuses_or_accepts(
         [&]
         {
-            const network::onnx::Imported imported =
-                network::onnx::import(network::onnx::decode_graph(
-                    std::string(fuzz::text_of(data, size)), "fuzz.onnx", network::onnx::Values::all));
+            const network::onnx::Imported imported = network::onnx::import(
+                network::onnx::decode_graph(std::string(fuzz::text_of(data, size)), "fuzz.onnx",
+                                            network::onnx::Values::all));
             const network::Network& network = imported.network;
             fuzz::require(!network.layers.empty() && !network.outputs.empty(),
                           "a network has layers and outputs");
@@ -28,7 +28,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                 fuzz::require(weights.matrix.size() == weights.rows * weights.columns,
                               "a matrix has rows and columns");
             }
-            for (const network::onnx::Imported::Output& output : imported.outputs)
+            for (const network::onnx::Imported::Port& output : imported.outputs)
             {
                 fuzz::require(output.view.layer.index() < network.layers.size(),
                               "outputs are layers");

@@ -108,7 +108,10 @@ Extents broadcast_strides(const Extents& from, const Extents& extents)
     return strides;
 }
 
-double power(double base, double exponent) { return std::pow(base, exponent); }
+double power(double base, double exponent)
+{
+    return std::pow(base, exponent);
+}
 
 using Binary = double (*)(double, double);
 const std::map<std::string, Binary>& binaries()
@@ -281,10 +284,12 @@ Tensor Evaluator::room(const Extents& extents, bool real, bool known)
 bool Evaluator::knows(const Node& node)
 {
     static const std::vector<std::string> kOthers{
-        "Cast",    "Concat", "Constant",  "ConstantOfShape", "Expand",  "Flatten",
-        "Gather",  "Identity", "Range",   "ReduceProd",      "ReduceSum", "ReduceMax", "ReduceMin",
-        "Reshape", "Shape",  "Size",      "Slice",           "Split",   "Squeeze",
-        "Tile",    "Transpose", "Unsqueeze", "Where", "Mod"};
+        "Cast",      "Concat",     "Constant",  "ConstantOfShape",
+        "Expand",    "Flatten",    "Gather",    "Identity",
+        "Range",     "ReduceProd", "ReduceSum", "ReduceMax",
+        "ReduceMin", "Reshape",    "Shape",     "Size",
+        "Slice",     "Split",      "Squeeze",   "Tile",
+        "Transpose", "Unsqueeze",  "Where",     "Mod"};
     return node.domain.empty() &&
            (binaries().count(node.operation) != 0 || unaries().count(node.operation) != 0 ||
             std::find(kOthers.begin(), kOthers.end(), node.operation) != kOthers.end());
@@ -355,8 +360,8 @@ Extents unsqueeze_extents(const Node& node, const Operands& operands)
 std::vector<Tensor> Evaluator::run(const Node& node, const Operands& operands)
 {
     const std::string& operation = node.operation;
-    const auto pick = [&](const Tensor& from, const Extents& extents, const Extents& strides,
-                          std::int64_t start)
+    const auto pick =
+        [&](const Tensor& from, const Extents& extents, const Extents& strides, std::int64_t start)
     {
         Tensor to = room(extents, from.real, from.known);
         if (to.known)
@@ -401,8 +406,8 @@ std::vector<Tensor> Evaluator::run(const Node& node, const Operands& operands)
             throw Unsupported("has more than two constant operands");
         }
         const Extents extents = broadcast(a.extents, b.extents);
-        Tensor to = room(extents, (a.real || b.real) && !makes_booleans(operation),
-                         a.known && b.known);
+        Tensor to =
+            room(extents, (a.real || b.real) && !makes_booleans(operation), a.known && b.known);
         if (to.known)
         {
             std::vector<std::size_t> seconds;
@@ -447,8 +452,8 @@ std::vector<Tensor> Evaluator::run(const Node& node, const Operands& operands)
             {
                 to.integers = attribute.integers;
                 to.reals = attribute.reals;
-                to.extents = {static_cast<std::int64_t>(to.real ? to.reals.size()
-                                                                : to.integers.size())};
+                to.extents = {
+                    static_cast<std::int64_t>(to.real ? to.reals.size() : to.integers.size())};
             }
             else
             {
@@ -526,7 +531,8 @@ std::vector<Tensor> Evaluator::run(const Node& node, const Operands& operands)
                                    ? from.size()
                                    : axis_of(axis, from.size());
         const auto middle = from.begin() + static_cast<std::ptrdiff_t>(at);
-        return {with_extents({elements_of({from.begin(), middle}), elements_of({middle, from.end()})})};
+        return {
+            with_extents({elements_of({from.begin(), middle}), elements_of({middle, from.end()})})};
     }
     if (operation == "Squeeze")
     {
@@ -607,7 +613,8 @@ std::vector<Tensor> Evaluator::run(const Node& node, const Operands& operands)
                     }
                     for (std::int64_t i = 0; i < block; ++i)
                     {
-                        copy(from, static_cast<std::size_t>((o * from.extents[axis] + row) * block + i),
+                        copy(from,
+                             static_cast<std::size_t>((o * from.extents[axis] + row) * block + i),
                              to);
                     }
                 }
@@ -639,8 +646,8 @@ std::vector<Tensor> Evaluator::run(const Node& node, const Operands& operands)
             known = known && part.known;
         }
         Tensor to = room(extents, first.real, known);
-        const std::int64_t outer = elements_of(
-            {extents.begin(), extents.begin() + static_cast<std::ptrdiff_t>(axis)});
+        const std::int64_t outer =
+            elements_of({extents.begin(), extents.begin() + static_cast<std::ptrdiff_t>(axis)});
         for (std::int64_t o = 0; to.known && o < outer; ++o)
         {
             for (const Tensor* part : operands)
@@ -703,7 +710,8 @@ std::vector<Tensor> Evaluator::run(const Node& node, const Operands& operands)
         {
             throw Unsupported("counts without an end");
         }
-        Tensor to = room({static_cast<std::int64_t>(std::max(count, 0.0))}, operands[0]->real, true);
+        Tensor to =
+            room({static_cast<std::int64_t>(std::max(count, 0.0))}, operands[0]->real, true);
         for (std::int64_t i = 0; i < to.extents[0]; ++i)
         {
             append(to, start + static_cast<double>(i) * step);
@@ -715,8 +723,7 @@ std::vector<Tensor> Evaluator::run(const Node& node, const Operands& operands)
         const Tensor& condition = need(operands, 0);
         const Tensor& yes = need(operands, 1);
         const Tensor& no = need(operands, 2);
-        const Extents extents =
-            broadcast(condition.extents, broadcast(yes.extents, no.extents));
+        const Extents extents = broadcast(condition.extents, broadcast(yes.extents, no.extents));
         Tensor to = room(extents, yes.real || no.real, condition.known && yes.known && no.known);
         if (to.known)
         {
@@ -794,7 +801,8 @@ std::vector<std::size_t> permutation_of(const Node& node, std::size_t rank)
     std::vector<bool> seen(rank, false);
     for (std::size_t i = 0; i < rank; ++i)
     {
-        const std::int64_t axis = i < wanted.size() ? wanted[i] : static_cast<std::int64_t>(rank - 1 - i);
+        const std::int64_t axis =
+            i < wanted.size() ? wanted[i] : static_cast<std::int64_t>(rank - 1 - i);
         if ((!wanted.empty() && wanted.size() != rank) || axis < 0 ||
             axis >= static_cast<std::int64_t>(rank) || seen[static_cast<std::size_t>(axis)])
         {
@@ -812,8 +820,9 @@ std::vector<Cut> cuts_of(const Node& node, const Operands& operands, const Exten
     const auto list = [&](std::size_t operand, const char* key)
     {
         const Tensor* tensor = optional(operands, operand);
-        return by_operands ? (tensor != nullptr ? whole_numbers(*tensor) : std::vector<std::int64_t>())
-                           : node.integers(key);
+        return by_operands
+                   ? (tensor != nullptr ? whole_numbers(*tensor) : std::vector<std::int64_t>())
+                   : node.integers(key);
     };
     const std::vector<std::int64_t> starts = list(1, "starts");
     const std::vector<std::int64_t> ends = list(2, "ends");

@@ -50,8 +50,7 @@ public:
 
     [[nodiscard]] static bool knows(const Node& node);
     /// Throws Unsupported.
-    [[nodiscard]] std::vector<Tensor> run(const Node& node,
-                                          const Operands& operands);
+    [[nodiscard]] std::vector<Tensor> run(const Node& node, const Operands& operands);
 
 private:
     /// An empty tensor of these extents, known if that many more values may be made.

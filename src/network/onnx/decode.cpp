@@ -35,8 +35,8 @@ double from_half(std::uint16_t bits)
         return fraction == 0 ? sign * std::numeric_limits<double>::infinity()
                              : std::numeric_limits<double>::quiet_NaN();
     }
-    return sign * (exponent == 0 ? std::ldexp(fraction, -24)
-                                 : std::ldexp(1024 + fraction, exponent - 25));
+    return sign *
+           (exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(1024 + fraction, exponent - 25));
 }
 
 float from_bfloat(std::uint16_t bits)
@@ -230,8 +230,8 @@ private:
             }
             if (node.name.empty() || !names.insert(node.name).second)
             {
-                node.name += (node.name.empty() ? "" : "_") + node.operation + '_' +
-                             std::to_string(i);
+                node.name +=
+                    (node.name.empty() ? "" : "_") + node.operation + '_' + std::to_string(i);
                 names.insert(node.name);
             }
         }
@@ -330,8 +330,8 @@ private:
         return tensor;
     }
 
-    void take_raw(int type, const std::string& raw, const std::string& place,
-                  std::int64_t elements, Tensor& tensor) const
+    void take_raw(int type, const std::string& raw, const std::string& place, std::int64_t elements,
+                  Tensor& tensor) const
     {
         const std::size_t width = encoding_of(type).bytes;
         if (raw.size() % width != 0 || raw.size() / width != static_cast<std::size_t>(elements))
@@ -351,8 +351,8 @@ private:
         tensor.known = true;
     }
 
-    void take_fields(const pb::TensorProto& proto, const std::string& place,
-                     std::int64_t elements, Tensor& tensor) const
+    void take_fields(const pb::TensorProto& proto, const std::string& place, std::int64_t elements,
+                     Tensor& tensor) const
     {
         const int type = proto.data_type();
         if (proto.int32_data_size() != 0)
@@ -432,15 +432,19 @@ private:
             }
         }
         const fs::path relative(location);
-        const bool climbs =
-            std::any_of(relative.begin(), relative.end(), [](const fs::path& p) { return p == ".."; });
+        const bool climbs = std::any_of(relative.begin(), relative.end(),
+                                        [](const fs::path& p) { return p == ".."; });
         std::error_code failed;
-        const fs::path folder = fs::weakly_canonical(fs::absolute(file_, failed).parent_path(), failed);
+        const fs::path folder =
+            fs::weakly_canonical(fs::absolute(file_, failed).parent_path(), failed);
         const fs::path path = fs::weakly_canonical(folder / relative, failed);
-        const auto [end, unused] = std::mismatch(folder.begin(), folder.end(), path.begin(), path.end());
+        const auto [end, unused] =
+            std::mismatch(folder.begin(), folder.end(), path.begin(), path.end());
         if (location.empty() || relative.is_absolute() || climbs || failed || end != folder.end())
         {
-            fail(place, "has its values in " + in_quotes(location) + ", which is not below the folder of the model",
+            fail(place,
+                 "has its values in " + in_quotes(location) +
+                     ", which is not below the folder of the model",
                  "keep external data beside the model");
         }
         if (!fs::exists(path, failed))

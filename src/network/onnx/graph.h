@@ -48,7 +48,7 @@ struct Node
 {
     std::string name; ///< unique and never empty; made up where the file has none
     std::string operation;
-    std::string domain; ///< "" is ONNX itself
+    std::string domain;                       ///< "" is ONNX itself
     std::vector<std::string> inputs, outputs; ///< "" is an operand left out
     std::map<std::string, Attribute> attributes;
 
@@ -63,9 +63,9 @@ struct Node
 struct Port
 {
     std::string name;
-    bool known = false;                 ///< `extents` says how many axes there are
-    std::vector<std::int64_t> extents;  ///< -1: given by a symbol, or not at all
-    std::vector<std::string> symbols;   ///< as long as extents; "" where there is none
+    bool known = false;                ///< `extents` says how many axes there are
+    std::vector<std::int64_t> extents; ///< -1: given by a symbol, or not at all
+    std::vector<std::string> symbols;  ///< as long as extents; "" where there is none
     bool integral = false;
 };
 

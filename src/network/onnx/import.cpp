@@ -46,8 +46,8 @@ std::int64_t product_of(const View& view, const Factors& factors)
 bool has_batch(const std::string& operation)
 {
     static const std::set<std::string> kThese{
-        "Conv",     "MaxPool", "AveragePool",       "GlobalAveragePool", "GlobalMaxPool",
-        "Upsample", "Resize",  "BatchNormalization"};
+        "Conv",          "MaxPool",  "AveragePool", "GlobalAveragePool",
+        "GlobalMaxPool", "Upsample", "Resize",      "BatchNormalization"};
     return kThese.count(operation) != 0;
 }
 
@@ -165,8 +165,9 @@ private:
     void drop_batches()
     {
         static const std::set<std::string> kKeep{
-            "Relu", "LeakyRelu", "Clip", "Sigmoid", "Tanh", "Add", "Mul", "Sub", "Div", "Concat",
-            "Pad", "Identity", "Dropout", "Cast", "HardSwish", "HardSigmoid", "Erf", "Split", "Slice"};
+            "Relu",      "LeakyRelu",   "Clip",   "Sigmoid", "Tanh",     "Add",     "Mul",
+            "Sub",       "Div",         "Concat", "Pad",     "Identity", "Dropout", "Cast",
+            "HardSwish", "HardSigmoid", "Erf",    "Split",   "Slice"};
         std::unordered_set<std::string> batched;
         for (std::size_t i = graph_.nodes.size(); i-- > 0;)
         {
@@ -278,8 +279,9 @@ private:
         std::vector<Entry> entries;
         for (const Problem& problem : unsupported_)
         {
-            const std::string text = in_quotes(problem.operation).substr(1, problem.operation.size()) +
-                                     (problem.reason.empty() ? "" : " (" + problem.reason + ")");
+            const std::string text =
+                in_quotes(problem.operation).substr(1, problem.operation.size()) +
+                (problem.reason.empty() ? "" : " (" + problem.reason + ")");
             auto entry = std::find_if(entries.begin(), entries.end(),
                                       [&](const Entry& one) { return one.text == text; });
             if (entry == entries.end())
@@ -343,7 +345,15 @@ private:
         // Folding moves layers; outputs are in the order of the network's afterwards.
         const std::vector<LayerId> before = network.outputs;
         fold_batch_norms(network, result_.weights);
-        for (Imported::Output& output : result_.outputs)
+        std::size_t next = 0; // inputs stay in their order
+        for (std::uint32_t i = 0; i < network.layers.size(); ++i)
+        {
+            if (network.layers[i].kind == LayerKind::input)
+            {
+                result_.inputs[next++].view.layer = LayerId(i);
+            }
+        }
+        for (Imported::Port& output : result_.outputs)
         {
             const auto at = std::find(before.begin(), before.end(), output.view.layer);
             output.view.layer = network.outputs[static_cast<std::size_t>(at - before.begin())];
@@ -389,7 +399,11 @@ private:
         {
             output = moved[output.index()];
         }
-        for (Imported::Output& output : result_.outputs)
+        result_.inputs.erase(std::remove_if(result_.inputs.begin(), result_.inputs.end(),
+                                            [&](const Imported::Port& input)
+                                            { return !needed[input.view.layer.index()]; }),
+                             result_.inputs.end());
+        for (Imported::Port& output : result_.outputs)
         {
             output.view.layer = moved[output.view.layer.index()];
         }
@@ -564,9 +578,11 @@ private:
             return product;
         };
         view.layer = add("input", "", {},
-                         {{"shape", {group(0, view.bounds[0]), group(view.bounds[0], view.bounds[1]),
-                                     group(view.bounds[1], view.atoms.size())}}});
+                         {{"shape",
+                           {group(0, view.bounds[0]), group(view.bounds[0], view.bounds[1]),
+                            group(view.bounds[1], view.atoms.size())}}});
         node_name_ = reader;
+        result_.inputs.push_back({port.name, view});
         return view;
     }
 
@@ -593,7 +609,8 @@ private:
                            { return has_batch(graph_.nodes[reader.node].operation); });
     }
 
-    [[nodiscard]] static View make_view(const Extents& extents, const std::vector<std::size_t>& rows,
+    [[nodiscard]] static View make_view(const Extents& extents,
+                                        const std::vector<std::size_t>& rows,
                                         const std::vector<std::size_t>& columns,
                                         const std::vector<std::size_t>& channels)
     {
@@ -632,7 +649,8 @@ private:
         constexpr const char* kAllowed =
             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:/-";
         std::string result = name.substr(0, kLongest);
-        for (std::size_t at = 0; (at = result.find_first_not_of(kAllowed, at)) != std::string::npos;)
+        for (std::size_t at = 0;
+             (at = result.find_first_not_of(kAllowed, at)) != std::string::npos;)
         {
             result[at] = '_';
         }
@@ -644,7 +662,8 @@ private:
                 json keys)
     {
         const auto& rules = kind_rules();
-        const auto rule = std::find_if(rules.begin(), rules.end(), [&](const KindRule& one)
+        const auto rule = std::find_if(rules.begin(), rules.end(),
+                                       [&](const KindRule& one)
                                        { return std::string(name_of(one.kind)) == kind; });
         Layer layer;
         layer.kind = rule->kind;
@@ -675,6 +694,7 @@ private:
         return LayerId(static_cast<std::uint32_t>(result_.network.layers.size() - 1));
     }
 
+    Layer& layer(const View& view) { return result_.network.layers[view.layer.index()]; }
     Weights& weights(LayerId layer) { return result_.weights[layer.index()]; }
 
     void set(const Node& node, View view, std::size_t slot = 0)
@@ -707,7 +727,8 @@ private:
     }
 
     /// The same tensor with its elements in another order: the atoms in that of `order`, cut into
-    /// height, width and channels at `bounds`. Made of as few transposes as move one block at a time.
+    /// height, width and channels at `bounds`. Made of as few transposes as move one block at a
+    /// time.
     View arranged(View view, const Factors& order, const Bounds& bounds)
     {
         Factors now = up_to(view.atoms.size());
@@ -732,8 +753,8 @@ private:
             {
                 continue;
             }
-            const auto j = static_cast<std::size_t>(
-                std::find(now.begin(), now.end(), order[i]) - now.begin());
+            const auto j =
+                static_cast<std::size_t>(std::find(now.begin(), now.end(), order[i]) - now.begin());
             std::size_t end = j;
             while (end < now.size() && i + (end - j) < order.size() &&
                    now[end] == order[i + (end - j)])
@@ -812,8 +833,9 @@ private:
         const std::int64_t height = part(result, 0, result.bounds[0]);
         const std::int64_t width = part(result, result.bounds[0], result.bounds[1]);
         const std::int64_t depth = part(result, result.bounds[1], result.atoms.size());
-        result.layer = always ? add("reshape", "", {view.layer}, {{"shape", {height, width, depth}}})
-                              : shape_as(view.layer, height, width, depth);
+        result.layer = always
+                           ? add("reshape", "", {view.layer}, {{"shape", {height, width, depth}}})
+                           : shape_as(view.layer, height, width, depth);
         return result;
     }
 
@@ -877,8 +899,8 @@ private:
     }
 
     /// For each channel of the layer its position along `axes` taken together.
-    [[nodiscard]] static std::vector<std::size_t> channel_positions(const View& view,
-                                                                    const std::vector<std::size_t>& axes)
+    [[nodiscard]] static std::vector<std::size_t>
+    channel_positions(const View& view, const std::vector<std::size_t>& axes)
     {
         std::vector<std::size_t> strides(view.atoms.size(), 0);
         std::size_t stride = 1;
@@ -992,7 +1014,12 @@ private:
         node_name_ = node.name;
         if (!pattern.function.empty())
         {
-            set(node, activated(view(pattern.source), pattern.function));
+            const View made = activated(view(pattern.source), pattern.function);
+            if (pattern.function == "leaky_relu")
+            {
+                layer(made).slope = pattern.slope;
+            }
+            set(node, made);
             return;
         }
         const View source = view(pattern.source);
@@ -1003,10 +1030,12 @@ private:
         }
         const auto find = [&](const std::string& name)
         { return name.empty() ? nullptr : &graph_.constants.at(name); };
-        set(node, normalised(source, axes, find(pattern.scale), find(pattern.bias)));
+        set(node,
+            normalised(source, axes, find(pattern.scale), find(pattern.bias), pattern.epsilon));
     }
 
-    View normalised(View view, std::vector<std::size_t> axes, const Tensor* scale, const Tensor* bias)
+    View normalised(View view, std::vector<std::size_t> axes, const Tensor* scale,
+                    const Tensor* bias, double epsilon)
     {
         std::sort(axes.begin(), axes.end());
         view = with_channels(std::move(view), axes, false);
@@ -1041,8 +1070,9 @@ private:
         {
             w = Weights();
         }
-        result_.network.layers[layer.index()].parameters = parameters;
         view.layer = layer;
+        this->layer(view).parameters = parameters;
+        this->layer(view).epsilon = epsilon;
         return view;
     }
 
@@ -1109,10 +1139,7 @@ private:
 
     void negate(const Node& node) { set(node, scaled(view(node, 0), -1, 0, "")); }
 
-    void unknown_function(const Node& /*node*/)
-    {
-        throw Unsupported("outside an activation");
-    }
+    void unknown_function(const Node& /*node*/) { throw Unsupported("outside an activation"); }
 
     /// Kernel, strides, dilations and padding of Conv and pools, for two axes.
     json window(const Node& node, const View& map, const std::vector<std::int64_t>& kernel,
@@ -1123,7 +1150,8 @@ private:
                                  std::int64_t least, const char* what)
         {
             if (list.size() != count ||
-                std::any_of(list.begin(), list.end(), [&](std::int64_t value)
+                std::any_of(list.begin(), list.end(),
+                            [&](std::int64_t value)
                             { return value < least || value > std::int64_t{kMaxExtent}; }))
             {
                 throw Unsupported("with " + std::string(what) + " that are no " +
@@ -1135,8 +1163,8 @@ private:
         const auto list = [&](const char* key, std::size_t count, std::int64_t otherwise)
         {
             const auto& given = node.integers(key);
-            return checked(given.empty() ? std::vector<std::int64_t>(count, otherwise) : given, count,
-                           otherwise == 0 ? 0 : 1, key);
+            return checked(given.empty() ? std::vector<std::int64_t>(count, otherwise) : given,
+                           count, otherwise == 0 ? 0 : 1, key);
         };
         const auto both = [&](std::vector<std::int64_t> values)
         {
@@ -1181,8 +1209,8 @@ private:
         {
             throw Unsupported("with dilations");
         }
-        keys["padding"] = axes == 2 ? json{pads[0], pads[2], pads[1], pads[3]}
-                                    : json{pads[0], pads[1], 0, 0};
+        keys["padding"] =
+            axes == 2 ? json{pads[0], pads[2], pads[1], pads[3]} : json{pads[0], pads[1], 0, 0};
         return keys;
     }
 
@@ -1195,7 +1223,9 @@ private:
         {
             extents.push_back(shape.width);
         }
-        View view = make_view(extents, {2}, rank == 4 ? std::vector<std::size_t>{3} : std::vector<std::size_t>{}, {1});
+        View view =
+            make_view(extents, {2},
+                      rank == 4 ? std::vector<std::size_t>{3} : std::vector<std::size_t>{}, {1});
         view.layer = layer;
         return view;
     }
@@ -1206,7 +1236,8 @@ private:
         const Tensor kernel = parameter(node, 1);
         if (kernel.extents.size() != map.rank())
         {
-            throw Unsupported("with a kernel of " + std::to_string(kernel.extents.size()) + " axes");
+            throw Unsupported("with a kernel of " + std::to_string(kernel.extents.size()) +
+                              " axes");
         }
         const std::int64_t channels = kernel.extents[0];
         const std::int64_t groups = node.integer("group", 1);
@@ -1248,7 +1279,8 @@ private:
                 {
                     for (std::size_t position = 0; position < positions; ++position)
                     {
-                        w.matrix[(position * inner + c) * w.columns + column] = kernel.reals[next++];
+                        w.matrix[(position * inner + c) * w.columns + column] =
+                            kernel.reals[next++];
                     }
                 }
             }
@@ -1331,7 +1363,8 @@ private:
                    : add("global_average_pool", "", {from.layer}, json::object());
         View made = from;
         made.layer = layer;
-        made.atoms.erase(made.atoms.begin(), made.atoms.begin() + static_cast<std::ptrdiff_t>(from.bounds[1]));
+        made.atoms.erase(made.atoms.begin(),
+                         made.atoms.begin() + static_cast<std::ptrdiff_t>(from.bounds[1]));
         made.bounds = {0, 0};
         std::vector<Factors> left;
         for (std::size_t axis = 0; axis < from.rank(); ++axis)
@@ -1384,10 +1417,12 @@ private:
         std::vector<double> shift;
         for (std::size_t c = 0; known && c < static_cast<std::size_t>(channels); ++c)
         {
-            scale.push_back(list[0].value(c) / std::sqrt(list[3].value(c) + node.real("epsilon", 1e-5)));
+            scale.push_back(list[0].value(c) /
+                            std::sqrt(list[3].value(c) + node.real("epsilon", 1e-5)));
             shift.push_back(list[1].value(c) - list[2].value(c) * scale.back());
         }
-        set(node, affine(std::move(map), scale, shift, known, 2 * static_cast<std::uint64_t>(channels), ""));
+        set(node, affine(std::move(map), scale, shift, known,
+                         2 * static_cast<std::uint64_t>(channels), ""));
     }
 
     void layer_normalization(const Node& node)
@@ -1401,13 +1436,15 @@ private:
             }
         }
         std::vector<std::size_t> axes;
-        for (std::size_t axis = axis_of(node.integer("axis", -1), from.rank()); axis < from.rank(); ++axis)
+        for (std::size_t axis = axis_of(node.integer("axis", -1), from.rank()); axis < from.rank();
+             ++axis)
         {
             axes.push_back(axis);
         }
         const Tensor scale = parameter(node, 1);
         const Tensor bias = has(node, 2) ? parameter(node, 2) : Tensor();
-        set(node, normalised(from, axes, &scale, has(node, 2) ? &bias : nullptr));
+        set(node, normalised(from, axes, &scale, has(node, 2) ? &bias : nullptr,
+                             node.real("epsilon", 1e-5)));
     }
 
     void softmax(const Node& node)
@@ -1435,13 +1472,15 @@ private:
         const std::int64_t outer = matrix.extents[transposed ? 0 : 1];
         if (inner != from.extent(last))
         {
-            throw Unsupported("with a matrix of " + std::to_string(inner) + " rows and an operand of " +
-                              std::to_string(from.extent(last)) + " columns");
+            throw Unsupported("with a matrix of " + std::to_string(inner) +
+                              " rows and an operand of " + std::to_string(from.extent(last)) +
+                              " columns");
         }
         from = with_channels(std::move(from), {last}, false);
         const LayerId layer =
             add("dense", "", {from.layer}, {{"channels", outer}, {"bias", bias != nullptr}});
-        const bool known = matrix.known && matrix.real && (bias == nullptr || (bias->known && bias->real));
+        const bool known =
+            matrix.known && matrix.real && (bias == nullptr || (bias->known && bias->real));
         if (known)
         {
             Weights& w = weights(layer);
@@ -1463,7 +1502,8 @@ private:
                 for (std::size_t column = 0; column < w.columns; ++column)
                 {
                     w.bias.push_back(static_cast<float>(
-                        beta * static_cast<double>(bias->reals[bias->elements() == 1 ? 0 : column])));
+                        beta *
+                        static_cast<double>(bias->reals[bias->elements() == 1 ? 0 : column])));
                 }
             }
         }
@@ -1508,7 +1548,8 @@ private:
             const View from = view(node, 0);
             if (matrix->extents.size() != 2 || from.rank() < 1)
             {
-                throw Unsupported("with constants of " + std::to_string(matrix->extents.size()) + " axes");
+                throw Unsupported("with constants of " + std::to_string(matrix->extents.size()) +
+                                  " axes");
             }
             set(node, dense(from, *matrix, false, nullptr, 1, 1));
             return;
@@ -1521,7 +1562,8 @@ private:
         View b = view(node, 1);
         if (a.rank() < 2 || a.rank() != b.rank())
         {
-            throw Unsupported("of " + std::to_string(a.rank()) + " and " + std::to_string(b.rank()) + " axes");
+            throw Unsupported("of " + std::to_string(a.rank()) + " and " +
+                              std::to_string(b.rank()) + " axes");
         }
         const std::size_t rank = a.rank();
         const Extents left = a.extents();
@@ -1556,7 +1598,8 @@ private:
             const bool in_place = order == up_to(order.size()) && view.bounds[0] == rows.size() &&
                                   view.bounds[1] == rows.size();
             return arranged(std::move(view), order,
-                            in_place ? Bounds{rows.size(), rows.size()} : Bounds{rows.size(), apart});
+                            in_place ? Bounds{rows.size(), rows.size()}
+                                     : Bounds{rows.size(), apart});
         };
         const auto sequence = [&](const View& view, const Factors& rows, const Factors& columns)
         {
@@ -1761,8 +1804,8 @@ private:
         set(node, std::move(at));
     }
 
-    /// Add, Sub, Mul, Div with a constant: a scale or shift for all, or one a channel, or a table of
-    /// one row a position.
+    /// Add, Sub, Mul, Div with a constant: a scale or shift for all, or one a channel, or a table
+    /// of one row a position.
     View with_constant(const Node& node, View view, const Tensor& tensor, bool first)
     {
         const std::string& operation = node.operation;
@@ -1894,8 +1937,8 @@ private:
             }
         }
         const Factors grows = at.axes[axis];
-        const bool by_rows = !grows.empty() && grows.size() == at.bounds[0] &&
-                             grows == up_to(grows.size());
+        const bool by_rows =
+            !grows.empty() && grows.size() == at.bounds[0] && grows == up_to(grows.size());
         if (!by_rows)
         {
             at = with_channels(std::move(at), {axis}, true);
@@ -1939,8 +1982,7 @@ private:
             if (by_rows)
             {
                 const std::size_t width = static_cast<std::size_t>(std::count_if(
-                    place.begin(),
-                    place.begin() + static_cast<std::ptrdiff_t>(pattern.bounds[1]),
+                    place.begin(), place.begin() + static_cast<std::ptrdiff_t>(pattern.bounds[1]),
                     [&](std::size_t atom) { return atom != one.atoms.size(); }));
                 order.insert(order.begin(), own.begin(), own.end());
                 bounds = {own.size(), own.size() + width};
@@ -2022,10 +2064,11 @@ private:
         // The first row of all.
         if (begin == 0 && count == 1 && own.size() == from.bounds[0] && own == up_to(own.size()))
         {
-            const LayerId layer = add("max_pool", ".first", {from.layer},
-                                      {{"kernel", 1}, {"stride", {extent, 1}}});
+            const LayerId layer =
+                add("max_pool", ".first", {from.layer}, {{"kernel", 1}, {"stride", {extent, 1}}});
             from.layer = layer;
-            from.atoms.erase(from.atoms.begin(), from.atoms.begin() + static_cast<std::ptrdiff_t>(own.size()));
+            from.atoms.erase(from.atoms.begin(),
+                             from.atoms.begin() + static_cast<std::ptrdiff_t>(own.size()));
             from.axes[axis].clear();
             for (Factors& factors : from.axes)
             {
@@ -2051,7 +2094,8 @@ private:
         const std::size_t start = from.bounds[1];
         const std::size_t length = from.axes[axis].size();
         const std::int64_t inner = part(from, start + length, from.atoms.size());
-        from.layer = add("split", "", {from.layer}, {{"range", {begin * inner, (begin + count) * inner}}});
+        from.layer =
+            add("split", "", {from.layer}, {{"range", {begin * inner, (begin + count) * inner}}});
         // One atom, or none, takes the place of the axis' own.
         const auto at = from.atoms.begin() + static_cast<std::ptrdiff_t>(start);
         from.atoms.erase(at, at + static_cast<std::ptrdiff_t>(length));
@@ -2115,7 +2159,8 @@ private:
             View tokens = view(node, 1);
             if (table->extents.size() != 2 || node.integer("axis", 0) != 0)
             {
-                throw Unsupported("from a table of " + std::to_string(table->extents.size()) + " axes");
+                throw Unsupported("from a table of " + std::to_string(table->extents.size()) +
+                                  " axes");
             }
             const Factors order = tokens.order();
             tokens = arranged(std::move(tokens), order, {order.size(), order.size()});
@@ -2132,7 +2177,8 @@ private:
         const std::vector<std::int64_t> list = whole_numbers(indices);
         if (list.empty() || indices.extents.size() > 1)
         {
-            throw Unsupported("with indices of " + std::to_string(indices.extents.size()) + " axes");
+            throw Unsupported("with indices of " + std::to_string(indices.extents.size()) +
+                              " axes");
         }
         for (std::size_t i = 1; i < list.size(); ++i)
         {
@@ -2278,7 +2324,8 @@ private:
         const bool both = rank == 4;
         const LayerId layer =
             add("pad", "", {at.layer},
-                {{"padding", {pads[2], pads[rank + 2], both ? pads[3] : 0, both ? pads[rank + 3] : 0}}});
+                {{"padding",
+                  {pads[2], pads[rank + 2], both ? pads[3] : 0, both ? pads[rank + 3] : 0}}});
         set(node, map_of(layer, rank));
     }
 
@@ -2304,7 +2351,8 @@ private:
         else if (has(node, scales_at))
         {
             const Tensor& tensor = needed_constant(node, scales_at);
-            for (std::size_t i = 0; tensor.known && i < static_cast<std::size_t>(tensor.elements()); ++i)
+            for (std::size_t i = 0; tensor.known && i < static_cast<std::size_t>(tensor.elements());
+                 ++i)
             {
                 scales.push_back(tensor.value(i));
             }
@@ -2324,19 +2372,24 @@ private:
             throw Unsupported("with other scales than one whole number for height and width");
         }
         // Which neighbour is the nearest: with whole scales all agree but these.
-        const std::string place = node.text("coordinate_transformation_mode", upsample || scales_at == 1 ? "asymmetric" : "half_pixel");
-        const std::string nearest = node.text("nearest_mode", upsample || scales_at == 1 ? "floor" : "round_prefer_floor");
+        const std::string place =
+            node.text("coordinate_transformation_mode",
+                      upsample || scales_at == 1 ? "asymmetric" : "half_pixel");
+        const std::string nearest =
+            node.text("nearest_mode", upsample || scales_at == 1 ? "floor" : "round_prefer_floor");
         const bool halves = (place == "half_pixel" || place == "pytorch_half_pixel") &&
                             (nearest == "round_prefer_floor" || nearest == "round_prefer_ceil");
-        const bool corners = place == "asymmetric" &&
-                             (nearest == "floor" || (nearest == "round_prefer_floor" && scale <= 2));
+        const bool corners =
+            place == "asymmetric" &&
+            (nearest == "floor" || (nearest == "round_prefer_floor" && scale <= 2));
         if (!halves && !corners && scale != 1)
         {
-            throw Unsupported("with coordinates " + in_quotes(place) + " and " + in_quotes(nearest));
+            throw Unsupported("with coordinates " + in_quotes(place) + " and " +
+                              in_quotes(nearest));
         }
-        set(node, map_of(add("upsample", "", {map.layer},
-                             {{"scale", static_cast<std::uint32_t>(scale)}}),
-                         map.rank()));
+        set(node,
+            map_of(add("upsample", "", {map.layer}, {{"scale", static_cast<std::uint32_t>(scale)}}),
+                   map.rank()));
     }
 
     void power(const Node& node)
@@ -2370,9 +2423,9 @@ private:
     std::unordered_map<std::string, std::size_t> outside_; ///< names that are outputs
     std::unordered_map<std::string, std::size_t> inputs_;  ///< positions in graph_.inputs
     std::unordered_map<std::string, View> views_;
-    std::unordered_set<std::string> done_;  ///< evaluated
+    std::unordered_set<std::string> done_;   ///< evaluated
     std::unordered_set<std::size_t> passes_; ///< nodes whose scale was taken over
-    std::unordered_set<std::string> names_; ///< of layers
+    std::unordered_set<std::string> names_;  ///< of layers
     std::vector<Problem> unsupported_;
     std::string node_name_;
     Imported result_;

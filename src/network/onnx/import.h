@@ -17,17 +17,18 @@ struct Imported
 {
     Network network;
     std::vector<Weights> weights; ///< one a layer
-    struct Output
+    struct Port
     {
         std::string name;
-        View view; ///< how the graph's output lies in that of a layer
+        View view; ///< how the tensor lies in the output of a layer
     };
-    std::vector<Output> outputs;       ///< as the graph lists them
+    std::vector<Port> inputs;  ///< of the graph, those that layers read
+    std::vector<Port> outputs; ///< as the graph lists them
 };
 
-/// Turns a graph into layers, shapes inferred, constants folded. A batch is taken as one image; NCHW
-/// becomes rows, columns, channels. Throws InputError; all operators that have no counterpart are
-/// named together.
+/// Turns a graph into layers, shapes inferred, constants folded. A batch is taken as one image;
+/// NCHW becomes rows, columns, channels. Throws InputError; all operators that have no counterpart
+/// are named together.
 [[nodiscard]] Imported import(Graph graph);
 
 } // namespace tessera::network::onnx

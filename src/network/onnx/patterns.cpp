@@ -15,7 +15,10 @@ namespace
 
 constexpr std::size_t kMostNodes = 12; ///< of one activation
 
-double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+double sigmoid(double x)
+{
+    return 1 / (1 + std::exp(-x));
+}
 
 struct Known
 {
@@ -48,8 +51,8 @@ const std::map<std::string, Operation>& operations()
         {"Sigmoid", [](const Node&, const List& v) { return sigmoid(v[0]); }},
         {"HardSigmoid", [](const Node& n, const List& v)
          { return std::clamp(v[0] * n.real("alpha", 0.2) + n.real("beta", 0.5), 0.0, 1.0); }},
-        {"HardSwish", [](const Node&, const List& v)
-         { return v[0] * std::clamp(v[0] + 3, 0.0, 6.0) / 6; }},
+        {"HardSwish",
+         [](const Node&, const List& v) { return v[0] * std::clamp(v[0] + 3, 0.0, 6.0) / 6; }},
         {"Tanh", [](const Node&, const List& v) { return std::tanh(v[0]); }},
         {"Erf", [](const Node&, const List& v) { return std::erf(v[0]); }},
         {"Exp", [](const Node&, const List& v) { return std::exp(v[0]); }},
@@ -59,16 +62,19 @@ const std::map<std::string, Operation>& operations()
         {"Neg", [](const Node&, const List& v) { return -v[0]; }},
         {"Reciprocal", [](const Node&, const List& v) { return 1 / v[0]; }},
         {"Softplus", [](const Node&, const List& v) { return std::log1p(std::exp(v[0])); }},
-        {"Mish", [](const Node&, const List& v)
-         { return v[0] * std::tanh(std::log1p(std::exp(v[0]))); }},
+        {"Mish",
+         [](const Node&, const List& v) { return v[0] * std::tanh(std::log1p(std::exp(v[0]))); }},
         {"Gelu", [](const Node&, const List& v)
          { return v[0] / 2 * (1 + std::erf(v[0] / std::sqrt(2.0))); }},
         {"Identity", [](const Node&, const List& v) { return v[0]; }},
-        {"Clip", [](const Node& n, const List& v)
+        {"Clip",
+         [](const Node& n, const List& v)
          {
              constexpr double kInfinity = std::numeric_limits<double>::infinity();
-             const double least = v.size() > 1 && !std::isnan(v[1]) ? v[1] : n.real("min", -kInfinity);
-             const double most = v.size() > 2 && !std::isnan(v[2]) ? v[2] : n.real("max", kInfinity);
+             const double least =
+                 v.size() > 1 && !std::isnan(v[1]) ? v[1] : n.real("min", -kInfinity);
+             const double most =
+                 v.size() > 2 && !std::isnan(v[2]) ? v[2] : n.real("max", kInfinity);
              return std::min(std::max(v[0], least), most);
          }},
         {"Add", [](const Node&, const List& v) { return v[0] + v[1]; }},
@@ -140,7 +146,9 @@ private:
                             node.operation == "Max";
         return !found_.inner[index] && found_.roots.count(index) == 0 && node.domain.empty() &&
                node.outputs.size() == 1 && node.inputs.size() >= (binary ? 2 : 1) &&
-               node.inputs.size() <= (node.operation == "Clip" ? 3 : binary ? 2 : 1) &&
+               node.inputs.size() <= (node.operation == "Clip" ? 3
+                                      : binary                 ? 2
+                                                               : 1) &&
                operations().count(node.operation) != 0;
     }
     [[nodiscard]] const Node* maker(const std::string& name) const
@@ -180,9 +188,11 @@ private:
             }
             if (open.size() == 1)
             {
-                if (const auto name = name_of_region(root, region, *open.begin()))
+                Pattern pattern;
+                pattern.source = *open.begin();
+                if (names(root, region, pattern))
                 {
-                    take(root, region, {*name, *open.begin(), {}, "", ""});
+                    take(root, region, std::move(pattern));
                     return;
                 }
             }
@@ -205,7 +215,8 @@ private:
         }
     }
 
-    [[nodiscard]] bool only_read_by(const std::string& name, const std::set<std::size_t>& region) const
+    [[nodiscard]] bool only_read_by(const std::string& name,
+                                    const std::set<std::size_t>& region) const
     {
         const auto readers = readers_.find(name);
         return readers == readers_.end() ||
@@ -213,9 +224,8 @@ private:
                            [&](std::size_t node) { return region.count(node) != 0; });
     }
 
-    [[nodiscard]] std::optional<std::string> name_of_region(std::size_t root,
-                                                            const std::set<std::size_t>& region,
-                                                            const std::string& source) const
+    /// Fills in the function that the region computes of pattern.source; false if it has no name.
+    bool names(std::size_t root, const std::set<std::size_t>& region, Pattern& pattern) const
     {
         std::vector<double> x;
         std::vector<double> y;
@@ -223,7 +233,7 @@ private:
         for (int i = 0; i <= 120; ++i)
         {
             x.push_back((i % 2 == 0 ? -0.1625 : 0.1625) * (60 - i / 2));
-            std::map<std::string, double> values{{source, x.back()}};
+            std::map<std::string, double> values{{pattern.source, x.back()}};
             for (const std::size_t index : region) // in the graph's order
             {
                 const Node& node = graph_.nodes[index];
@@ -240,10 +250,13 @@ private:
             y.push_back(values.at(graph_.nodes[root].outputs.front()));
             if (y.size() == 2 && !name_of_curve(x, y))
             {
-                return std::nullopt;
+                return false;
             }
         }
-        return name_of_curve(x, y);
+        const auto name = name_of_curve(x, y);
+        pattern.function = name.value_or("");
+        pattern.slope = y.front() / x.front();
+        return name.has_value();
     }
 
     void take(std::size_t root, const std::set<std::size_t>& nodes, Pattern pattern)
@@ -270,7 +283,8 @@ private:
             }
             for (const std::size_t k : {std::size_t{0}, std::size_t{1}})
             {
-                if (constant(node->inputs[k]) != nullptr && constant(node->inputs[1 - k]) == nullptr)
+                if (constant(node->inputs[k]) != nullptr &&
+                    constant(node->inputs[1 - k]) == nullptr)
                 {
                     into = node->inputs[k];
                     at = node->inputs[1 - k];
@@ -299,6 +313,7 @@ private:
         {
             return false;
         }
+        pattern.epsilon = *scalar(sum->inputs[epsilon]);
         const Node* square = step(variance->inputs[0], "Pow", nodes);
         if (square == nullptr)
         {
@@ -336,7 +351,8 @@ private:
     }
 
     /// The node that makes `name` if it is such an operation; it is noted.
-    const Node* step(const std::string& name, const char* operation, std::set<std::size_t>& nodes) const
+    const Node* step(const std::string& name, const char* operation,
+                     std::set<std::size_t>& nodes) const
     {
         const auto found = makers_.find(name);
         if (found == makers_.end() || found_.inner[found->second] ||

@@ -17,7 +17,9 @@ struct Pattern
 {
     std::string function; ///< of an activation; "" is a layer norm
     std::string source;   ///< the tensor it reads
+    double slope = 0;     ///< of leaky_relu
     // layer norm
+    double epsilon = 0;
     std::vector<std::int64_t> axes;
     std::string scale, bias; ///< constants; "" where there is none
 };

@@ -51,8 +51,8 @@ struct View
 /// factors of the old ones.
 [[nodiscard]] std::optional<View> reshaped(View view, const Extents& extents);
 
-/// Divides atoms of both until each axis of one, `except` apart, is made of the same extents as that
-/// of the other. False if they have no common factors.
+/// Divides atoms of both until each axis of one, `except` apart, is made of the same extents as
+/// that of the other. False if they have no common factors.
 [[nodiscard]] bool refine(View& a, View& b, std::optional<std::size_t> except);
 
 } // namespace tessera::network::onnx

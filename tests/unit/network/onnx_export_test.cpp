@@ -17,15 +17,16 @@ namespace
 
 std::string path_of(const std::string& name)
 {
-    const std::string folder = name == "resnet18" ? "/models/networks/" : "/tests/unit/network/onnx/";
+    const std::string folder =
+        name == "resnet18" ? "/models/networks/" : "/tests/unit/network/onnx/";
     return TESSERA_SOURCE_DIR + folder + name + ".onnx";
 }
 
 /// What must agree of a layer that multiplies or looks at windows.
-using Facts = std::tuple<std::string,                                              // kind
-                         std::vector<std::uint32_t>,                               // shapes
-                         std::vector<std::uint32_t>,                               // window
-                         std::uint64_t, std::uint64_t>;                            // costs
+using Facts = std::tuple<std::string,                   // kind
+                         std::vector<std::uint32_t>,    // shapes
+                         std::vector<std::uint32_t>,    // window
+                         std::uint64_t, std::uint64_t>; // costs
 
 std::vector<Facts> facts_of(const Network& network, const std::vector<LayerKind>& kinds)
 {
@@ -42,14 +43,15 @@ std::vector<Facts> facts_of(const Network& network, const std::vector<LayerKind>
             const Shape& shape = network.input_shape(layer, k);
             shapes.insert(shapes.end(), {shape.height, shape.width, shape.channels});
         }
-        shapes.insert(shapes.end(), {layer.output.height, layer.output.width, layer.output.channels});
-        facts.emplace_back(name_of(layer.kind) + (layer.activation.empty() ? "" : '/' + layer.activation),
-                           shapes,
-                           std::vector<std::uint32_t>{
-                               layer.kernel_height, layer.kernel_width, layer.stride_height,
-                               layer.stride_width, layer.padding.top, layer.padding.bottom,
-                               layer.padding.left, layer.padding.right, layer.groups, layer.heads},
-                           layer.parameters, layer.macs);
+        shapes.insert(shapes.end(),
+                      {layer.output.height, layer.output.width, layer.output.channels});
+        facts.emplace_back(
+            name_of(layer.kind) + (layer.activation.empty() ? "" : '/' + layer.activation), shapes,
+            std::vector<std::uint32_t>{layer.kernel_height, layer.kernel_width, layer.stride_height,
+                                       layer.stride_width, layer.padding.top, layer.padding.bottom,
+                                       layer.padding.left, layer.padding.right, layer.groups,
+                                       layer.heads},
+            layer.parameters, layer.macs);
     }
     std::sort(facts.begin(), facts.end());
     return facts;
@@ -75,9 +77,9 @@ std::uint64_t crossbars(const Network& network)
 
 const std::vector<LayerKind> kComputing{LayerKind::conv2d, LayerKind::dense, LayerKind::matmul};
 const std::vector<LayerKind> kOthers{
-    LayerKind::max_pool, LayerKind::average_pool, LayerKind::global_average_pool,
-    LayerKind::activation, LayerKind::add, LayerKind::softmax, LayerKind::layer_norm,
-    LayerKind::upsample};
+    LayerKind::max_pool,   LayerKind::average_pool, LayerKind::global_average_pool,
+    LayerKind::activation, LayerKind::add,          LayerKind::softmax,
+    LayerKind::layer_norm, LayerKind::upsample};
 
 class Exported : public testing::TestWithParam<const char*>
 {

@@ -21,7 +21,8 @@ namespace pb = ::onnx;
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 
-/// A model to spoil: relu of an image, then a 3x3 convolution to 4 channels without weights' values.
+/// A model to spoil: relu of an image, then a 3x3 convolution to 4 channels without weights'
+/// values.
 class Model
 {
 public:
@@ -212,8 +213,13 @@ TEST(OnnxShapes, ZeroNegativeHugeAndOpenExtents)
         return message_of(
             [&](Model& m)
             {
-                m.graph().mutable_input(0)->mutable_type()->mutable_tensor_type()->mutable_shape()
-                    ->mutable_dim(2)->set_dim_value(extent);
+                m.graph()
+                    .mutable_input(0)
+                    ->mutable_type()
+                    ->mutable_tensor_type()
+                    ->mutable_shape()
+                    ->mutable_dim(2)
+                    ->set_dim_value(extent);
             });
     };
     EXPECT_THAT(with_extent(0), HasSubstr("extent of 0"));
@@ -223,8 +229,13 @@ TEST(OnnxShapes, ZeroNegativeHugeAndOpenExtents)
     EXPECT_THAT(message_of(
                     [](Model& m)
                     {
-                        m.graph().mutable_input(0)->mutable_type()->mutable_tensor_type()
-                            ->mutable_shape()->mutable_dim(3)->set_dim_param("width");
+                        m.graph()
+                            .mutable_input(0)
+                            ->mutable_type()
+                            ->mutable_tensor_type()
+                            ->mutable_shape()
+                            ->mutable_dim(3)
+                            ->set_dim_param("width");
                     }),
                 HasSubstr("'width', has no fixed extent"));
     EXPECT_THAT(message_of([](Model& m) { m.graph().mutable_input(0)->clear_type(); }),
@@ -235,8 +246,13 @@ TEST(OnnxShapes, ZeroNegativeHugeAndOpenExtents)
                     {
                         for (const int axis : {1, 2, 3})
                         {
-                            m.graph().mutable_input(0)->mutable_type()->mutable_tensor_type()
-                                ->mutable_shape()->mutable_dim(axis)->set_dim_value(65536);
+                            m.graph()
+                                .mutable_input(0)
+                                ->mutable_type()
+                                ->mutable_tensor_type()
+                                ->mutable_shape()
+                                ->mutable_dim(axis)
+                                ->set_dim_value(65536);
                         }
                     }),
                 HasSubstr("too large"));
@@ -245,8 +261,13 @@ TEST(OnnxShapes, ZeroNegativeHugeAndOpenExtents)
 TEST(OnnxShapes, AnOpenBatchIsOneImage)
 {
     Model model;
-    model.graph().mutable_input(0)->mutable_type()->mutable_tensor_type()->mutable_shape()
-        ->mutable_dim(0)->set_dim_param("N");
+    model.graph()
+        .mutable_input(0)
+        ->mutable_type()
+        ->mutable_tensor_type()
+        ->mutable_shape()
+        ->mutable_dim(0)
+        ->set_dim_param("N");
     const onnx::Imported imported =
         onnx::import(onnx::decode_graph(model.bytes(), "m", onnx::Values::all));
     EXPECT_EQ(imported.network.layers.at(0).output, (Shape{8, 8, 3}));
@@ -258,11 +279,12 @@ TEST(OnnxConstants, ExtentsAndValues)
     const auto kernel = [](const std::function<void(pb::TensorProto&)>& spoil)
     { return message_of([&](Model& m) { spoil(*m.graph().mutable_initializer(0)); }); };
     EXPECT_THAT(kernel([](pb::TensorProto& t) { t.set_dims(0, -4); }), HasSubstr("extent -4"));
-    EXPECT_THAT(kernel([](pb::TensorProto& t)
-                       {
-                           t.set_dims(0, std::int64_t{1} << 40);
-                           t.set_dims(1, std::int64_t{1} << 40);
-                       }),
+    EXPECT_THAT(kernel(
+                    [](pb::TensorProto& t)
+                    {
+                        t.set_dims(0, std::int64_t{1} << 40);
+                        t.set_dims(1, std::int64_t{1} << 40);
+                    }),
                 HasSubstr("more than 2^40 elements"));
     EXPECT_THAT(kernel([](pb::TensorProto& t) { t.set_dims(0, 0); }), HasSubstr("from 1 to 65536"));
     EXPECT_THAT(kernel([](pb::TensorProto& t) { t.set_dims(1, 5); }), HasSubstr("an input of 3"));
@@ -325,8 +347,8 @@ TEST(OnnxOperators, HostileShapeComputations)
         return message_of(
             [&](Model& m)
             {
-                pb::TensorProto& shape = m.constant(
-                    "shape", {static_cast<std::int64_t>(to.size())}, pb::TensorProto::INT64);
+                pb::TensorProto& shape = m.constant("shape", {static_cast<std::int64_t>(to.size())},
+                                                    pb::TensorProto::INT64);
                 for (const std::int64_t value : to)
                 {
                     shape.add_int64_data(value);
@@ -431,7 +453,8 @@ TEST_F(ExternalData, IsReadBelowTheFolderOfTheModel)
 TEST_F(ExternalData, NeverLeavesIt)
 {
     fs::create_symlink(folder_.parent_path() / "outside.bin", folder_ / "link.bin");
-    for (const char* path : {"../outside.bin", "weights/../../outside.bin", "/etc/passwd", "link.bin"})
+    for (const char* path :
+         {"../outside.bin", "weights/../../outside.bin", "/etc/passwd", "link.bin"})
     {
         EXPECT_THAT(message(path), HasSubstr("not below the folder")) << path;
     }
@@ -443,7 +466,8 @@ TEST_F(ExternalData, MustBeAllThere)
     EXPECT_THAT(message("weights/kernel.bin", "9", "432"), HasSubstr("wants 432 B at 9"));
     EXPECT_THAT(message("weights/kernel.bin", "0", "4"), HasSubstr("wants 432 B"));
     EXPECT_THAT(message("weights/kernel.bin", "-1"), HasSubstr("no place in a file"));
-    EXPECT_THAT(message("weights/kernel.bin", "99999999999999999999"), HasSubstr("no place in a file"));
+    EXPECT_THAT(message("weights/kernel.bin", "99999999999999999999"),
+                HasSubstr("no place in a file"));
     EXPECT_THROW((void)message("weights"), InputError); // a folder
 }
 
