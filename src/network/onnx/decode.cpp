@@ -10,8 +10,11 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <google/protobuf/arena.h>
 #include <limits>
+#include <new>
 #include <onnx/onnx_pb.h>
+#include <optional>
 #include <unordered_set>
 
 namespace tessera::network::onnx
@@ -144,6 +147,40 @@ void check_size(std::uintmax_t size, const std::string& file)
     }
 }
 
+/// An arena for a message, which a small file can unfold to a multiple of itself: too large a one
+/// is an error instead of the end of all memory.
+class BoundedArena
+{
+public:
+    explicit BoundedArena(std::size_t file_bytes)
+    {
+        constexpr std::size_t kFactor =
+            16; // numbers of one byte take 8, and vectors grow by copying
+        constexpr std::size_t kBase = std::size_t{64} << 20U;
+        left_ = kBase + kFactor * file_bytes;
+        google::protobuf::ArenaOptions options;
+        options.block_alloc = [](std::size_t size) -> void*
+        {
+            if (size > left_)
+            {
+                throw std::bad_alloc();
+            }
+            left_ -= size;
+            return ::operator new(size);
+        };
+        options.block_dealloc = [](void* block, std::size_t /*size*/) { ::operator delete(block); };
+        arena_.emplace(options);
+    }
+    google::protobuf::Arena* get() { return &*arena_; }
+
+private:
+    // protobuf hands its functions nothing to know the arena by; one thread decodes one file at a
+    // time.
+    static thread_local std::size_t left_;
+    std::optional<google::protobuf::Arena> arena_;
+};
+thread_local std::size_t BoundedArena::left_ = 0;
+
 class Decoder
 {
 public:
@@ -151,12 +188,9 @@ public:
 
     Graph run(const std::string& bytes)
     {
-        pb::ModelProto model;
         check_size(bytes.size(), file_);
-        if (!model.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
-        {
-            fail("", "is not an ONNX model, or is truncated or damaged", "export the model again");
-        }
+        BoundedArena arena(bytes.size());
+        const pb::ModelProto& model = parse(bytes, arena);
         if (!model.has_graph() || model.graph().node_size() == 0)
         {
             fail("/graph", "has no nodes", "export a model that computes something");
@@ -181,6 +215,23 @@ private:
                            const std::string& remedy) const
     {
         throw InputError({file_, 0, pointer}, problem, remedy);
+    }
+
+    const pb::ModelProto& parse(const std::string& bytes, BoundedArena& arena) const
+    {
+        try
+        {
+            auto* model = google::protobuf::Arena::CreateMessage<pb::ModelProto>(arena.get());
+            if (model->ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
+            {
+                return *model;
+            }
+        }
+        catch (const std::bad_alloc&)
+        {
+            fail("", "unfolds to more than 16 times its size", "export the model again");
+        }
+        fail("", "is not an ONNX model, or is truncated or damaged", "export the model again");
     }
 
     void read(const pb::GraphProto& graph)

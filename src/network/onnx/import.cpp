@@ -45,9 +45,15 @@ std::int64_t product_of(const View& view, const Factors& factors)
 /// Operators whose first operand has a batch first, whatever its shape.
 bool has_batch(const std::string& operation)
 {
-    static const std::set<std::string> kThese{
-        "Conv",          "MaxPool",  "AveragePool", "GlobalAveragePool",
-        "GlobalMaxPool", "Upsample", "Resize",      "BatchNormalization"};
+    static const std::set<std::string> kThese{"Conv",
+                                              "MaxPool",
+                                              "AveragePool",
+                                              "GlobalAveragePool",
+                                              "GlobalMaxPool",
+                                              "Upsample",
+                                              "Resize",
+                                              "BatchNormalization",
+                                              "Pad"};
     return kThese.count(operation) != 0;
 }
 

@@ -177,6 +177,23 @@ TEST(OnnxFile, MoreThan2GiBAreRefusedUnread)
     fs::remove(path);
 }
 
+// A node of two bytes takes a hundred in memory.
+TEST(OnnxFile, UnfoldingToAMultipleOfItselfIsRefused)
+{
+    constexpr std::size_t kNodes = 10'000'000;
+    std::string nodes;
+    for (std::size_t i = 0; i < kNodes; ++i)
+    {
+        nodes.append("\x0a\x00", 2);
+    }
+    std::string bytes = "\x3a"; // the graph and its size
+    for (std::size_t size = nodes.size(); size != 0; size >>= 7U)
+    {
+        bytes += static_cast<char>((size & 127U) | (size >> 7U != 0 ? 128U : 0U));
+    }
+    EXPECT_THAT(message_of(bytes + nodes), HasSubstr("unfolds to more than 16 times"));
+}
+
 TEST(OnnxGraph, Cycles)
 {
     EXPECT_THAT(message_of([](Model& m) { m.graph().mutable_node(0)->set_input(0, "out"); }),
