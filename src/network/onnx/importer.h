@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "network/onnx/constants.h"
+#include "network/onnx/import.h"
+#include "network/onnx/patterns.h"
+#include "network/onnx/unsupported.h"
+
+#include <nlohmann/json.hpp>
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+namespace tessera::network::onnx
+{
+
+using Bounds = std::array<std::size_t, 2>;
+
+/// 0, 1, ..., count - 1
+[[nodiscard]] Factors up_to(std::size_t count);
+[[nodiscard]] std::int64_t product_of(const View& view, const Factors& factors);
+/// Operators whose first operand has a batch first, whatever its shape.
+[[nodiscard]] bool has_batch(const std::string& operation);
+
+/// Makes layers of a graph, node by node; import.cpp is its frame, the other files beside it are
+/// named after the operators that they turn into layers.
+class Importer
+{
+public:
+    explicit Importer(Graph graph) : graph_(std::move(graph)), evaluator_(graph_.opset) {}
+    Imported run();
+
+private:
+    using Handler = void (Importer::*)(const Node&);
+
+    // import.cpp: before layers are made
+    void evaluate_constants();
+    /// Executes a node of constants; false if not all operands are.
+    bool evaluate(const Node& node);
+    void keep(const Node& node, std::vector<Tensor> values);
+    void find_readers();
+    /// Inputs that reach an operator with a batch through others that keep it: their first extent
+    /// becomes 1.
+    void drop_batches();
+
+    // import.cpp: node by node
+    void lower(std::size_t index);
+    /// Does this come from a node that cannot be imported?
+    [[nodiscard]] bool waits(const std::string& name) const;
+    /// Shape and Size need to know the extents only.
+    bool evaluate_shape(const Node& node);
+    void refuse_unsupported() const;
+    void finish();
+    /// Layers that no output needs: made for operands that turned out to be folded.
+    void drop_unread();
+
+    // operands.cpp
+    [[nodiscard]] static bool has(const Node& node, std::size_t slot);
+    [[nodiscard]] const Tensor* constant(const Node& node, std::size_t slot) const;
+    [[nodiscard]] const Tensor& needed_constant(const Node& node, std::size_t slot) const;
+    /// Trained constants: those of the file, or an input that stands for stripped ones.
+    [[nodiscard]] Tensor parameter(const Node& node, std::size_t slot) const;
+    /// Operand constants by slot: what Evaluator's helpers want.
+    [[nodiscard]] Operands constants(const Node& node, const Tensor* first) const;
+    View view(const Node& node, std::size_t slot);
+    View view(const std::string& name);
+    View make_input(const Port& port);
+    [[nodiscard]] bool channels_last(const std::string& name) const;
+    [[nodiscard]] bool read_as_map(const std::string& name) const;
+    [[nodiscard]] static View make_view(const Extents& extents,
+                                        const std::vector<std::size_t>& rows,
+                                        const std::vector<std::size_t>& columns,
+                                        const std::vector<std::size_t>& channels);
+
+    // layout.cpp: layers, and how tensors lie in them
+    [[nodiscard]] static std::string stem(const std::string& file);
+    [[nodiscard]] static std::string sanitized(const std::string& name);
+    /// Adds a layer of a kind with these keys, named after the node.
+    LayerId add(const char* kind, const std::string& suffix, const std::vector<LayerId>& inputs,
+                nlohmann::json keys);
+    Layer& layer(const View& view) { return result_.network.layers[view.layer.index()]; }
+    Weights& weights(LayerId layer) { return result_.weights[layer.index()]; }
+    void set(const Node& node, View view, std::size_t slot = 0);
+    [[nodiscard]] static std::int64_t part(const View& view, std::size_t begin, std::size_t end);
+    /// A reshape of the layer's output to height, width, channels; none if it has them.
+    LayerId shape_as(LayerId layer, std::int64_t height, std::int64_t width, std::int64_t channels);
+    /// The same tensor with its elements in another order: the atoms in that of `order`, cut into
+    /// height, width and channels at `bounds`. Made of as few transposes as move one block at a
+    /// time.
+    View arranged(View view, const Factors& order, const Bounds& bounds);
+    /// The tensor with its elements in ONNX order, and axes of these extents, each an atom. With
+    /// `always` there is a layer even if none is needed.
+    View laid_out_anew(View view, const Extents& extents, bool always = false);
+    /// [1, channels, height, width] or [1, channels, height], the elements as layers have them.
+    View feature_map(View view);
+    /// The tensor with the elements of `axes` as channels: in the order of the axes, or in whatever
+    /// order spares a transpose.
+    View with_channels(View view, const std::vector<std::size_t>& axes, bool in_order);
+    /// For each channel of the layer its position along `axes` taken together.
+    [[nodiscard]] static std::vector<std::size_t>
+    channel_positions(const View& view, const std::vector<std::size_t>& axes);
+    /// `view` with another layer's output of the same shape but for its channels, which are `axis`.
+    [[nodiscard]] static View with_new_channels(View view, LayerId layer, std::size_t axis,
+                                                std::int64_t extent);
+    /// Extents of the layer's output on the axes of a feature map.
+    [[nodiscard]] View map_of(LayerId layer, std::size_t rank) const;
+    [[nodiscard]] static View with_new_rows(View view, std::size_t axis, std::int64_t extent);
+
+    // functions.cpp: scales and shifts
+    /// scale x + shift, one of each a channel (or one for all). `parameters` of them are trained.
+    View affine(View view, std::vector<double> scale, std::vector<double> shift, bool known,
+                std::uint64_t parameters, const char* suffix);
+    View scaled(View view, double scale, double shift, const char* suffix);
+    View activated(View view, const std::string& function);
+    /// min(max(x, least), most) out of relu and relu6.
+    View clipped(View view, double least, double most);
+
+    // Which function lowers which operator
+    static const std::unordered_map<std::string, Handler>& handlers();
+
+    // functions.cpp: functions of single elements, norms
+    void lower(const Node& node, const Pattern& pattern);
+    View normalised(View view, std::vector<std::size_t> axes, const Tensor* scale,
+                    const Tensor* bias, double epsilon);
+    void same(const Node& node);
+    void cast(const Node& node);
+    void dropout(const Node& node);
+    void clip(const Node& node);
+    void hard_sigmoid(const Node& node);
+    void negate(const Node& node);
+    void unknown_function(const Node& /*node*/);
+    void batch_norm(const Node& node);
+    void layer_normalization(const Node& node);
+    void softmax(const Node& node);
+    void power(const Node& node);
+
+    // windows.cpp: convolutions, pools, reductions, padding, resizing
+    /// Kernel, strides, dilations and padding of Conv and pools, for two axes.
+    nlohmann::json window(const Node& node, const View& map,
+                          const std::vector<std::int64_t>& kernel, bool dilates);
+    void conv(const Node& node);
+    void pool(const Node& node);
+    void global_pool(const Node& node);
+    void reduce_mean(const Node& node);
+    /// Mean or maximum over some axes: the rest are channels, and a window covers the map.
+    void reduce(const Node& node, View from, std::vector<std::size_t> axes, bool keep, bool is_max);
+    void pad(const Node& node);
+    void resize(const Node& node);
+
+    // products.cpp: matrix products
+    /// x W + bias over the last axis. W is [inner, outer], or [outer, inner] if `transposed`.
+    View dense(View from, const Tensor& matrix, bool transposed, const Tensor* bias, double alpha,
+               double beta);
+    void gemm(const Node& node);
+    void matmul(const Node& node);
+    /// The factor of a Mul or Div by a scalar that is all that reads the product; that node then
+    /// passes its operand on.
+    std::optional<double> scale_of_product(const Node& node);
+
+    // elementwise.cpp: sums and products of tensors
+    void binary(const Node& node);
+    /// A product with a factor per channel.
+    View per_channel(View a, View b, bool product);
+    /// Two tensors of the same extents, the second in the order of the first.
+    View elementwise(const char* kind, View a, View b);
+    /// Brings the elements of `b` into the order of `a`; the extents of all axes but `except` are
+    /// the same.
+    void align(View& a, View& b, std::optional<std::size_t> except);
+    void sum(const Node& node);
+    /// Add, Sub, Mul, Div with a constant: a scale or shift for all, or one a channel, or a table
+    /// of one row a position.
+    View with_constant(const Node& node, View view, const Tensor& tensor, bool first);
+    /// Adds a row of constants to every position of a sequence: position embeddings.
+    View with_table(View view, const Tensor& tensor);
+
+    // shaping.cpp: what cuts, joins and reorders
+    void concat(const Node& node);
+    /// Constant rows before a sequence (a class token): rows of zeros with an embedding added.
+    View with_leading_rows(const Node& node, View at, std::size_t axis);
+    /// Elements [begin, begin + count) of an axis.
+    View cut(View from, std::size_t axis, std::int64_t begin, std::int64_t count);
+    void slice(const Node& node);
+    void split(const Node& node);
+    void gather(const Node& node);
+    void set_reshaped(const Node& node, const View& from, const Extents& extents);
+    void reshape(const Node& node);
+    void flatten(const Node& node);
+    void squeeze(const Node& node);
+    void unsqueeze(const Node& node);
+    void expand(const Node& node);
+    void tile(const Node& node);
+    void transpose(const Node& node);
+
+    static constexpr std::size_t kMaxLayers = 100'000;
+
+    struct Reader
+    {
+        std::size_t node, slot;
+    };
+
+    struct Problem
+    {
+        std::string operation, node, reason;
+    };
+
+    Graph graph_;
+    Evaluator evaluator_;
+    Patterns patterns_;
+    std::unordered_map<std::string, std::vector<Reader>> readers_;
+    std::unordered_map<std::string, std::size_t> outside_; ///< names that are outputs
+    std::unordered_map<std::string, std::size_t> inputs_;  ///< positions in graph_.inputs
+    std::unordered_map<std::string, View> views_;
+    std::unordered_set<std::string> done_;   ///< evaluated
+    std::unordered_set<std::size_t> passes_; ///< nodes whose scale was taken over
+    std::unordered_set<std::string> names_;  ///< of layers
+    std::vector<Problem> unsupported_;
+    std::string node_name_;
+    Imported result_;
+};
+
+} // namespace tessera::network::onnx
