@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "reproduce/report.h"
+
+#include "cli/command.h"
+#include "tessera/error.h"
+
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <unistd.h>
+
+namespace tessera::cli
+{
+namespace po = boost::program_options;
+namespace fs = std::filesystem;
+namespace
+{
+
+std::vector<std::string> names()
+{
+    std::vector<std::string> result;
+    for (const reproduce::Reproduction& known : reproduce::reproductions())
+    {
+        result.emplace_back(known.name);
+    }
+    return result;
+}
+
+void write(const fs::path& file, const std::string& text)
+{
+    std::ofstream out(file, std::ios::binary | std::ios::trunc);
+    out << text;
+    out.close();
+    if (!out)
+    {
+        throw IoError("cannot write " + file.string());
+    }
+}
+
+} // namespace
+
+Options reproduce_options()
+{
+    std::string description = "Computes the figures of a paper and prints them beside the "
+                              "published ones:\n";
+    for (const reproduce::Reproduction& known : reproduce::reproductions())
+    {
+        description += std::string("  ") + known.name + "  " + known.summary + '\n';
+    }
+    Options options("reproduce NAME [options]",
+                    description + "With -o, FOLDER gets report.json and report.txt; "
+                                  "tools/plot_reproduction draws them.");
+    options.positional("name");
+    options.all().add_options()                                        //
+        ("json", "print the report as JSON")                           //
+        ("output,o", po::value<std::string>(), "folder for the files") //
+        ("force", "replace the files of an earlier report there")      //
+        ("quick", "a part that takes seconds")                         //
+        ("real", "also on a chip without the paper's idealisations");
+    options.offer("name", {{}, names});
+    options.offer("output", {{}, nullptr, true});
+    return options;
+}
+
+int reproduce_paper(const Arguments& arguments, const Streams& streams)
+{
+    Options options = reproduce_options();
+    if (!options.parse(arguments, streams.out))
+    {
+        return 0;
+    }
+    options.require("name");
+    const reproduce::Reproduction& paper =
+        reproduce::find_reproduction(options.list("name").front());
+    reproduce::Settings settings;
+    settings.quick = options.has("quick");
+    settings.real = options.has("real");
+    if (settings.real && !paper.knows_real)
+    {
+        throw UsageError(std::string("--real means nothing for ") + paper.name);
+    }
+    const fs::path folder = options.text("output");
+    if (!folder.empty())
+    {
+        refuse_existing((folder / "report.json").string(), options.has("force"));
+    }
+    const bool talks = &streams.err == &std::cerr && isatty(STDERR_FILENO) != 0;
+    constexpr const char* erase_line = "\r\033[K";
+    if (talks)
+    {
+        settings.progress = [&](const std::string& what)
+        { streams.err << erase_line << what << std::flush; };
+    }
+    const reproduce::Report report = paper.run(settings);
+    if (talks)
+    {
+        streams.err << erase_line << std::flush;
+    }
+    const std::string text = reproduce::text(report);
+    const std::string json = reproduce::json(report).dump(2) + '\n';
+    if (!folder.empty())
+    {
+        std::error_code failure;
+        fs::create_directories(folder, failure);
+        if (failure)
+        {
+            throw IoError("cannot make " + folder.string() + ": " + failure.message());
+        }
+        write(folder / "report.json", json);
+        write(folder / "report.txt", text);
+    }
+    streams.out << (options.has("json") ? json : text);
+    return 0;
+}
+
+} // namespace tessera::cli
