@@ -100,10 +100,14 @@ nlohmann::ordered_json Report::json() const
 
 std::string Report::text() const
 {
-    std::string text = fmt::format(
-        "computes {}: {} image(s), {} layers; {} needed regions are all read, {} loads all follow "
-        "their stores\n",
-        network, images, layers, regions, loads);
+    std::string text =
+        fmt::format("computes {} ({} layers, {} image{}): {} regions of feature maps are needed, "
+                    "all are read\n",
+                    trace::shown(network), layers, images, images == 1 ? "" : "s", regions);
+    if (loads != 0)
+    {
+        text += fmt::format("{} loads of stored data, each after its stores\n", loads);
+    }
     if (left_out != 0)
     {
         text += fmt::format("{} elements are not made; nothing needs them\n", left_out);
