@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/command.h"
 #include "cli/workload.h"
+#include "network/network.h"
+#include "semantics/checker.h"
 #include "tessera/error.h"
+#include "trace/reader.h"
+#include "trace/rules.h"
 #include "trace/schema.h"
 #include "trace/tools.h"
 
@@ -23,10 +27,42 @@ struct Action
     int (*run)(const Options& options, const std::vector<std::string>& files, std::ostream& out);
 };
 
+/// The network that a trace says it was made for. What a file names is only looked for among the
+/// shipped ones; the path of another one is the user's to give.
+network::Network network_of(const std::string& file, const Options& options)
+{
+    if (options.has("network"))
+    {
+        return network::load(network::find(options.text("network")));
+    }
+    const std::string name = trace::open_in_order(file)->header().network;
+    const std::vector<std::string> shipped = shipped_networks();
+    if (!std::binary_search(shipped.begin(), shipped.end(), name))
+    {
+        throw InputError({file, 1, "/network/name"},
+                         name.empty() ? "names no network"
+                                      : "'" + trace::shown(name) + "' is not a shipped network",
+                         "give the file of the network: --network FILE");
+    }
+    return network::load(network::find(name));
+}
+
 int check(const Options& options, const std::vector<std::string>& files, std::ostream& out)
 {
+    if (options.has("network") && !options.has("semantic"))
+    {
+        throw UsageError("--network says what --semantic compares the trace with; give both");
+    }
     const trace::CheckReport report = trace::check(files[0]);
-    out << (options.has("json") ? report.json().dump(2) + "\n" : report.text());
+    nlohmann::ordered_json json = report.json();
+    std::string text = report.text();
+    if (options.has("semantic"))
+    {
+        const semantics::Report proved = semantics::check(files[0], network_of(files[0], options));
+        json["semantic"] = proved.json();
+        text += proved.text();
+    }
+    out << (options.has("json") ? json.dump(2) + "\n" : text);
     return 0;
 }
 
@@ -77,7 +113,11 @@ Options trace_options()
         ("canonical", "convert: write text in canonical form")                                  //
         ("force", "convert: replace OUT if it exists")                                          //
         ("count,n", po::value<std::uint64_t>()->default_value(10), "head: how many operations") //
+        ("semantic", "check: also prove that it computes its network")                          //
+        ("network", po::value<std::string>(),
+         "check --semantic: the network, if it is not the shipped one that FILE names") //
         ("json", "print figures as JSON");
+    options.offer("network", {{}, shipped_networks, true});
     options.positional("action");
     options.positional("file", -1);
     options.offer("action", {{"check", "convert", "stats", "head", "schema"}});

@@ -77,20 +77,53 @@ Volume enclosing(const Shape& shape, std::uint64_t first, std::uint64_t last)
     return volume;
 }
 
-Volume reshaped(const Shape& from, const Shape& to, const Volume& volume)
+/// Elements [first, last] of a row-major map, as up to three volumes: the end of a row, whole rows
+/// and the beginning of one; appended last first.
+void append_lines(const Shape& shape, std::uint64_t first, std::uint64_t last,
+                  std::vector<Volume>& out)
+{
+    const std::uint64_t row = std::uint64_t{shape.width} * shape.channels;
+    const std::uint64_t whole_begin = (first + row - 1) / row * row;
+    const std::uint64_t whole_end = (last + 1) / row * row;
+    if (whole_begin >= whole_end && first / row == last / row)
+    {
+        out.push_back(enclosing(shape, first, last));
+        return;
+    }
+    if (whole_end <= last)
+    {
+        out.push_back(enclosing(shape, whole_end, last));
+    }
+    if (whole_begin < whole_end)
+    {
+        out.push_back(enclosing(shape, whole_begin, whole_end - 1));
+    }
+    if (first < whole_begin)
+    {
+        out.push_back(enclosing(shape, first, whole_begin - 1));
+    }
+}
+
+/// What `volume` of a reshape's output is in its input; the first part last.
+std::vector<Volume> reshaped(const Shape& from, const Shape& to, const Volume& volume)
 {
     const auto position = [&to](std::uint32_t row, std::uint32_t column)
     { return std::uint64_t{row} * to.width + column; };
     const std::uint64_t first = position(volume.rows.begin, volume.columns.begin);
     const std::uint64_t last = position(volume.rows.end - 1, volume.columns.end - 1);
+    std::vector<Volume> parts;
     if (from.channels == to.channels)
     {
-        Volume source = enclosing({from.height, from.width, 1}, first, last);
-        source.channels = volume.channels;
-        return source;
+        append_lines({from.height, from.width, 1}, first, last, parts);
+        for (Volume& part : parts)
+        {
+            part.channels = volume.channels;
+        }
+        return parts;
     }
-    return enclosing(from, first * to.channels + volume.channels.begin,
-                     last * to.channels + volume.channels.end - 1);
+    append_lines(from, first * to.channels + volume.channels.begin,
+                 last * to.channels + volume.channels.end - 1, parts);
+    return parts;
 }
 
 } // namespace
@@ -204,6 +237,13 @@ void Graph::resolve(LayerId id, Volume volume, std::vector<Region>& out) const
             {
                 open_parts(its, volume, open);
             }
+            else if (its.kind == LayerKind::reshape)
+            {
+                for (const Volume& part : reshaped(network_.input_shape(its), its.output, volume))
+                {
+                    open.push_back({its.inputs.front(), part});
+                }
+            }
             else
             {
                 open.push_back({its.inputs.front(), before_view(its, volume)});
@@ -246,7 +286,7 @@ void Graph::open_parts(const Layer& concat, const Volume& volume, std::vector<Re
     std::reverse(open.begin() + first, open.end());
 }
 
-/// The part of a split, pad or reshape's input that is `volume` of its output.
+/// The part of a split's or pad's input that is `volume` of its output.
 Volume Graph::before_view(const Layer& view, Volume volume) const
 {
     const Shape& input = network_.input_shape(view);
@@ -256,13 +296,9 @@ Volume Graph::before_view(const Layer& view, Volume volume) const
         volume.channels.end += view.channel_begin;
         return volume;
     }
-    if (view.kind == LayerKind::pad)
-    {
-        volume.rows = window(volume.rows, 1, 1, view.padding.top, 0, 0, input.height);
-        volume.columns = window(volume.columns, 1, 1, view.padding.left, 0, 0, input.width);
-        return volume;
-    }
-    return reshaped(input, view.output, volume);
+    volume.rows = window(volume.rows, 1, 1, view.padding.top, 0, 0, input.height);
+    volume.columns = window(volume.columns, 1, 1, view.padding.left, 0, 0, input.width);
+    return volume;
 }
 
 void Graph::operand(LayerId id, std::size_t k, const Volume& made, std::vector<Region>& out) const
@@ -275,6 +311,11 @@ void Graph::operand(LayerId id, std::size_t k, const Volume& made, std::vector<R
     case LayerKind::conv2d:
     case LayerKind::max_pool:
     case LayerKind::average_pool:
+        if (its.dilation_height > 1 || its.dilation_width > 1)
+        {
+            dilated_operand(id, made, out);
+            return;
+        }
         needed.rows = window(made.rows, its.stride_height, its.dilation_height, its.padding.top, 0,
                              its.kernel_height - 1, input.height);
         needed.columns = window(made.columns, its.stride_width, its.dilation_width,
@@ -333,28 +374,74 @@ void Graph::operand(LayerId id, std::size_t k, const Volume& made, std::vector<R
     resolve(its.inputs[k], needed, out);
 }
 
+/// Tap by tap: what lies between the taps is not read.
+void Graph::dilated_operand(LayerId id, const Volume& made, std::vector<Region>& out) const
+{
+    const Layer& its = layer(id);
+    const Shape& input = network_.input_shape(its);
+    Volume needed = Volume::of(input);
+    if (channelwise(id))
+    {
+        needed.channels = made.channels;
+    }
+    for (std::uint32_t ky = 0; ky < its.kernel_height; ++ky)
+    {
+        needed.rows = window(made.rows, its.stride_height, its.dilation_height, its.padding.top, ky,
+                             ky, input.height);
+        for (std::uint32_t kx = 0; kx < its.kernel_width; ++kx)
+        {
+            needed.columns = window(made.columns, its.stride_width, its.dilation_width,
+                                    its.padding.left, kx, kx, input.width);
+            resolve(its.inputs.front(), needed, out);
+        }
+    }
+}
+
 void Graph::block_operand(LayerId id, const Extent& rows, const Volume& made,
                           std::vector<Region>& out) const
 {
     const Layer& its = layer(id);
     const Shape& input = network_.input_shape(its);
-    const std::uint32_t first = rows.begin / input.channels;
+    const auto append = [&](std::uint32_t first, std::uint32_t last, const Extent& channels)
+    {
+        Volume needed = Volume::of(input);
+        needed.channels = channels;
+        const std::uint32_t width = its.kernel_width;
+        for (std::uint32_t ky = first / width; ky <= last / width; ++ky)
+        {
+            const std::uint32_t from = ky == first / width ? first % width : 0;
+            const std::uint32_t to = ky == last / width ? last % width : width - 1;
+            needed.rows = window(made.rows, its.stride_height, its.dilation_height, its.padding.top,
+                                 ky, ky, input.height);
+            needed.columns = window(made.columns, its.stride_width, its.dilation_width,
+                                    its.padding.left, from, to, input.width);
+            resolve(its.inputs.front(), needed, out);
+        }
+    };
+    // The first and the last position may be cut.
+    std::uint32_t first = rows.begin / input.channels;
     const std::uint32_t last = (rows.end - 1) / input.channels;
-    Volume needed = Volume::of(input);
+    const Extent all{0, input.channels};
+    const Extent head{rows.begin % input.channels, input.channels};
+    const Extent tail{0, (rows.end - 1) % input.channels + 1};
     if (first == last)
     {
-        needed.channels = {rows.begin % input.channels, (rows.end - 1) % input.channels + 1};
+        append(first, last, head.clipped(tail));
+        return;
     }
-    const std::uint32_t width = its.kernel_width;
-    for (std::uint32_t ky = first / width; ky <= last / width; ++ky)
+    if (!(head == all))
     {
-        const std::uint32_t from = ky == first / width ? first % width : 0;
-        const std::uint32_t to = ky == last / width ? last % width : width - 1;
-        needed.rows = window(made.rows, its.stride_height, its.dilation_height, its.padding.top, ky,
-                             ky, input.height);
-        needed.columns = window(made.columns, its.stride_width, its.dilation_width,
-                                its.padding.left, from, to, input.width);
-        resolve(its.inputs.front(), needed, out);
+        append(first, first, head);
+        ++first;
+    }
+    const bool whole = tail == all;
+    if (whole || first < last)
+    {
+        append(first, whole ? last : last - 1, all);
+    }
+    if (!whole)
+    {
+        append(last, last, tail);
     }
 }
 

@@ -96,6 +96,7 @@ public:
 private:
     void open_parts(const network::Layer& concat, const Volume& volume,
                     std::vector<Region>& open) const;
+    void dilated_operand(LayerId id, const Volume& made, std::vector<Region>& out) const;
     [[nodiscard]] Volume before_view(const network::Layer& view, Volume volume) const;
 
     const network::Network& network_;

@@ -41,7 +41,7 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "tessera").symlink_to(os.environ["TESSERA"])
-        for shared in ("traces", "configs", "models"):
+        for shared in ("traces", "configs", "models", "tools"):
             (folder / shared).symlink_to(SOURCE / shared)
         (folder / "results").mkdir()
         (folder / "my-chip.json").write_text(blocks("json")[0])

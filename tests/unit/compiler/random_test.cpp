@@ -1,199 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "compiler/compiler.h"
 #include "network/network.h"
+#include "random_network.h"
 #include "tessera/error.h"
 #include "trace_checks.h"
 
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
-#include <random>
 
 namespace tessera::compiler
 {
 namespace
 {
 
-using nlohmann::json;
-
-/// Seeded dice.
-class Dice
-{
-public:
-    explicit Dice(std::uint32_t seed) : random_(seed) {}
-    std::uint32_t operator()(std::uint32_t first, std::uint32_t last)
-    {
-        return first + static_cast<std::uint32_t>(random_() % (last - first + 1));
-    }
-    template <class List> auto pick(const List& list)
-    {
-        return list[(*this)(0, static_cast<std::uint32_t>(list.size()) - 1)];
-    }
-
-private:
-    std::mt19937 random_;
-};
-
-json random_layer(Dice& dice, const network::Network& so_far)
-{
-    static const std::vector<std::string> kinds{
-        "conv2d", "conv2d",     "conv2d",     "conv2d",     "dense",       "max_pool",
-        "add",    "mul",        "concat",     "concat",     "split",       "upsample",
-        "pad",    "reshape",    "transpose",  "softmax",    "layer_norm",  "global_average_pool",
-        "matmul", "activation", "activation", "batch_norm", "average_pool"};
-    const auto& layers = so_far.layers;
-    // Mostly the last layer, sometimes an old one: chains, skips and branches.
-    const auto choose = [&]
-    {
-        const auto last = static_cast<std::uint32_t>(layers.size() - 1);
-        return dice(0, 2) == 0 ? dice(0, last) : last;
-    };
-    const std::uint32_t from = choose();
-    const network::Shape& shape = layers[from].output;
-    json layer{
-        {"name", "l" + std::to_string(layers.size()) + "-" + std::to_string(dice(0, 1u << 30))},
-        {"kind", dice.pick(kinds)},
-        {"inputs", {layers[from].name}}};
-    const std::string kind = layer["kind"];
-    if (kind == "conv2d")
-    {
-        layer["channels"] = dice(1, 7);
-        layer["kernel"] = {dice(1, 3), dice(1, 3)};
-        layer["stride"] = {dice(1, 2), dice(1, 2)};
-        layer["dilation"] = dice(0, 3) == 0 ? 2 : 1;
-        layer["padding"] = dice(0, 2) == 0 ? "valid" : "same";
-        if (dice(0, 4) == 0)
-        {
-            layer["groups"] = shape.channels;
-            layer["channels"] = shape.channels;
-        }
-    }
-    else if (kind == "dense")
-    {
-        layer["channels"] = dice(1, 9);
-    }
-    else if (kind == "max_pool" || kind == "average_pool")
-    {
-        layer["kernel"] = dice(1, 3);
-        layer["stride"] = dice(1, 2);
-        layer["padding"] = "same";
-    }
-    else if (kind == "add" || kind == "mul" || kind == "concat")
-    {
-        layer["inputs"].push_back(layers[choose()].name);
-        if (kind == "concat" && dice(0, 1) == 0)
-        {
-            layer["axis"] = "height";
-        }
-    }
-    else if (kind == "split")
-    {
-        const std::uint32_t begin = dice(0, shape.channels - 1);
-        layer["range"] = {begin, dice(begin + 1, shape.channels)};
-    }
-    else if (kind == "upsample")
-    {
-        layer["scale"] = 2;
-    }
-    else if (kind == "pad")
-    {
-        layer["padding"] = {dice(0, 2), dice(0, 2), dice(0, 2), dice(0, 2)};
-    }
-    else if (kind == "reshape")
-    {
-        const std::vector<json> shapes{{1, 1, shape.elements()},
-                                       {shape.height * shape.width, 1, shape.channels},
-                                       {shape.width, shape.height, shape.channels},
-                                       {shape.height, 1, shape.width * shape.channels}};
-        layer["shape"] = dice.pick(shapes);
-    }
-    else if (kind == "transpose")
-    {
-        layer["axes"] = dice.pick(
-            std::vector<std::string>{"height,width", "height,channels", "width,channels"});
-    }
-    else if (kind == "softmax")
-    {
-        layer["axis"] = dice(0, 1) == 0 ? "channels" : "height";
-    }
-    else if (kind == "matmul")
-    {
-        layer["inputs"].push_back(layers[choose()].name);
-        layer["transpose_second"] = dice(0, 1) == 0;
-    }
-    else if (kind == "activation")
-    {
-        layer["function"] = "relu";
-    }
-    return layer;
-}
-
-network::Network random_network(Dice& dice)
-{
-    json text{{"name", "random"},
-              {"layers",
-               {{{"name", "image"},
-                 {"kind", "input"},
-                 {"shape", {dice(1, 9), dice(0, 2) == 0 ? 1 : dice(1, 9), dice(1, 6)}}},
-                {{"name", "first"}, {"kind", "conv2d"}, {"channels", dice(1, 6)}, {"kernel", 1}}}}};
-    network::Network network = network::parse(text.dump(), "random.json");
-    const std::uint32_t wanted = dice(1, 9);
-    for (std::uint32_t attempt = 0; attempt < 40 && network.layers.size() < wanted + 2; ++attempt)
-    {
-        json more = text;
-        more["layers"].push_back(random_layer(dice, network));
-        try
-        {
-            network::Network longer = network::parse(more.dump(), "random.json");
-            if (longer.layers.back().output.elements() > 2000)
-            {
-                continue;
-            }
-            // A folded batch_norm leaves nothing for later layers to name.
-            if (longer.layers.size() == more["layers"].size())
-            {
-                network = std::move(longer);
-                text = std::move(more);
-            }
-        }
-        catch (const InputError&)
-        {
-            // The dice gave shapes that do not match.
-        }
-    }
-    return network;
-}
-
-config::ChipConfig random_chip(Dice& dice)
-{
-    config::ChipConfig chip;
-    chip.tiles = {16, 16, dice(1, 9)};
-    chip.macro.rows = dice(3, 20);
-    chip.macro.columns = dice(1, 6);
-    chip.memory.ports = dice(1, 3);
-    chip.buffer.capacity = config::kUnlimited;
-    if (dice(0, 2) == 0)
-    {
-        chip.mapping.on_crossbar = {"conv2d"};
-    }
-    return chip;
-}
-
-std::string describe(const network::Network& network)
-{
-    std::string text;
-    for (const network::Layer& layer : network.layers)
-    {
-        text += layer.name + ' ' + name_of(layer.kind) + " (";
-        for (const LayerId input : layer.inputs)
-        {
-            text += ' ' + network[input].name;
-        }
-        text += " ) " + std::to_string(layer.output.height) + 'x' +
-                std::to_string(layer.output.width) + 'x' + std::to_string(layer.output.channels) +
-                '\n';
-    }
-    return text;
-}
+using test::Dice;
 
 void check(const network::Network& network, const config::ChipConfig& chip, std::uint32_t images,
            Dice& dice)
@@ -244,9 +63,9 @@ TEST(Random, NetworksAndBuffersOfAnySize)
     for (std::uint32_t seed = 0; seed < 300; ++seed)
     {
         Dice dice(seed);
-        const network::Network network = random_network(dice);
-        const config::ChipConfig chip = random_chip(dice);
-        SCOPED_TRACE("seed " + std::to_string(seed) + '\n' + describe(network));
+        const network::Network network = test::random_network(dice);
+        const config::ChipConfig chip = test::random_chip(dice);
+        SCOPED_TRACE("seed " + std::to_string(seed) + '\n' + test::describe(network));
         check(network, chip, dice(1, 2), dice);
         fitted += shrink(network, chip, dice);
         ASSERT_FALSE(HasFailure());
