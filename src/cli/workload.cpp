@@ -74,6 +74,13 @@ void add_network_options(Options& options)
          "crossbars for copies (default: all that are left)") //
         ("sets", po::value<std::string>()->default_value("row"),
          "what of a feature map is made together: row, pixel, or rows x columns such as 4x8") //
+        ("placement", po::value<std::string>(),
+         "which tiles are filled first: row-major, snake, traffic (few bytes x hops); default: "
+         "mapping.placement of the chip") //
+        ("depthwise", po::value<std::string>(),
+         "where convolutions with groups run: vector, crossbar; default: mapping.depthwise of the "
+         "chip")                                                          //
+        ("pack", "small blocks of different layers may share a crossbar") //
         ("images", po::value<std::uint32_t>()->default_value(1), "images, one after the other");
     options.offer("network", {{}, shipped_networks, true});
     options.offer("chip", {{}, config::shipped, true});
@@ -81,6 +88,8 @@ void add_network_options(Options& options)
     options.offer("schedule", {{"layer-by-layer", "xinf"}});
     options.offer("duplicate", {{"none", "greedy", "optimal", "balanced"}});
     options.offer("sets", {{"row", "pixel"}});
+    options.offer("depthwise", {{"vector", "crossbar"}});
+    options.offer("placement", {{"row-major", "snake", "traffic"}});
 }
 
 void add_workload_options(Options& options)
@@ -108,6 +117,15 @@ Program compile_network(const Options& options, const ChipModel& chip)
         choices.extra_pes = options.get<std::uint64_t>("extra-pes");
     }
     choices.sets = options.text("sets");
+    if (options.has("placement"))
+    {
+        choices.placement = options.text("placement");
+    }
+    if (options.has("depthwise"))
+    {
+        choices.depthwise = options.text("depthwise");
+    }
+    choices.pack = options.has("pack");
     return Program::compile(options.text("network"), chip, choices);
 }
 

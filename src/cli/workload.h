@@ -24,7 +24,7 @@ struct Workload
 /// What may follow --set: "noc.vcs=", and whole where the values are known: "noc.kind=mesh".
 [[nodiscard]] std::vector<std::string> chip_settings();
 
-/// --network, --chip, --set, --schedule, --duplicate, --extra-pes, --sets, --images
+/// --network, --chip, --set and how the one is compiled for the other: --schedule, --images, ...
 void add_network_options(Options& options);
 /// The same and --trace.
 void add_workload_options(Options& options);

@@ -6,6 +6,7 @@
 #include "compiler/buffers.h"
 #include "compiler/emit.h"
 #include "compiler/plan.h"
+#include "compiler/traffic.h"
 #include "tessera/error.h"
 
 #include <algorithm>
@@ -119,6 +120,8 @@ void list_units(const Plan& plan, const Emitter& emitter, trace::Trace& trace)
             block.column_begin = layer.grid.groups[b / rows % groups].channels.begin;
             block.column_end = layer.grid.groups[b / rows % groups].channels.end;
             block.copy = static_cast<std::uint32_t>(b / rows / groups);
+            block.row_at = placed.row_at;
+            block.column_at = placed.column_at;
             block.at = number[emitter.macro(placed.slot).index()];
             trace.header.blocks.push_back(block);
         }
@@ -126,16 +129,9 @@ void list_units(const Plan& plan, const Emitter& emitter, trace::Trace& trace)
     trace::finalize(trace);
 }
 
-} // namespace
-
-trace::Trace compile(const network::Network& network, const config::ChipConfig& chip,
-                     const Options& options)
+/// The whole way, for a graph and options that are settled.
+trace::Trace program(const Graph& graph, const config::ChipConfig& chip, const Options& options)
 {
-    if (options.images == 0)
-    {
-        throw UsageError("there is nothing to do for 0 images; give at least 1");
-    }
-    const Graph graph(network, chip);
     Plan plan(graph, chip, schedule(options.schedule), options.plan);
     const BufferPlan buffers(plan);
 
@@ -159,6 +155,29 @@ trace::Trace compile(const network::Network& network, const config::ChipConfig& 
     tidy(trace.operations);
     list_units(plan, emitter, trace);
     return trace;
+}
+
+} // namespace
+
+trace::Trace compile(const network::Network& network, const config::ChipConfig& chip,
+                     const Options& options)
+{
+    if (options.images == 0)
+    {
+        throw UsageError("there is nothing to do for 0 images; give at least 1");
+    }
+    const Graph graph(network, chip);
+    const Placement& policy = placement(chip);
+    if (!policy.asks_for_traffic() || !options.plan.tiles.empty())
+    {
+        return program(graph, chip, options);
+    }
+    Options settled = options;
+    settled.plan.tiles = policy.order(chip, {});
+    settled.images = 1;
+    settled.plan.tiles = policy.order(chip, traffic(program(graph, chip, settled)));
+    settled.images = options.images;
+    return program(graph, chip, settled);
 }
 
 } // namespace tessera::compiler

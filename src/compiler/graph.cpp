@@ -139,8 +139,9 @@ Graph::Graph(const network::Network& network, const config::ChipConfig& chip) : 
         {
             role = Role::view;
         }
-        else if (layer.groups == 1 && std::find(on_crossbar.begin(), on_crossbar.end(),
-                                                name_of(layer.kind)) != on_crossbar.end())
+        else if ((layer.groups == 1 || chip.mapping.depthwise == "crossbar") &&
+                 std::find(on_crossbar.begin(), on_crossbar.end(), name_of(layer.kind)) !=
+                     on_crossbar.end())
         {
             role = Role::crossbar;
         }
@@ -338,14 +339,25 @@ void Graph::block_operand(LayerId id, const Extent& rows, const Volume& made,
 {
     const Layer& its = layer(id);
     const Shape& input = network_.input_shape(its);
-    const std::uint32_t first = rows.begin / input.channels;
-    const std::uint32_t last = (rows.end - 1) / input.channels;
-    Volume needed = Volume::of(input);
-    if (first == last)
-    {
-        needed.channels = {rows.begin % input.channels, (rows.end - 1) % input.channels + 1};
-    }
     const std::uint32_t width = its.kernel_width;
+    const std::uint32_t positions = its.kernel_height * width;
+    const std::uint32_t channels = input.channels / its.groups; // of a group
+    const std::uint32_t first_group = rows.begin / (positions * channels);
+    const std::uint32_t last_group = (rows.end - 1) / (positions * channels);
+    std::uint32_t first = 0; // position in the kernel
+    std::uint32_t last = positions - 1;
+    Volume needed = Volume::of(input);
+    needed.channels = {first_group * channels, (last_group + 1) * channels};
+    if (first_group == last_group)
+    {
+        first = rows.begin / channels % positions;
+        last = (rows.end - 1) / channels % positions;
+        if (first == last)
+        {
+            needed.channels = {first_group * channels + rows.begin % channels,
+                               first_group * channels + (rows.end - 1) % channels + 1};
+        }
+    }
     for (std::uint32_t ky = first / width; ky <= last / width; ++ky)
     {
         const std::uint32_t from = ky == first / width ? first % width : 0;

@@ -7,9 +7,9 @@
 
 #include <algorithm>
 #include <charconv>
-#include <map>
 #include <string>
 #include <system_error>
+#include <utility>
 
 namespace tessera::compiler
 {
@@ -96,6 +96,16 @@ std::optional<std::uint32_t> positive_number(const std::string& text)
     const auto read = std::from_chars(text.data(), end, value);
     return read.ec == std::errc() && read.ptr == end && value > 0 ? std::optional(value)
                                                                   : std::nullopt;
+}
+
+std::uint64_t macros_in(const std::vector<Berth>& berths)
+{
+    std::uint64_t macros = 0;
+    for (const Berth& berth : berths)
+    {
+        macros = std::max(macros, std::uint64_t{berth.macro} + 1);
+    }
+    return macros;
 }
 
 /// What "4x8" says; nothing for "row" and "pixel". Throws UsageError for anything else.
@@ -193,6 +203,7 @@ Plan::Plan(const Graph& graph, const config::ChipConfig& chip, const Schedule& s
     : graph_(graph),
       chip_(chip),
       schedule_(schedule),
+      tiles_(options.tiles.empty() ? placement(chip).order(chip, {}) : options.tiles),
       layers_(graph.size()),
       stages_(schedule.stages(graph))
 {
@@ -253,81 +264,126 @@ void Plan::divide_into_sets(const std::string& sets)
 
 void Plan::place_blocks(const PlanOptions& options)
 {
-    std::vector<LayerId> crossbar_layers;
-    std::vector<std::vector<MatrixBlock>> matrices;
-    std::vector<std::size_t> counts;
+    std::vector<Mapped> layers;
     for (std::uint32_t i = 0; i < graph_.size(); ++i)
     {
         if (graph_.role(LayerId(i)) == Role::crossbar)
         {
-            crossbar_layers.emplace_back(i);
-            matrices.push_back(cut(graph_.network(), graph_.layer(LayerId(i)), chip_.macro));
-            counts.push_back(matrices.back().size());
-            block_count_ += counts.back();
+            const network::Layer& layer = graph_.layer(LayerId(i));
+            layers.push_back({LayerId(i), weight_matrix(graph_.network(), layer),
+                              cut(graph_.network(), layer, chip_.macro)});
             const Grid& grid = layers_[i].grid;
-            demands_.push_back({counts.back(), grid.sets(),
+            demands_.push_back({layers.back().blocks.size(), grid.sets(),
                                 std::uint64_t{grid.set.rows} * grid.set.columns,
                                 std::uint64_t{grid.shape.height} * grid.shape.width});
         }
     }
     const std::uint64_t macros = std::uint64_t{chip_.tile_count()} * chip_.tiles.macros;
-    if (block_count_ > macros)
+    const std::uint64_t held =
+        macros_in(berths(layers, std::vector<std::uint32_t>(layers.size(), 1), options.pack));
+    if (held > macros)
     {
-        throw InputError(
-            {chip_.name, 0, "/tiles"},
-            "network '" + graph_.network().name + "' needs " + std::to_string(block_count_) +
-                " macros of " + std::to_string(chip_.macro.rows) + "x" +
-                std::to_string(chip_.macro.columns) + ", the chip has " + std::to_string(macros),
-            "give it more tiles or macros (" + std::to_string(block_count_ - macros) +
-                " are missing), larger macros, or fewer kinds in "
-                "mapping.on_crossbar");
+        throw InputError({chip_.name, 0, "/tiles"},
+                         "network '" + graph_.network().name + "' needs " + std::to_string(held) +
+                             " macros of " + std::to_string(chip_.macro.rows) + "x" +
+                             std::to_string(chip_.macro.columns) + ", the chip has " +
+                             std::to_string(macros),
+                         "give it more tiles or macros (" + std::to_string(held - macros) +
+                             " are missing), larger macros, or fewer kinds in "
+                             "mapping.on_crossbar");
     }
     const Duplication& policy = duplication(options.duplicate);
-    extra_ = options.extra_pes.value_or(macros - block_count_);
-    if (extra_ > macros - block_count_)
+    extra_ = options.extra_pes.value_or(macros - held);
+    if (extra_ > macros - held)
     {
         throw InputError({chip_.name, 0, "/tiles"},
                          "network '" + graph_.network().name + "' and " + std::to_string(extra_) +
-                             " crossbars for copies need " + std::to_string(block_count_ + extra_) +
+                             " crossbars for copies need " + std::to_string(held + extra_) +
                              " macros, the chip has " + std::to_string(macros),
-                         "ask for at most " + std::to_string(macros - block_count_) +
+                         "ask for at most " + std::to_string(macros - held) +
                              " (--extra-pes), or give it more tiles or macros");
     }
     const std::vector<std::uint32_t> copies = policy.copies(demands_, extra_);
-    std::vector<std::size_t> copy_counts; // layer by layer, copy by copy
-    block_count_ = 0;
-    for (std::size_t i = 0; i < crossbar_layers.size(); ++i)
+    const std::vector<Berth> where = berths(layers, copies, options.pack);
+    for (std::size_t i = 0; i < layers.size(); ++i)
     {
-        copy_counts.insert(copy_counts.end(), copies[i], counts[i]);
-        block_count_ += copies[i] * counts[i];
-    }
-    const std::vector<Slot> slots = placement(chip_).place(copy_counts, chip_);
-    std::uint32_t next = 0;
-    for (std::size_t i = 0; i < crossbar_layers.size(); ++i)
-    {
-        place_copies(layers_[crossbar_layers[i].index()], matrices[i], copies[i], slots, next);
+        place_copies(layers[i], copies[i], where);
     }
 }
 
-void Plan::place_copies(LayerPlan& plan, const std::vector<MatrixBlock>& matrix,
-                        std::uint32_t copies, const std::vector<Slot>& slots, std::uint32_t& next)
+/// Where the blocks lie: by layer, copy, block.
+std::vector<Berth> Plan::berths(const std::vector<Mapped>& layers,
+                                const std::vector<std::uint32_t>& copies, bool share) const
 {
+    std::vector<Berth> result;
+    std::vector<Cargo> cargo;          // first copies, then the others
+    std::vector<std::size_t> position; // of each in the result
+    std::size_t originals = 0;
+    for (const bool first : {true, false})
+    {
+        std::size_t next = 0;
+        for (std::size_t i = 0; i < layers.size(); ++i)
+        {
+            for (std::uint32_t copy = 0; copy < copies[i]; ++copy)
+            {
+                for (const MatrixBlock& block : layers[i].blocks)
+                {
+                    if ((copy == 0) == first)
+                    {
+                        cargo.push_back({block.rows.size(), block.columns.size(), i});
+                        position.push_back(next);
+                    }
+                    ++next;
+                }
+            }
+        }
+        originals = first ? cargo.size() : originals;
+        result.resize(next);
+    }
+    if (share)
+    {
+        const std::vector<Berth> packed = pack(cargo, originals, chip_.macro);
+        for (std::size_t i = 0; i < packed.size(); ++i)
+        {
+            result[position[i]] = packed[i];
+        }
+        return result;
+    }
+    for (std::uint32_t i = 0; i < result.size(); ++i)
+    {
+        result[i].macro = i;
+    }
+    return result;
+}
+
+/// The macros of the first tile, then those of the second, ...
+Slot Plan::slot(std::uint32_t index) const
+{
+    return {tiles_[index / chip_.tiles.macros], index % chip_.tiles.macros};
+}
+
+/// `where`: the berths of all blocks, of which those of this layer come next.
+void Plan::place_copies(const Mapped& layer, std::uint32_t copies, const std::vector<Berth>& where)
+{
+    LayerPlan& plan = layers_[layer.id.index()];
     for (std::uint32_t copy = 0; copy < copies; ++copy)
     {
-        std::map<NodeId, std::size_t> in_tile;
-        std::size_t groups = 0; // begun
+        std::vector<std::pair<NodeId, std::size_t>> in_tile; // blocks, in the order of slots
+        std::size_t groups = 0;                              // begun
         const auto close_group = [&]
         {
-            // Most partial sums are already there: the fewest have to travel.
+            // Most partial sums are already there: the fewest have to travel. (Ties go to the tile
+            // filled first, not to the lowest, so that traffic does not depend on the placement.)
             const auto most =
                 std::max_element(in_tile.begin(), in_tile.end(),
                                  [](const auto& a, const auto& b) { return a.second < b.second; });
             plan.grid.groups[groups - 1].tiles.push_back(most->first);
             in_tile.clear();
         };
-        for (const MatrixBlock& block : matrix)
+        Extent columns;
+        for (const MatrixBlock& block : layer.blocks)
         {
-            if (block.rows.begin == 0)
+            if (!(block.columns == columns))
             {
                 if (!in_tile.empty())
                 {
@@ -338,13 +394,32 @@ void Plan::place_copies(LayerPlan& plan, const std::vector<MatrixBlock>& matrix,
                 {
                     plan.grid.groups.push_back({block.columns, {}});
                 }
+                columns = block.columns;
             }
-            PlacedBlock placed{BlockId(next), block.rows, slots[next], 0};
-            placed.bits = static_cast<std::uint8_t>(
-                chip_.macro.input_bits + chip_.macro.weight_bits + ceil_log2(block.rows.size()));
-            ++in_tile[placed.slot.tile];
+            const Berth& berth = where[block_count_];
+            PlacedBlock placed;
+            placed.id = BlockId(static_cast<std::uint32_t>(block_count_));
+            placed.rows = block.rows;
+            placed.slot = slot(berth.macro);
+            placed.row_at = berth.row;
+            placed.column_at = berth.column;
+            placed.bits =
+                static_cast<std::uint8_t>(chip_.macro.input_bits + chip_.macro.weight_bits +
+                                          ceil_log2(std::min<std::uint64_t>(
+                                              block.rows.size(), layer.matrix.rows_of_group())));
+            const auto its_tile =
+                std::find_if(in_tile.begin(), in_tile.end(),
+                             [&](const auto& tile) { return tile.first == placed.slot.tile; });
+            if (its_tile == in_tile.end())
+            {
+                in_tile.emplace_back(placed.slot.tile, 1);
+            }
+            else
+            {
+                ++its_tile->second;
+            }
             plan.blocks.push_back(placed);
-            ++next;
+            ++block_count_;
         }
         close_group();
     }
@@ -413,7 +488,7 @@ std::vector<Group> Plan::vector_groups(LayerId id, const std::vector<Group>& ope
     {
         if (!group.tiles.front().valid())
         {
-            group.tiles = {NodeId(0)};
+            group.tiles = {tiles_.front()};
         }
     }
     if (!graph_.channelwise(id) || groups.back().channels.end != layer.output.channels)

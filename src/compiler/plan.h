@@ -82,6 +82,8 @@ struct PlacedBlock
     BlockId id;
     Extent rows;
     Slot slot;
+    std::uint32_t row_at = 0; ///< in the macro
+    std::uint32_t column_at = 0;
     std::uint8_t bits = 0; ///< of a partial sum
 };
 
@@ -104,9 +106,11 @@ struct LayerPlan
 /// What a user decides about a plan.
 struct PlanOptions
 {
-    std::string duplicate = "none";         ///< a duplication() policy
+    std::string duplicate = "none";           ///< a duplication() policy
     std::optional<std::uint64_t> extra_pes{}; ///< crossbars for copies; nothing: all that are left
-    std::string sets = "row";               ///< "row", "pixel", or rows x columns: "4x8"
+    std::string sets = "row";                 ///< "row", "pixel", or rows x columns: "4x8"
+    bool pack = false;                        ///< several small blocks may share a macro
+    TileOrder tiles{}; ///< empty: as the chip's placement says without traffic
 };
 
 /// Which macro, tile and stage does what: everything but the operations.
@@ -137,9 +141,19 @@ public:
 
 private:
     void divide_into_sets(const std::string& sets);
+    /// A layer whose weights lie in macros, and the blocks of one copy of them.
+    struct Mapped
+    {
+        LayerId id;
+        WeightMatrix matrix;
+        std::vector<MatrixBlock> blocks;
+    };
     void place_blocks(const PlanOptions& options);
-    void place_copies(LayerPlan& plan, const std::vector<MatrixBlock>& matrix, std::uint32_t copies,
-                      const std::vector<Slot>& slots, std::uint32_t& next);
+    [[nodiscard]] std::vector<Berth> berths(const std::vector<Mapped>& layers,
+                                            const std::vector<std::uint32_t>& copies,
+                                            bool share) const;
+    void place_copies(const Mapped& layer, std::uint32_t copies, const std::vector<Berth>& where);
+    [[nodiscard]] Slot slot(std::uint32_t index) const;
     [[nodiscard]] std::vector<std::uint32_t> inherited_copies(LayerId id) const;
     [[nodiscard]] std::vector<Group>
     groups_read(LayerId id, const std::vector<std::vector<Group>>& known) const;
@@ -151,6 +165,7 @@ private:
     const Graph& graph_;
     const config::ChipConfig& chip_;
     const Schedule& schedule_;
+    TileOrder tiles_;
     std::vector<Demand> demands_;
     std::uint64_t extra_ = 0;
     std::vector<LayerPlan> layers_;

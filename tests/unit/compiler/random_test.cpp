@@ -63,8 +63,8 @@ json random_layer(Dice& dice, const network::Network& so_far)
         layer["padding"] = dice(0, 2) == 0 ? "valid" : "same";
         if (dice(0, 4) == 0)
         {
-            layer["groups"] = shape.channels;
-            layer["channels"] = shape.channels;
+            layer["groups"] = dice(0, 2) == 0 && shape.channels % 2 == 0 ? 2 : shape.channels;
+            layer["channels"] = shape.channels * dice(1, 3);
         }
     }
     else if (kind == "dense")
@@ -175,6 +175,11 @@ config::ChipConfig random_chip(Dice& dice)
     {
         chip.mapping.on_crossbar = {"conv2d"};
     }
+    if (dice(0, 1) == 0)
+    {
+        chip.mapping.depthwise = "crossbar";
+    }
+    chip.mapping.placement = dice.pick(std::vector<std::string>{"row-major", "snake"});
     return chip;
 }
 
@@ -200,6 +205,7 @@ void check(const network::Network& network, const config::ChipConfig& chip, std:
 {
     Options options;
     options.images = images;
+    options.plan.pack = dice(0, 1) == 0;
     const trace::Trace trace = compile(network, chip, options);
     const test::TraceChecks checks(trace, network, chip);
     checks.structure();

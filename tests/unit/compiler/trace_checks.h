@@ -118,12 +118,17 @@ public:
             EXPECT_GT(per_unit[unit], 0U);
         }
         EXPECT_EQ(trace_.header.layers.size(), network_.layers.size());
-        std::set<UnitId> macros;
+        std::map<UnitId, std::vector<const trace::Block*>> macros;
         for (const trace::Block& block : trace_.header.blocks)
         {
-            EXPECT_TRUE(macros.insert(block.at).second) << "two blocks in one macro";
-            EXPECT_LE(block.row_end - block.row_begin, chip_.macro.rows);
-            EXPECT_LE(block.column_end - block.column_begin, chip_.macro.columns);
+            EXPECT_LE(block.row_at + block.row_end - block.row_begin, chip_.macro.rows);
+            EXPECT_LE(block.column_at + block.column_end - block.column_begin, chip_.macro.columns);
+            for (const trace::Block* other : macros[block.at])
+            {
+                EXPECT_FALSE(trace::overlap(block, *other)) << "two blocks in the same cells";
+                EXPECT_NE(block.layer, other->layer) << "a layer gets into its own way";
+            }
+            macros[block.at].push_back(&block);
         }
     }
 
@@ -190,7 +195,8 @@ public:
         check_outputs(images);
     }
 
-    /// Stages of the schedule follow one another; with `capacity`, no operation waits for space and nothing stays.
+    /// Stages of the schedule follow one another; with `capacity`, no operation waits for space and
+    /// nothing stays.
     void run(const Simulated& run, std::uint64_t capacity,
              const std::string& schedule = "layer-by-layer") const
     {
@@ -363,8 +369,12 @@ private:
             {
                 for (std::uint32_t row = block.row_begin; row < block.row_end; ++row)
                 {
-                    const std::uint32_t position = row / input.channels;
-                    Element element{0, 0, row % input.channels};
+                    const std::uint32_t per_group = input.channels / layer.groups;
+                    const std::uint32_t position =
+                        row / per_group % (layer.kernel_height * layer.kernel_width);
+                    const std::uint32_t group =
+                        row / per_group / (layer.kernel_height * layer.kernel_width);
+                    Element element{0, 0, group * per_group + row % per_group};
                     if (tap(r, position / layer.kernel_width, layer.stride_height,
                             layer.dilation_height, layer.padding.top, input.height, element[0]) &&
                         tap(c, position % layer.kernel_width, layer.stride_width,
@@ -402,7 +412,11 @@ private:
         }
         std::sort(blocks.begin(), blocks.end(),
                   [](const auto* a, const auto* b) { return a->row_begin < b->row_begin; });
-        std::uint32_t rows = 0;
+        const network::Layer& layer = network_[op.layer];
+        const std::uint32_t columns = layer.output.channels / layer.groups; // of a group
+        const std::uint32_t group_rows = layer.kernel_height * layer.kernel_width *
+                                         network_.input_shape(layer).channels / layer.groups;
+        std::uint32_t rows = op.ofm->bounds[4] / columns * group_rows;
         for (const trace::Block* block : blocks)
         {
             EXPECT_EQ(block->layer, op.layer);
@@ -411,9 +425,7 @@ private:
             EXPECT_EQ(block->column_end, op.ofm->bounds[5]);
             rows = block->row_end;
         }
-        const network::Layer& layer = network_[op.layer];
-        EXPECT_EQ(rows,
-                  layer.kernel_height * layer.kernel_width * network_.input_shape(layer).channels);
+        EXPECT_EQ(rows, ((op.ofm->bounds[5] - 1) / columns + 1) * group_rows);
     }
 
     void check_vector(const trace::Operation& op) const
