@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <optional>
 #include <ostream>
 
 namespace tessera::cli
@@ -33,6 +34,12 @@ nlohmann::ordered_json figures(const std::string& file, const Program& program)
             {"crossbars", mapping.crossbars},
             {"weights", mapping.weights},
             {"occupancy", mapping.occupancy},
+            {"segments", mapping.segments},
+            {"images", mapping.images},
+            {"cells_written", mapping.cells_written},
+            {"write_energy_aj", mapping.write_energy},
+            {"writes_per_cell", mapping.writes},
+            {"endurance", mapping.endurance},
             {"bytes_sent", mapping.bytes_sent},
             {"byte_hops", mapping.byte_hops},
             {"layers", layers}};
@@ -47,6 +54,7 @@ void print(std::ostream& out, const std::string& file, const Program& program)
     out << fmt::format(
         "{:.1f} % of their cells hold {} weights; {} bytes are sent, {} bytes x hops\n",
         100 * mapping.occupancy, mapping.weights, mapping.bytes_sent, mapping.byte_hops);
+    print_writing(out, mapping, std::nullopt);
 }
 
 } // namespace

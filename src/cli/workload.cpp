@@ -79,7 +79,10 @@ void add_network_options(Options& options)
          "mapping.placement of the chip") //
         ("depthwise", po::value<std::string>(),
          "where convolutions with groups run: vector, crossbar; default: mapping.depthwise of the "
-         "chip")                                                          //
+         "chip") //
+        ("time-multiplex",
+         "cut a network that does not fit into segments that take turns on the chip: all images "
+         "pass one, then its crossbars are written anew")                 //
         ("pack", "small blocks of different layers may share a crossbar") //
         ("images", po::value<std::uint32_t>()->default_value(1), "images, one after the other");
     options.offer("network", {{}, shipped_networks, true});
@@ -125,6 +128,7 @@ Program compile_network(const Options& options, const ChipModel& chip)
     {
         choices.depthwise = options.text("depthwise");
     }
+    choices.time_multiplex = options.has("time-multiplex");
     choices.pack = options.has("pack");
     return Program::compile(options.text("network"), chip, choices);
 }
@@ -140,6 +144,31 @@ Workload load_workload(const Options& options)
             options.has("trace")
                 ? Program::open(options.text("trace")).repeat(options.get<std::uint32_t>("images"))
                 : compile_network(options, chip)};
+}
+
+void print_writing(std::ostream& out, const MappingReport& mapping, std::optional<Tick> makespan)
+{
+    if (mapping.cells_written == 0)
+    {
+        return;
+    }
+    out << fmt::format("{} segments take turns for {} image{}: {} cells are written, {:.6g} mJ\n",
+                       mapping.segments, mapping.images, mapping.images == 1 ? "" : "s",
+                       mapping.cells_written, static_cast<double>(mapping.write_energy) * 1e-15);
+    if (mapping.endurance == 0)
+    {
+        return;
+    }
+    const double runs =
+        static_cast<double>(mapping.endurance) / static_cast<double>(mapping.writes);
+    out << fmt::format("{:.4g} writes of a cell per image, which lasts for {:.6g} images",
+                       static_cast<double>(mapping.writes) / mapping.images, runs * mapping.images);
+    if (makespan)
+    {
+        out << fmt::format(", {:.4g} hours without a pause",
+                           runs * static_cast<double>(*makespan) * 1e-12 / 3600);
+    }
+    out << '\n';
 }
 
 void print_summary(std::ostream& out, const Summary& summary, const trace::Header& header,

@@ -137,15 +137,29 @@ trace::Trace program(const Graph& graph, const config::ChipConfig& chip, const O
 
     Emitter emitter(plan, &buffers.deliveries());
     Barrier barrier;
-    for (std::uint32_t image = 0; image < options.images; ++image)
+    const bool turns = plan.segments() > 1;
+    for (std::uint32_t segment = 0; segment < plan.segments(); ++segment)
     {
-        emitter.begin_image(image);
-        for (std::size_t stage = 0; stage < plan.stages().size(); ++stage)
+        if (turns)
         {
             const std::size_t first = emitter.operations().size();
-            emitter.emit(stage);
-            buffers.bound_stage(emitter, stage, first);
+            emitter.emit_weights(segment);
             barrier.close(emitter.operations(), first);
+        }
+        for (std::uint32_t image = 0; image < options.images; ++image)
+        {
+            turns ? emitter.return_to(image) : emitter.begin_image(image);
+            for (std::size_t stage = 0; stage < plan.stages().size(); ++stage)
+            {
+                if (plan.segment_of_stage(stage) != segment)
+                {
+                    continue;
+                }
+                const std::size_t first = emitter.operations().size();
+                emitter.emit(stage);
+                buffers.bound_stage(emitter, stage, first);
+                barrier.close(emitter.operations(), first);
+            }
         }
     }
     trace::Trace trace;
@@ -167,12 +181,13 @@ trace::Trace compile(const network::Network& network, const config::ChipConfig& 
         throw UsageError("there is nothing to do for 0 images; give at least 1");
     }
     const Graph graph(network, chip);
+    Options settled = options;
+    settled.plan.images = options.images;
     const Placement& policy = placement(chip);
     if (!policy.asks_for_traffic() || !options.plan.tiles.empty())
     {
-        return program(graph, chip, options);
+        return program(graph, chip, settled);
     }
-    Options settled = options;
     settled.plan.tiles = policy.order(chip, {});
     settled.images = 1;
     settled.plan.tiles = policy.order(chip, traffic(program(graph, chip, settled)));

@@ -3,10 +3,12 @@
 
 #include "base/integer.h"
 #include "compiler/mapping.h"
+#include "config/macro_timing.h"
 #include "tessera/error.h"
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -278,42 +280,182 @@ void Plan::place_blocks(const PlanOptions& options)
                                 std::uint64_t{grid.shape.height} * grid.shape.width});
         }
     }
-    const std::uint64_t macros = std::uint64_t{chip_.tile_count()} * chip_.tiles.macros;
-    const std::uint64_t held =
-        macros_in(berths(layers, std::vector<std::uint32_t>(layers.size(), 1), options.pack));
-    if (held > macros)
+    const Segment all{0, layers.size()};
+    const std::optional<Share> together = share(layers, all, options);
+    if (together)
     {
-        throw InputError({chip_.name, 0, "/tiles"},
-                         "network '" + graph_.network().name + "' needs " + std::to_string(held) +
-                             " macros of " + std::to_string(chip_.macro.rows) + "x" +
-                             std::to_string(chip_.macro.columns) + ", the chip has " +
-                             std::to_string(macros),
-                         "give it more tiles or macros (" + std::to_string(held - macros) +
-                             " are missing), larger macros, or fewer kinds in "
-                             "mapping.on_crossbar");
+        extra_ = together->extra;
+        place_segment(layers, all, *together, options.pack);
+        return;
     }
-    const Duplication& policy = duplication(options.duplicate);
-    extra_ = options.extra_pes.value_or(macros - held);
-    if (extra_ > macros - held)
+    if (!options.time_multiplex)
+    {
+        const std::uint64_t held = macros_in(
+            berths(layers, all, std::vector<std::uint32_t>(layers.size(), 1), options.pack));
+        throw InputError(
+            {chip_.name, 0, "/tiles"},
+            "network '" + graph_.network().name + "' needs " + std::to_string(held) +
+                " macros of " + std::to_string(chip_.macro.rows) + "x" +
+                std::to_string(chip_.macro.columns) + ", the chip has " +
+                std::to_string(macros_of_chip()),
+            "give it more tiles or macros (" + std::to_string(held - macros_of_chip()) +
+                " are missing), larger macros, or fewer kinds in mapping.on_crossbar; or let "
+                "parts of the network take turns (--time-multiplex)");
+    }
+    const std::vector<Segment> segments = cut_network(layers, options);
+    segment_count_ = static_cast<std::uint32_t>(segments.size());
+    for (std::uint32_t s = 0; s < segments.size(); ++s)
+    {
+        for (std::size_t i = segments[s].begin; i < segments[s].end; ++i)
+        {
+            layers_[layers[i].id.index()].segment = s;
+        }
+        const Share its = share(layers, segments[s], options).value();
+        extra_ = std::max(extra_, its.extra);
+        place_segment(layers, segments[s], its, options.pack);
+    }
+    divide_stages();
+}
+
+/// Nothing: the layers do not fit on the chip together. Throws InputError when there is no room for
+/// as many copies as were asked for.
+std::optional<Plan::Share> Plan::share(const Layers& layers, const Segment& segment,
+                                       const PlanOptions& options) const
+{
+    Share result;
+    result.copies.assign(segment.end - segment.begin, 1);
+    const std::uint64_t macros = macros_of_chip();
+    result.held = macros_in(berths(layers, segment, result.copies, options.pack));
+    if (result.held > macros)
+    {
+        return std::nullopt;
+    }
+    const std::uint64_t left = macros - result.held;
+    result.extra = options.extra_pes.value_or(left);
+    if (result.extra > left && !options.time_multiplex)
     {
         throw InputError({chip_.name, 0, "/tiles"},
-                         "network '" + graph_.network().name + "' and " + std::to_string(extra_) +
-                             " crossbars for copies need " + std::to_string(held + extra_) +
-                             " macros, the chip has " + std::to_string(macros),
-                         "ask for at most " + std::to_string(macros - held) +
+                         "network '" + graph_.network().name + "' and " +
+                             std::to_string(result.extra) + " crossbars for copies need " +
+                             std::to_string(result.held + result.extra) + " macros, the chip has " +
+                             std::to_string(macros),
+                         "ask for at most " + std::to_string(left) +
                              " (--extra-pes), or give it more tiles or macros");
     }
-    const std::vector<std::uint32_t> copies = policy.copies(demands_, extra_);
-    const std::vector<Berth> where = berths(layers, copies, options.pack);
-    for (std::size_t i = 0; i < layers.size(); ++i)
+    result.extra = std::min(result.extra, left);
+    const auto first = demands_.begin();
+    result.copies = duplication(options.duplicate)
+                        .copies({first + static_cast<std::ptrdiff_t>(segment.begin),
+                                 first + static_cast<std::ptrdiff_t>(segment.end)},
+                                result.extra);
+    return result;
+}
+
+/// Estimate of how long a segment is on the chip: its weights come from memory and are written, all
+/// macros at once; then only MVMs count, as in Timetable.
+Tick Plan::time_of(const Layers& layers, const Segment& segment, const Share& share,
+                   const PlanOptions& options) const
+{
+    const Clock& clock = chip_.macro.clock;
+    const Duration interval = config::macro_timing(chip_.macro).interval;
+    std::uint64_t bits = 0;
+    std::uint64_t rows = 0; // of the largest block
+    std::uint64_t sum = 0;  // input vectors, one layer after the other
+    std::uint64_t most = 0;
+    for (std::size_t i = segment.begin; i < segment.end; ++i)
     {
-        place_copies(layers[i], copies[i], where);
+        const std::uint32_t copies = share.copies[i - segment.begin];
+        for (const MatrixBlock& block : layers[i].blocks)
+        {
+            bits += std::uint64_t{copies} * block.rows.size() * block.columns.size() *
+                    chip_.macro.weight_bits;
+            rows = std::max<std::uint64_t>(rows, block.rows.size());
+        }
+        sum += demands_[i].steps(copies);
+        most = std::max(most, demands_[i].steps(copies));
+    }
+    Tick writing = (rows * chip_.macro.program.row_time).length(clock);
+    if (chip_.memory.channels != config::kUnlimited)
+    {
+        const double bytes_per_second = static_cast<double>(chip_.memory.bytes_per_second) *
+                                        static_cast<double>(chip_.memory.channels) *
+                                        chip_.memory.ports;
+        writing = std::max(
+            writing, static_cast<Tick>(static_cast<double>(bits) / 8 / bytes_per_second * 1e12));
+    }
+    const std::uint64_t steps = schedule_.as_soon_as_possible() ? most : sum;
+    return writing + options.images * (steps * interval).length(clock);
+}
+
+std::vector<Segment> Plan::cut_network(const Layers& layers, const PlanOptions& options) const
+{
+    const auto cost = [&](const Segment& segment) -> std::optional<Tick>
+    {
+        const std::optional<Share> its = share(layers, segment, options);
+        return its ? std::optional(time_of(layers, segment, *its, options)) : std::nullopt;
+    };
+    const auto segments = cut_into_segments(layers.size(), cost);
+    if (!segments)
+    {
+        const auto largest = std::max_element(layers.begin(), layers.end(),
+                                              [](const Mapped& a, const Mapped& b)
+                                              { return a.blocks.size() < b.blocks.size(); });
+        throw InputError(
+            {chip_.name, 0, "/tiles"},
+            "layer '" + graph_.layer(largest->id).name + "' of network '" + graph_.network().name +
+                "' alone needs " + std::to_string(largest->blocks.size()) + " macros of " +
+                std::to_string(chip_.macro.rows) + "x" + std::to_string(chip_.macro.columns) +
+                ", the chip has " + std::to_string(macros_of_chip()),
+            "give it more tiles or macros (" +
+                std::to_string(largest->blocks.size() - macros_of_chip()) +
+                " are missing) or larger ones: whole layers take turns");
+    }
+    return *segments;
+}
+
+void Plan::place_segment(const Layers& layers, const Segment& segment, const Share& share,
+                         bool pack)
+{
+    const std::vector<Berth> where = berths(layers, segment, share.copies, pack);
+    const Berth* next = where.data();
+    for (std::size_t i = segment.begin; i < segment.end; ++i)
+    {
+        place_copies(layers[i], share.copies[i - segment.begin], next);
     }
 }
 
-/// Where the blocks lie: by layer, copy, block.
-std::vector<Berth> Plan::berths(const std::vector<Mapped>& layers,
-                                const std::vector<std::uint32_t>& copies, bool share) const
+/// Stages lie within segments; a layer without weights works in the segment that makes the last of
+/// its operands.
+void Plan::divide_stages()
+{
+    for (std::uint32_t i = 0; i < graph_.size(); ++i)
+    {
+        for (const LayerId input : graph_.layer(LayerId(i)).inputs)
+        {
+            std::uint32_t& its = layers_[i].segment;
+            its = std::max(its, layers_[input.index()].segment);
+        }
+    }
+    std::vector<Stage> divided;
+    for (std::uint32_t segment = 0; segment < segment_count_; ++segment)
+    {
+        for (const Stage& stage : stages_)
+        {
+            Stage part;
+            std::copy_if(stage.begin(), stage.end(), std::back_inserter(part),
+                         [&](LayerId id) { return layers_[id.index()].segment == segment; });
+            if (!part.empty())
+            {
+                divided.push_back(std::move(part));
+            }
+        }
+    }
+    stages_ = std::move(divided);
+}
+
+/// Where the blocks of a segment lie: by layer, copy, block.
+std::vector<Berth> Plan::berths(const Layers& layers, const Segment& segment,
+                                const std::vector<std::uint32_t>& copies, bool packed) const
 {
     std::vector<Berth> result;
     std::vector<Cargo> cargo;          // first copies, then the others
@@ -322,9 +464,9 @@ std::vector<Berth> Plan::berths(const std::vector<Mapped>& layers,
     for (const bool first : {true, false})
     {
         std::size_t next = 0;
-        for (std::size_t i = 0; i < layers.size(); ++i)
+        for (std::size_t i = segment.begin; i < segment.end; ++i)
         {
-            for (std::uint32_t copy = 0; copy < copies[i]; ++copy)
+            for (std::uint32_t copy = 0; copy < copies[i - segment.begin]; ++copy)
             {
                 for (const MatrixBlock& block : layers[i].blocks)
                 {
@@ -340,12 +482,12 @@ std::vector<Berth> Plan::berths(const std::vector<Mapped>& layers,
         originals = first ? cargo.size() : originals;
         result.resize(next);
     }
-    if (share)
+    if (packed)
     {
-        const std::vector<Berth> packed = pack(cargo, originals, chip_.macro);
-        for (std::size_t i = 0; i < packed.size(); ++i)
+        const std::vector<Berth> found = pack(cargo, originals, chip_.macro);
+        for (std::size_t i = 0; i < found.size(); ++i)
         {
-            result[position[i]] = packed[i];
+            result[position[i]] = found[i];
         }
         return result;
     }
@@ -362,8 +504,8 @@ Slot Plan::slot(std::uint32_t index) const
     return {tiles_[index / chip_.tiles.macros], index % chip_.tiles.macros};
 }
 
-/// `where`: the berths of all blocks, of which those of this layer come next.
-void Plan::place_copies(const Mapped& layer, std::uint32_t copies, const std::vector<Berth>& where)
+/// `where`: the berth of the layer's first block; left behind that of its last.
+void Plan::place_copies(const Mapped& layer, std::uint32_t copies, const Berth*& where)
 {
     LayerPlan& plan = layers_[layer.id.index()];
     for (std::uint32_t copy = 0; copy < copies; ++copy)
@@ -396,7 +538,7 @@ void Plan::place_copies(const Mapped& layer, std::uint32_t copies, const std::ve
                 }
                 columns = block.columns;
             }
-            const Berth& berth = where[block_count_];
+            const Berth& berth = *where++;
             PlacedBlock placed;
             placed.id = BlockId(static_cast<std::uint32_t>(block_count_));
             placed.rows = block.rows;

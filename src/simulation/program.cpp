@@ -145,8 +145,14 @@ Program Program::compile(const std::string& network, const ChipModel& chip,
 {
     compiler::Options choices;
     choices.schedule = options.schedule;
-    choices.plan = {options.duplicate, options.extra_pes, options.sets, options.pack, {}};
-    choices.images = std::min(options.images, kCompiledImages);
+    choices.plan.duplicate = options.duplicate;
+    choices.plan.extra_pes = options.extra_pes;
+    choices.plan.sets = options.sets;
+    choices.plan.time_multiplex = options.time_multiplex;
+    choices.plan.pack = options.pack;
+    // Segments that take turns hold all the images; else one image follows the other.
+    choices.images =
+        options.time_multiplex ? options.images : std::min(options.images, kCompiledImages);
     choices.mapping = config::mapping_keys(chip.config());
     // What is chosen for this program only changes nothing of the chip that it is for.
     config::ChipConfig config = chip.config();
@@ -160,7 +166,7 @@ Program Program::compile(const std::string& network, const ChipModel& chip,
     impl->name_ = network;
     impl->mapping_ = compiler::report(*trace, layers, config);
     impl->header_ = trace->header;
-    if (options.images > kCompiledImages)
+    if (options.images > choices.images)
     {
         impl->repetition_ = {kCompiledImages, options.images,
                              trace->operations.size() / kCompiledImages};
