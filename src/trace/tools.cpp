@@ -272,10 +272,16 @@ void Checker::check_block(const Operation& operation)
     else if (operation.kind == OpKind::mvm && operation.block.valid() &&
              std::find(held.begin(), held.end(), operation.block) == held.end())
     {
+        const std::vector<Block>& blocks = reader_->header().blocks;
+        const auto instead =
+            std::find_if(held.begin(), held.end(),
+                         [&](BlockId other) {
+                             return overlap(blocks[operation.block.index()], blocks[other.index()]);
+                         });
         fail(reader_->line(), "/block",
              "the macro holds " +
-                 (held.empty() ? "weights written from an operand"
-                               : "block " + std::to_string(held.back().value())) +
+                 (instead == held.end() ? "weights written from an operand"
+                                        : "block " + std::to_string(instead->value())) +
                  ", not block " + std::to_string(operation.block.value()),
              "program the block first; of blocks placed on the same cells only the first is there "
              "from the beginning");
