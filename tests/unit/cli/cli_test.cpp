@@ -258,15 +258,16 @@ TEST_F(Cli, AMappedTraceRunsLikeTheNetworkItWasCompiledFrom)
             call(with(with({"compile"}, network), {"-o", trace, "--force", "--json"}));
         ASSERT_EQ(compiled.code, 0) << compiled.err;
         ASSERT_EQ(call({"trace", "check", trace}).code, 0);
+        const auto figures = compiled.json();
         std::uint64_t weights = 0;
-        for (const auto& layer : compiled.json()["layers"])
+        for (const auto& layer : figures.at("layers"))
         {
             weights += layer["weights"].get<std::uint64_t>();
             EXPECT_GT(layer["occupancy"].get<double>(), 0);
             EXPECT_LE(layer["occupancy"].get<double>(), 1);
         }
-        EXPECT_EQ(compiled.json()["weights"].get<std::uint64_t>(), weights);
-        EXPECT_LE(compiled.json()["occupancy"].get<double>(), 1);
+        EXPECT_EQ(figures.at("weights").get<std::uint64_t>(), weights);
+        EXPECT_LE(figures.at("occupancy").get<double>(), 1);
         ASSERT_EQ(simulate("network", with(network, {"--force"})).code, 0);
         ASSERT_EQ(simulate("trace", with({"-t", trace, "--force"}, its.chip)).code, 0);
         EXPECT_EQ(content(file("network/stats.json")), content(file("trace/stats.json")));
