@@ -3,6 +3,7 @@
 
 #include "tessera/activity.h"
 #include "tessera/error.h"
+#include "tessera/mapping_report.h"
 #include "tessera/progress.h"
 #include "tessera/summary.h"
 #include "tessera/tick.h"
@@ -56,6 +57,14 @@ struct CompileOptions
     std::string duplicate = "none";
     std::optional<std::uint64_t> extra_pes{}; ///< crossbars for copies; nothing: all that are left
     std::string sets = "row";                 ///< what is made together: "row", "pixel", "4x8"
+    /// Which tiles are filled first: "row-major", "snake", "traffic"; nothing: as the chip says.
+    std::optional<std::string> placement{};
+    /// Where convolutions with groups run: "vector", "crossbar"; nothing: as the chip says.
+    std::optional<std::string> depthwise{};
+    /// A network that does not fit is cut into segments of layers, which take turns on the chip:
+    /// between them the crossbars are written anew. All images pass one segment before the next.
+    bool time_multiplex = false;
+    bool pack = false; ///< small blocks of different layers may share a crossbar
 };
 
 /// What a chip is to execute. Cheap to copy, immutable: every run reads it from the beginning.
@@ -79,6 +88,8 @@ public:
     [[nodiscard]] const std::string& name() const;
     /// What it is for: network, layers, units, placement.
     [[nodiscard]] const trace::Header& header() const;
+    /// What it takes of the chip; nothing if it was not compiled here. Of all images compiled.
+    [[nodiscard]] const std::optional<MappingReport>& mapping() const;
     /// Writes it as a trace file: .trace.jsonl, .trace.jsonl.gz or .trace.h5. Throws IoError,
     /// UsageError (another ending).
     void save(const std::filesystem::path& file) const;

@@ -5,6 +5,7 @@
 #include "tessera/activity.h"
 #include "tessera/error.h"
 #include "tessera/ids.h"
+#include "tessera/mapping_report.h"
 #include "tessera/progress.h"
 #include "tessera/results.h"
 #include "tessera/simulation.h"

@@ -158,7 +158,12 @@ struct Block
     std::uint32_t column_begin = 0; ///< first column
     std::uint32_t column_end = 0;   ///< after the last column
     UnitId at;                      ///< the macro
+    std::uint32_t row_at = 0;       ///< row of the macro that holds the first row
+    std::uint32_t column_at = 0;    ///< column of the macro that holds the first column
 };
+
+/// True when two blocks need the same cells of the same macro: it can hold one of them at a time.
+[[nodiscard]] bool overlap(const Block& a, const Block& b);
 
 /// A unit that has operations.
 struct TracedUnit

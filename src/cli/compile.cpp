@@ -2,11 +2,62 @@
 #include "cli/command.h"
 #include "cli/workload.h"
 
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <optional>
 #include <ostream>
 
 namespace tessera::cli
 {
 namespace po = boost::program_options;
+namespace
+{
+
+nlohmann::ordered_json figures(const std::string& file, const Program& program)
+{
+    const trace::Header& header = program.header();
+    const MappingReport& mapping = program.mapping().value();
+    nlohmann::ordered_json layers = nlohmann::ordered_json::array();
+    for (const MappingReport::Layer& layer : mapping.layers)
+    {
+        layers.push_back({{"layer", layer.name},
+                          {"copies", layer.copies},
+                          {"blocks", layer.blocks},
+                          {"weights", layer.weights},
+                          {"occupancy", layer.occupancy}});
+    }
+    return {{"file", file},
+            {"operations", header.operations},
+            {"units", header.units.size()},
+            {"blocks", header.blocks.size()},
+            {"crossbars", mapping.crossbars},
+            {"weights", mapping.weights},
+            {"occupancy", mapping.occupancy},
+            {"segments", mapping.segments},
+            {"images", mapping.images},
+            {"cells_written", mapping.cells_written},
+            {"write_energy_aj", mapping.write_energy},
+            {"writes_per_cell", mapping.writes},
+            {"endurance", mapping.endurance},
+            {"bytes_sent", mapping.bytes_sent},
+            {"byte_hops", mapping.byte_hops},
+            {"layers", layers}};
+}
+
+void print(std::ostream& out, const std::string& file, const Program& program)
+{
+    const trace::Header& header = program.header();
+    const MappingReport& mapping = program.mapping().value();
+    out << fmt::format("{}: {} operations on {} units, {} crossbars\n", file, header.operations,
+                       header.units.size(), mapping.crossbars);
+    out << fmt::format(
+        "{:.1f} % of their cells hold {} weights; {} bytes are sent, {} bytes x hops\n",
+        100 * mapping.occupancy, mapping.weights, mapping.bytes_sent, mapping.byte_hops);
+    print_writing(out, mapping, std::nullopt);
+}
+
+} // namespace
 
 Options compile_options()
 {
@@ -15,9 +66,10 @@ Options compile_options()
         "Compiles a network for a chip and writes the trace: FILE ends in .trace.jsonl,\n"
         ".trace.jsonl.gz or .trace.h5.");
     add_network_options(options);
-    options.all().add_options()                                      //
-        ("output,o", po::value<std::string>(), "file for the trace") //
-        ("force", "replace it if it exists")                         //
+    options.all().add_options()                                          //
+        ("output,o", po::value<std::string>(), "file for the trace")     //
+        ("force", "replace it if it exists")                             //
+        ("json", "print the figures as JSON, with those of every layer") //
         ("quiet,q", "say nothing");
     options.offer("output", {{}, nullptr, true});
     return options;
@@ -36,11 +88,13 @@ int compile(const Arguments& arguments, const Streams& streams)
     refuse_existing(file, options.has("force"));
     const Program program = compile_network(options, load_chip(options));
     program.save(file);
-    if (!options.has("quiet"))
+    if (options.has("json"))
     {
-        const trace::Header& header = program.header();
-        streams.out << file << ": " << header.operations << " operations on " << header.units.size()
-                    << " units, " << header.blocks.size() << " crossbars\n";
+        streams.out << figures(file, program).dump(2) << '\n';
+    }
+    else if (!options.has("quiet"))
+    {
+        print(streams.out, file, program);
     }
     return 0;
 }

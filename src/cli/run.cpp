@@ -185,6 +185,12 @@ int execute(const Arguments& arguments, const Options& options, const Streams& s
     else if (!quiet)
     {
         print_summary(streams.out, result.summary, header, workload.chip.config(), folder);
+        if (const auto& mapping = workload.program.mapping(); mapping)
+        {
+            const bool complete = result.end == RunEnd::complete;
+            print_writing(streams.out, *mapping,
+                          complete ? std::optional(result.summary.makespan) : std::nullopt);
+        }
     }
     return static_cast<int>(result.end == RunEnd::stopped ? ExitCode::interrupted : ExitCode::ok);
 }

@@ -74,6 +74,16 @@ void add_network_options(Options& options)
          "crossbars for copies (default: all that are left)") //
         ("sets", po::value<std::string>()->default_value("row"),
          "what of a feature map is made together: row, pixel, or rows x columns such as 4x8") //
+        ("placement", po::value<std::string>(),
+         "which tiles are filled first: row-major, snake, traffic (few bytes x hops); default: "
+         "mapping.placement of the chip") //
+        ("depthwise", po::value<std::string>(),
+         "where convolutions with groups run: vector, crossbar; default: mapping.depthwise of the "
+         "chip") //
+        ("time-multiplex",
+         "cut a network that does not fit into segments that take turns on the chip: all images "
+         "pass one, then its crossbars are written anew")                 //
+        ("pack", "small blocks of different layers may share a crossbar") //
         ("images", po::value<std::uint32_t>()->default_value(1), "images, one after the other");
     options.offer("network", {{}, shipped_networks, true});
     options.offer("chip", {{}, config::shipped, true});
@@ -81,6 +91,8 @@ void add_network_options(Options& options)
     options.offer("schedule", {{"layer-by-layer", "xinf"}});
     options.offer("duplicate", {{"none", "greedy", "optimal", "balanced"}});
     options.offer("sets", {{"row", "pixel"}});
+    options.offer("depthwise", {{"vector", "crossbar"}});
+    options.offer("placement", {{"row-major", "snake", "traffic"}});
 }
 
 void add_workload_options(Options& options)
@@ -108,6 +120,16 @@ Program compile_network(const Options& options, const ChipModel& chip)
         choices.extra_pes = options.get<std::uint64_t>("extra-pes");
     }
     choices.sets = options.text("sets");
+    if (options.has("placement"))
+    {
+        choices.placement = options.text("placement");
+    }
+    if (options.has("depthwise"))
+    {
+        choices.depthwise = options.text("depthwise");
+    }
+    choices.time_multiplex = options.has("time-multiplex");
+    choices.pack = options.has("pack");
     return Program::compile(options.text("network"), chip, choices);
 }
 
@@ -122,6 +144,31 @@ Workload load_workload(const Options& options)
             options.has("trace")
                 ? Program::open(options.text("trace")).repeat(options.get<std::uint32_t>("images"))
                 : compile_network(options, chip)};
+}
+
+void print_writing(std::ostream& out, const MappingReport& mapping, std::optional<Tick> makespan)
+{
+    if (mapping.cells_written == 0)
+    {
+        return;
+    }
+    out << fmt::format("{} segments take turns for {} image{}: {} cells are written, {:.6g} mJ\n",
+                       mapping.segments, mapping.images, mapping.images == 1 ? "" : "s",
+                       mapping.cells_written, static_cast<double>(mapping.write_energy) * 1e-15);
+    if (mapping.endurance == 0)
+    {
+        return;
+    }
+    const double runs =
+        static_cast<double>(mapping.endurance) / static_cast<double>(mapping.writes);
+    out << fmt::format("{:.4g} writes of a cell per image, which lasts for {:.6g} images",
+                       static_cast<double>(mapping.writes) / mapping.images, runs * mapping.images);
+    if (makespan)
+    {
+        out << fmt::format(", {:.4g} hours without a pause",
+                           runs * static_cast<double>(*makespan) * 1e-12 / 3600);
+    }
+    out << '\n';
 }
 
 void print_summary(std::ostream& out, const Summary& summary, const trace::Header& header,

@@ -6,6 +6,7 @@
 #include "tessera/simulation.h"
 
 #include <iosfwd>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,7 +25,7 @@ struct Workload
 /// What may follow --set: "noc.vcs=", and whole where the values are known: "noc.kind=mesh".
 [[nodiscard]] std::vector<std::string> chip_settings();
 
-/// --network, --chip, --set, --schedule, --duplicate, --extra-pes, --sets, --images
+/// --network, --chip, --set and how the one is compiled for the other: --schedule, --images, ...
 void add_network_options(Options& options);
 /// The same and --trace.
 void add_workload_options(Options& options);
@@ -35,6 +36,10 @@ void add_workload_options(Options& options);
 [[nodiscard]] ChipModel load_chip(const Options& options);
 /// The network of a command, compiled for a chip.
 [[nodiscard]] Program compile_network(const Options& options, const ChipModel& chip);
+
+/// What writing weights costs and how long cells last, if any are written; with the time that the
+/// run took, if it is over.
+void print_writing(std::ostream& out, const MappingReport& mapping, std::optional<Tick> makespan);
 
 /// The few lines that end a run on a terminal.
 void print_summary(std::ostream& out, const Summary& summary, const trace::Header& header,

@@ -62,7 +62,7 @@ void Barrier::close(std::vector<Operation>& operations, std::size_t first)
         {
             continue;
         }
-        if (operation.kind == OpKind::vec)
+        if (operation.kind == OpKind::vec || operation.kind == OpKind::program)
         {
             latest[operation.at] = operation.id;
         }

@@ -292,7 +292,8 @@ std::vector<std::uint64_t> BufferPlan::space(const std::vector<Ring>& rings,
     return bytes;
 }
 
-/// Decides which tensors stay on the chip between stages.
+/// Decides which tensors stay on the chip between stages. Between segments none does: many images
+/// may have to wait, and writing needs the buffers.
 void BufferPlan::settle(const Plan& plan)
 {
     std::vector<LayerId> candidates;
@@ -310,7 +311,8 @@ void BufferPlan::settle(const Plan& plan)
             homes = std::move(all);
         }
         if (plan.graph().has_data(id) && plan.graph().role(id) != Role::memory &&
-            plan[id].last_stage > plan[id].stage)
+            plan[id].last_stage > plan[id].stage &&
+            plan.segment_of_stage(plan[id].last_stage) == plan[id].segment)
         {
             candidates.push_back(id);
         }

@@ -6,6 +6,7 @@
 #include "compiler/buffers.h"
 #include "compiler/emit.h"
 #include "compiler/plan.h"
+#include "compiler/traffic.h"
 #include "tessera/error.h"
 
 #include <algorithm>
@@ -119,11 +120,55 @@ void list_units(const Plan& plan, const Emitter& emitter, trace::Trace& trace)
             block.column_begin = layer.grid.groups[b / rows % groups].channels.begin;
             block.column_end = layer.grid.groups[b / rows % groups].channels.end;
             block.copy = static_cast<std::uint32_t>(b / rows / groups);
+            block.row_at = placed.row_at;
+            block.column_at = placed.column_at;
             block.at = number[emitter.macro(placed.slot).index()];
             trace.header.blocks.push_back(block);
         }
     }
     trace::finalize(trace);
+}
+
+/// The whole way, for a graph and options that are settled.
+trace::Trace program(const Graph& graph, const config::ChipConfig& chip, const Options& options)
+{
+    Plan plan(graph, chip, schedule(options.schedule), options.plan);
+    const BufferPlan buffers(plan);
+
+    Emitter emitter(plan, &buffers.deliveries());
+    Barrier barrier;
+    const bool turns = plan.segments() > 1;
+    for (std::uint32_t segment = 0; segment < plan.segments(); ++segment)
+    {
+        if (turns)
+        {
+            const std::size_t first = emitter.operations().size();
+            emitter.emit_weights(segment);
+            barrier.close(emitter.operations(), first);
+        }
+        for (std::uint32_t image = 0; image < options.images; ++image)
+        {
+            turns ? emitter.return_to(image) : emitter.begin_image(image);
+            for (std::size_t stage = 0; stage < plan.stages().size(); ++stage)
+            {
+                if (plan.segment_of_stage(stage) != segment)
+                {
+                    continue;
+                }
+                const std::size_t first = emitter.operations().size();
+                emitter.emit(stage);
+                buffers.bound_stage(emitter, stage, first);
+                barrier.close(emitter.operations(), first);
+            }
+        }
+    }
+    trace::Trace trace;
+    trace.header = describe(plan, options);
+    trace.operations = std::move(emitter.operations());
+    count_uses(emitter, trace.operations);
+    tidy(trace.operations);
+    list_units(plan, emitter, trace);
+    return trace;
 }
 
 } // namespace
@@ -136,29 +181,18 @@ trace::Trace compile(const network::Network& network, const config::ChipConfig& 
         throw UsageError("there is nothing to do for 0 images; give at least 1");
     }
     const Graph graph(network, chip);
-    Plan plan(graph, chip, schedule(options.schedule), options.plan);
-    const BufferPlan buffers(plan);
-
-    Emitter emitter(plan, &buffers.deliveries());
-    Barrier barrier;
-    for (std::uint32_t image = 0; image < options.images; ++image)
+    Options settled = options;
+    settled.plan.images = options.images;
+    const Placement& policy = placement(chip);
+    if (!policy.asks_for_traffic() || !options.plan.tiles.empty())
     {
-        emitter.begin_image(image);
-        for (std::size_t stage = 0; stage < plan.stages().size(); ++stage)
-        {
-            const std::size_t first = emitter.operations().size();
-            emitter.emit(stage);
-            buffers.bound_stage(emitter, stage, first);
-            barrier.close(emitter.operations(), first);
-        }
+        return program(graph, chip, settled);
     }
-    trace::Trace trace;
-    trace.header = describe(plan, options);
-    trace.operations = std::move(emitter.operations());
-    count_uses(emitter, trace.operations);
-    tidy(trace.operations);
-    list_units(plan, emitter, trace);
-    return trace;
+    settled.plan.tiles = policy.order(chip, {});
+    settled.images = 1;
+    settled.plan.tiles = policy.order(chip, traffic(program(graph, chip, settled)));
+    settled.images = options.images;
+    return program(graph, chip, settled);
 }
 
 } // namespace tessera::compiler

@@ -13,16 +13,17 @@
 /// From a network and a chip to a trace.
 ///
 /// Layers of the kinds in `mapping.on_crossbar` are cut into blocks that lie in macros; the rest is
-/// computed by vector units. Convolutions with groups (depthwise ones too) always run on vector
-/// units: their weight matrices would be nearly empty. Weights of vector layers are not moved.
+/// computed by vector units. So are convolutions with groups (depthwise ones too), whose weight
+/// matrices are nearly empty, unless `mapping.depthwise` puts them on crossbars, where the groups
+/// lie along the diagonals of blocks. Weights of vector layers are not moved.
 ///
 /// What an operation means, for whoever computes values:
 /// - mvm: rows of the layer's output (`ofm`: rows, columns, and the block's columns as channels) as
-/// far
-///   as the weights of `block` contribute. Its operands hold the input elements, padding apart,
+///   far as the weights of `block` contribute. Its operands hold the input elements, padding apart,
 ///   that the block's rows multiply; row (ky * kernel width + kx) * channels + c of the weight
-///   matrix multiplies channel c at (ky, kx). `bits` = input bits + weight bits + ceil(log2(block's
-///   rows)).
+///   matrix multiplies channel c at (ky, kx). With groups, each group has such rows for the
+///   channels that it has, one group after the other, and only its own columns are not zero there.
+///   `bits` = input bits + weight bits + ceil(log2(rows of the block that one column adds up)).
 /// - vec accumulate: the sum of its operands. If `bits` is that of the layer's tensor it is the
 /// last one
 ///   and also adds the bias, applies the batch_norm and activation layers that follow the crossbar

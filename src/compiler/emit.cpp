@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "compiler/emit.h"
 
+#include "base/integer.h"
 #include "base/interrupt.h"
 #include "compiler/functions.h"
 #include "compiler/timetable.h"
@@ -19,6 +20,9 @@ namespace
 
 using trace::Operation;
 using trace::OpKind;
+
+/// Rows of weights that are loaded at once: writing begins before all of them are there.
+constexpr std::uint64_t kMostRowsWritten = 64;
 
 std::uint8_t bits_of_sum(std::uint8_t bits, std::size_t terms)
 {
@@ -62,6 +66,102 @@ void Emitter::begin_image(std::uint32_t image)
     image_ = image;
     data_.assign(plan_.graph().size(), {});
     done_.assign(plan_.graph().size(), 0);
+}
+
+void Emitter::return_to(std::uint32_t image)
+{
+    others_[image_] = {std::move(data_), std::move(done_)};
+    const auto found = others_.find(image);
+    if (found == others_.end())
+    {
+        begin_image(image);
+        return;
+    }
+    image_ = image;
+    data_ = std::move(found->second.data);
+    done_ = std::move(found->second.done);
+    others_.erase(found);
+}
+
+void Emitter::emit_weights(std::uint32_t segment)
+{
+    struct Part
+    {
+        LayerId layer;
+        const PlacedBlock* block = nullptr;
+        std::uint64_t row_bytes = 0;
+        std::uint32_t written = 0; ///< rows
+    };
+    std::vector<Part> parts;
+    std::map<NodeId, std::uint64_t> blocks_in; // a tile
+    std::uint64_t longest = 1;
+    for (std::uint32_t i = 0; i < plan_.graph().size(); ++i)
+    {
+        const LayerPlan& layer = plan_[LayerId(i)];
+        for (std::size_t b = 0; layer.segment == segment && b < layer.blocks.size(); ++b)
+        {
+            const Group& group =
+                layer.grid.groups[b / layer.blocks_per_group() % layer.grid.groups.size()];
+            const std::uint64_t row_bytes =
+                ceil_div(std::uint64_t{group.channels.size()} * plan_.chip().macro.weight_bits, 8);
+            parts.push_back({LayerId(i), &layer.blocks[b], row_bytes, 0});
+            ++blocks_in[layer.blocks[b].slot.tile];
+            longest = std::max(longest, row_bytes);
+        }
+    }
+    const std::uint64_t capacity = plan_.chip().buffer.capacity;
+    std::uint64_t most_blocks = 1;
+    for (const auto& [tile, blocks] : blocks_in)
+    {
+        most_blocks = std::max(most_blocks, blocks);
+    }
+    if (capacity < longest)
+    {
+        throw InputError({plan_.chip().name, 0, "/buffer/capacity"},
+                         "is " + std::to_string(capacity) +
+                             " bytes, and one row of weights takes " + std::to_string(longest),
+                         "raise it, or give macros fewer columns");
+    }
+    // Each macro of a tile has the rows that it writes and the next ones in half of the buffer.
+    const std::uint64_t rows =
+        std::clamp<std::uint64_t>(capacity / (4 * most_blocks * longest), 1, kMostRowsWritten);
+    const std::uint64_t slots =
+        std::clamp<std::uint64_t>(capacity / (rows * longest), 1, 2 * most_blocks);
+    const std::uint32_t stream =
+        streams_.back() + 2 * static_cast<std::uint32_t>(plan_.block_count());
+    std::map<NodeId, std::vector<OpId>> writes; // in a tile
+    std::uint32_t turn = 0;
+    for (bool more = true; more;)
+    {
+        more = false;
+        for (Part& part : parts)
+        {
+            const std::uint32_t left = part.block->rows.size() - part.written;
+            if (left == 0)
+            {
+                continue;
+            }
+            const NodeId tile = part.block->slot.tile;
+            std::vector<OpId>& before = writes[tile];
+            const auto n = static_cast<std::uint32_t>(std::min<std::uint64_t>(rows, left));
+            Operation load = operation(OpKind::load,
+                                       memory_port(turn++ % plan_.chip().memory.ports), part.layer);
+            load.to = {{tile, 0}};
+            load.bits = static_cast<std::uint8_t>(plan_.chip().macro.weight_bits);
+            load.bytes = n * part.row_bytes;
+            if (before.size() >= slots)
+            {
+                load.after = {before[before.size() - slots]};
+            }
+            Operation program = operation(OpKind::program, macro(part.block->slot), part.layer);
+            program.in = {push(std::move(load), stream)};
+            program.block = part.block->id;
+            program.n = n;
+            before.push_back(push(std::move(program), stream));
+            part.written += n;
+            more = true;
+        }
+    }
 }
 
 void Emitter::emit(std::size_t stage)

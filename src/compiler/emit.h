@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <vector>
 
 namespace tessera::compiler
@@ -52,6 +53,10 @@ public:
 
     /// All data are forgotten: the next stages work on `image`.
     void begin_image(std::uint32_t image);
+    /// The next stages work on `image`, whose data are as earlier stages have left them.
+    void return_to(std::uint32_t image);
+    /// Loads the weights of a segment and writes them, all macros at once.
+    void emit_weights(std::uint32_t segment);
     void emit(std::size_t stage);
 
     [[nodiscard]] std::vector<trace::Operation>& operations() { return operations_; }
@@ -127,6 +132,13 @@ private:
     std::vector<Note> notes_;
     std::vector<std::vector<Datum>> data_;
     std::vector<std::uint32_t> done_; ///< by layer: tasks emitted
+    /// What is known of an image while stages work on another.
+    struct Progress
+    {
+        std::vector<std::vector<Datum>> data;
+        std::vector<std::uint32_t> done;
+    };
+    std::map<std::uint32_t, Progress> others_;
     std::uint32_t image_ = 0;
     std::uint32_t stage_ = 0;
     LayerId consumer_; ///< layer whose task is being emitted: loads are made for it

@@ -172,8 +172,9 @@ Graph::Graph(const network::Network& network, const config::ChipConfig& chip) : 
         {
             role = Role::view;
         }
-        else if (layer.groups == 1 && std::find(on_crossbar.begin(), on_crossbar.end(),
-                                                name_of(layer.kind)) != on_crossbar.end())
+        else if ((layer.groups == 1 || chip.mapping.depthwise == "crossbar") &&
+                 std::find(on_crossbar.begin(), on_crossbar.end(), name_of(layer.kind)) !=
+                     on_crossbar.end())
         {
             role = Role::crossbar;
         }
@@ -402,11 +403,11 @@ void Graph::block_operand(LayerId id, const Extent& rows, const Volume& made,
 {
     const Layer& its = layer(id);
     const Shape& input = network_.input_shape(its);
+    const std::uint32_t width = its.kernel_width;
     const auto append = [&](std::uint32_t first, std::uint32_t last, const Extent& channels)
     {
         Volume needed = Volume::of(input);
         needed.channels = channels;
-        const std::uint32_t width = its.kernel_width;
         for (std::uint32_t ky = first / width; ky <= last / width; ++ky)
         {
             const std::uint32_t from = ky == first / width ? first % width : 0;
@@ -418,12 +419,22 @@ void Graph::block_operand(LayerId id, const Extent& rows, const Volume& made,
             resolve(its.inputs.front(), needed, out);
         }
     };
+    const std::uint32_t positions = its.kernel_height * width;
+    const std::uint32_t channels = input.channels / its.groups; // of a group
+    const std::uint32_t first_group = rows.begin / (positions * channels);
+    const std::uint32_t last_group = (rows.end - 1) / (positions * channels);
+    if (first_group != last_group)
+    {
+        append(0, positions - 1, {first_group * channels, (last_group + 1) * channels});
+        return;
+    }
     // The first and the last position may be cut.
-    std::uint32_t first = rows.begin / input.channels;
-    const std::uint32_t last = (rows.end - 1) / input.channels;
-    const Extent all{0, input.channels};
-    const Extent head{rows.begin % input.channels, input.channels};
-    const Extent tail{0, (rows.end - 1) % input.channels + 1};
+    std::uint32_t first = rows.begin / channels % positions;
+    const std::uint32_t last = (rows.end - 1) / channels % positions;
+    const std::uint32_t base = first_group * channels;
+    const Extent all{base, base + channels};
+    const Extent head{base + rows.begin % channels, base + channels};
+    const Extent tail{base, base + (rows.end - 1) % channels + 1};
     if (first == last)
     {
         append(first, last, head.clipped(tail));

@@ -63,8 +63,9 @@ struct Region
 class Graph
 {
 public:
-    /// Keeps a reference to `network`. A conv2d with groups > 1 is never put on crossbars. Throws
-    /// InputError when `mapping.on_crossbar` names a kind whose weights no crossbar can hold.
+    /// Keeps a reference to `network`. A conv2d with groups > 1 is put on crossbars only where
+    /// `mapping.depthwise` says so. Throws InputError when `mapping.on_crossbar` names a kind whose
+    /// weights no crossbar can hold.
     Graph(const network::Network& network, const config::ChipConfig& chip);
 
     [[nodiscard]] const network::Network& network() const { return network_; }
@@ -85,7 +86,9 @@ public:
     /// Appends what a vector layer needs of operand `k` to make `made`.
     void operand(LayerId id, std::size_t k, const Volume& made, std::vector<Region>& out) const;
     /// Appends what rows `rows` of the weight matrix of a crossbar layer multiply to make `made`.
-    /// Row (ky * kernel_width + kx) * input channels + c multiplies input channel c at (ky, kx).
+    /// Row (ky * kernel_width + kx) * input channels + c multiplies input channel c at (ky, kx);
+    /// with groups, each has such rows for its own channels, group after group. Contract: rows of
+    /// several groups are those of whole groups.
     void block_operand(LayerId id, const Extent& rows, const Volume& made,
                        std::vector<Region>& out) const;
     /// Elementary operations that a vector unit executes to make `made` ("n" of a vec): results,

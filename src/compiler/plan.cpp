@@ -3,13 +3,15 @@
 
 #include "base/integer.h"
 #include "compiler/mapping.h"
+#include "config/macro_timing.h"
 #include "tessera/error.h"
 
 #include <algorithm>
 #include <charconv>
-#include <map>
+#include <iterator>
 #include <string>
 #include <system_error>
+#include <utility>
 
 namespace tessera::compiler
 {
@@ -96,6 +98,16 @@ std::optional<std::uint32_t> positive_number(const std::string& text)
     const auto read = std::from_chars(text.data(), end, value);
     return read.ec == std::errc() && read.ptr == end && value > 0 ? std::optional(value)
                                                                   : std::nullopt;
+}
+
+std::uint64_t macros_in(const std::vector<Berth>& berths)
+{
+    std::uint64_t macros = 0;
+    for (const Berth& berth : berths)
+    {
+        macros = std::max(macros, std::uint64_t{berth.macro} + 1);
+    }
+    return macros;
 }
 
 /// What "4x8" says; nothing for "row" and "pixel". Throws UsageError for anything else.
@@ -193,6 +205,7 @@ Plan::Plan(const Graph& graph, const config::ChipConfig& chip, const Schedule& s
     : graph_(graph),
       chip_(chip),
       schedule_(schedule),
+      tiles_(options.tiles.empty() ? placement(chip).order(chip, {}) : options.tiles),
       layers_(graph.size()),
       stages_(schedule.stages(graph))
 {
@@ -253,81 +266,266 @@ void Plan::divide_into_sets(const std::string& sets)
 
 void Plan::place_blocks(const PlanOptions& options)
 {
-    std::vector<LayerId> crossbar_layers;
-    std::vector<std::vector<MatrixBlock>> matrices;
-    std::vector<std::size_t> counts;
+    std::vector<Mapped> layers;
     for (std::uint32_t i = 0; i < graph_.size(); ++i)
     {
         if (graph_.role(LayerId(i)) == Role::crossbar)
         {
-            crossbar_layers.emplace_back(i);
-            matrices.push_back(cut(graph_.network(), graph_.layer(LayerId(i)), chip_.macro));
-            counts.push_back(matrices.back().size());
-            block_count_ += counts.back();
+            const network::Layer& layer = graph_.layer(LayerId(i));
+            layers.push_back({LayerId(i), weight_matrix(graph_.network(), layer),
+                              cut(graph_.network(), layer, chip_.macro)});
             const Grid& grid = layers_[i].grid;
-            demands_.push_back({counts.back(), grid.sets(),
+            demands_.push_back({layers.back().blocks.size(), grid.sets(),
                                 std::uint64_t{grid.set.rows} * grid.set.columns,
                                 std::uint64_t{grid.shape.height} * grid.shape.width});
         }
     }
-    const std::uint64_t macros = std::uint64_t{chip_.tile_count()} * chip_.tiles.macros;
-    if (block_count_ > macros)
+    const Segment all{0, layers.size()};
+    const std::optional<Share> together = share(layers, all, options);
+    if (together)
     {
+        extra_ = together->extra;
+        place_segment(layers, all, *together, options.pack);
+        return;
+    }
+    if (!options.time_multiplex)
+    {
+        const std::uint64_t held = macros_in(
+            berths(layers, all, std::vector<std::uint32_t>(layers.size(), 1), options.pack));
         throw InputError(
             {chip_.name, 0, "/tiles"},
-            "network '" + graph_.network().name + "' needs " + std::to_string(block_count_) +
+            "network '" + graph_.network().name + "' needs " + std::to_string(held) +
                 " macros of " + std::to_string(chip_.macro.rows) + "x" +
-                std::to_string(chip_.macro.columns) + ", the chip has " + std::to_string(macros),
-            "give it more tiles or macros (" + std::to_string(block_count_ - macros) +
-                " are missing), larger macros, or fewer kinds in "
-                "mapping.on_crossbar");
+                std::to_string(chip_.macro.columns) + ", the chip has " +
+                std::to_string(macros_of_chip()),
+            "give it more tiles or macros (" + std::to_string(held - macros_of_chip()) +
+                " are missing), larger macros, or fewer kinds in mapping.on_crossbar; or let "
+                "parts of the network take turns (--time-multiplex)");
     }
-    const Duplication& policy = duplication(options.duplicate);
-    extra_ = options.extra_pes.value_or(macros - block_count_);
-    if (extra_ > macros - block_count_)
+    const std::vector<Segment> segments = cut_network(layers, options);
+    segment_count_ = static_cast<std::uint32_t>(segments.size());
+    for (std::uint32_t s = 0; s < segments.size(); ++s)
+    {
+        for (std::size_t i = segments[s].begin; i < segments[s].end; ++i)
+        {
+            layers_[layers[i].id.index()].segment = s;
+        }
+        const Share its = share(layers, segments[s], options).value();
+        extra_ = std::max(extra_, its.extra);
+        place_segment(layers, segments[s], its, options.pack);
+    }
+    divide_stages();
+}
+
+/// Nothing: the layers do not fit on the chip together. Throws InputError when there is no room for
+/// as many copies as were asked for.
+std::optional<Plan::Share> Plan::share(const Layers& layers, const Segment& segment,
+                                       const PlanOptions& options) const
+{
+    Share result;
+    result.copies.assign(segment.end - segment.begin, 1);
+    const std::uint64_t macros = macros_of_chip();
+    result.held = macros_in(berths(layers, segment, result.copies, options.pack));
+    if (result.held > macros)
+    {
+        return std::nullopt;
+    }
+    const std::uint64_t left = macros - result.held;
+    result.extra = options.extra_pes.value_or(left);
+    if (result.extra > left && !options.time_multiplex)
     {
         throw InputError({chip_.name, 0, "/tiles"},
-                         "network '" + graph_.network().name + "' and " + std::to_string(extra_) +
-                             " crossbars for copies need " + std::to_string(block_count_ + extra_) +
-                             " macros, the chip has " + std::to_string(macros),
-                         "ask for at most " + std::to_string(macros - block_count_) +
+                         "network '" + graph_.network().name + "' and " +
+                             std::to_string(result.extra) + " crossbars for copies need " +
+                             std::to_string(result.held + result.extra) + " macros, the chip has " +
+                             std::to_string(macros),
+                         "ask for at most " + std::to_string(left) +
                              " (--extra-pes), or give it more tiles or macros");
     }
-    const std::vector<std::uint32_t> copies = policy.copies(demands_, extra_);
-    std::vector<std::size_t> copy_counts; // layer by layer, copy by copy
-    block_count_ = 0;
-    for (std::size_t i = 0; i < crossbar_layers.size(); ++i)
+    result.extra = std::min(result.extra, left);
+    const auto first = demands_.begin();
+    result.copies = duplication(options.duplicate)
+                        .copies({first + static_cast<std::ptrdiff_t>(segment.begin),
+                                 first + static_cast<std::ptrdiff_t>(segment.end)},
+                                result.extra);
+    return result;
+}
+
+/// Estimate of how long a segment is on the chip: its weights come from memory and are written, all
+/// macros at once; then only MVMs count, as in Timetable.
+Tick Plan::time_of(const Layers& layers, const Segment& segment, const Share& share,
+                   const PlanOptions& options) const
+{
+    const Clock& clock = chip_.macro.clock;
+    const Duration interval = config::macro_timing(chip_.macro).interval;
+    std::uint64_t bits = 0;
+    std::uint64_t rows = 0; // of the largest block
+    std::uint64_t sum = 0;  // input vectors, one layer after the other
+    std::uint64_t most = 0;
+    for (std::size_t i = segment.begin; i < segment.end; ++i)
     {
-        copy_counts.insert(copy_counts.end(), copies[i], counts[i]);
-        block_count_ += copies[i] * counts[i];
+        const std::uint32_t copies = share.copies[i - segment.begin];
+        for (const MatrixBlock& block : layers[i].blocks)
+        {
+            bits += std::uint64_t{copies} * block.rows.size() * block.columns.size() *
+                    chip_.macro.weight_bits;
+            rows = std::max<std::uint64_t>(rows, block.rows.size());
+        }
+        sum += demands_[i].steps(copies);
+        most = std::max(most, demands_[i].steps(copies));
     }
-    const std::vector<Slot> slots = placement(chip_).place(copy_counts, chip_);
-    std::uint32_t next = 0;
-    for (std::size_t i = 0; i < crossbar_layers.size(); ++i)
+    Tick writing = (rows * chip_.macro.program.row_time).length(clock);
+    if (chip_.memory.channels != config::kUnlimited)
     {
-        place_copies(layers_[crossbar_layers[i].index()], matrices[i], copies[i], slots, next);
+        const double bytes_per_second = static_cast<double>(chip_.memory.bytes_per_second) *
+                                        static_cast<double>(chip_.memory.channels) *
+                                        chip_.memory.ports;
+        writing = std::max(
+            writing, static_cast<Tick>(static_cast<double>(bits) / 8 / bytes_per_second * 1e12));
+    }
+    const std::uint64_t steps = schedule_.as_soon_as_possible() ? most : sum;
+    return writing + options.images * (steps * interval).length(clock);
+}
+
+std::vector<Segment> Plan::cut_network(const Layers& layers, const PlanOptions& options) const
+{
+    const auto cost = [&](const Segment& segment) -> std::optional<Tick>
+    {
+        const std::optional<Share> its = share(layers, segment, options);
+        return its ? std::optional(time_of(layers, segment, *its, options)) : std::nullopt;
+    };
+    const auto segments = cut_into_segments(layers.size(), cost);
+    if (!segments)
+    {
+        const auto largest = std::max_element(layers.begin(), layers.end(),
+                                              [](const Mapped& a, const Mapped& b)
+                                              { return a.blocks.size() < b.blocks.size(); });
+        throw InputError(
+            {chip_.name, 0, "/tiles"},
+            "layer '" + graph_.layer(largest->id).name + "' of network '" + graph_.network().name +
+                "' alone needs " + std::to_string(largest->blocks.size()) + " macros of " +
+                std::to_string(chip_.macro.rows) + "x" + std::to_string(chip_.macro.columns) +
+                ", the chip has " + std::to_string(macros_of_chip()),
+            "give it more tiles or macros (" +
+                std::to_string(largest->blocks.size() - macros_of_chip()) +
+                " are missing) or larger ones: whole layers take turns");
+    }
+    return *segments;
+}
+
+void Plan::place_segment(const Layers& layers, const Segment& segment, const Share& share,
+                         bool pack)
+{
+    const std::vector<Berth> where = berths(layers, segment, share.copies, pack);
+    const Berth* next = where.data();
+    for (std::size_t i = segment.begin; i < segment.end; ++i)
+    {
+        place_copies(layers[i], share.copies[i - segment.begin], next);
     }
 }
 
-void Plan::place_copies(LayerPlan& plan, const std::vector<MatrixBlock>& matrix,
-                        std::uint32_t copies, const std::vector<Slot>& slots, std::uint32_t& next)
+/// Stages lie within segments; a layer without weights works in the segment that makes the last of
+/// its operands.
+void Plan::divide_stages()
 {
+    for (std::uint32_t i = 0; i < graph_.size(); ++i)
+    {
+        for (const LayerId input : graph_.layer(LayerId(i)).inputs)
+        {
+            std::uint32_t& its = layers_[i].segment;
+            its = std::max(its, layers_[input.index()].segment);
+        }
+    }
+    std::vector<Stage> divided;
+    for (std::uint32_t segment = 0; segment < segment_count_; ++segment)
+    {
+        for (const Stage& stage : stages_)
+        {
+            Stage part;
+            std::copy_if(stage.begin(), stage.end(), std::back_inserter(part),
+                         [&](LayerId id) { return layers_[id.index()].segment == segment; });
+            if (!part.empty())
+            {
+                divided.push_back(std::move(part));
+            }
+        }
+    }
+    stages_ = std::move(divided);
+}
+
+/// Where the blocks of a segment lie: by layer, copy, block.
+std::vector<Berth> Plan::berths(const Layers& layers, const Segment& segment,
+                                const std::vector<std::uint32_t>& copies, bool packed) const
+{
+    std::vector<Berth> result;
+    std::vector<Cargo> cargo;          // first copies, then the others
+    std::vector<std::size_t> position; // of each in the result
+    std::size_t originals = 0;
+    for (const bool first : {true, false})
+    {
+        std::size_t next = 0;
+        for (std::size_t i = segment.begin; i < segment.end; ++i)
+        {
+            for (std::uint32_t copy = 0; copy < copies[i - segment.begin]; ++copy)
+            {
+                for (const MatrixBlock& block : layers[i].blocks)
+                {
+                    if ((copy == 0) == first)
+                    {
+                        cargo.push_back({block.rows.size(), block.columns.size(), i});
+                        position.push_back(next);
+                    }
+                    ++next;
+                }
+            }
+        }
+        originals = first ? cargo.size() : originals;
+        result.resize(next);
+    }
+    if (packed)
+    {
+        const std::vector<Berth> found = pack(cargo, originals, chip_.macro);
+        for (std::size_t i = 0; i < found.size(); ++i)
+        {
+            result[position[i]] = found[i];
+        }
+        return result;
+    }
+    for (std::uint32_t i = 0; i < result.size(); ++i)
+    {
+        result[i].macro = i;
+    }
+    return result;
+}
+
+/// The macros of the first tile, then those of the second, ...
+Slot Plan::slot(std::uint32_t index) const
+{
+    return {tiles_[index / chip_.tiles.macros], index % chip_.tiles.macros};
+}
+
+/// `where`: the berth of the layer's first block; left behind that of its last.
+void Plan::place_copies(const Mapped& layer, std::uint32_t copies, const Berth*& where)
+{
+    LayerPlan& plan = layers_[layer.id.index()];
     for (std::uint32_t copy = 0; copy < copies; ++copy)
     {
-        std::map<NodeId, std::size_t> in_tile;
-        std::size_t groups = 0; // begun
+        std::vector<std::pair<NodeId, std::size_t>> in_tile; // blocks, in the order of slots
+        std::size_t groups = 0;                              // begun
         const auto close_group = [&]
         {
-            // Most partial sums are already there: the fewest have to travel.
+            // Most partial sums are already there: the fewest have to travel. (Ties go to the tile
+            // filled first, not to the lowest, so that traffic does not depend on the placement.)
             const auto most =
                 std::max_element(in_tile.begin(), in_tile.end(),
                                  [](const auto& a, const auto& b) { return a.second < b.second; });
             plan.grid.groups[groups - 1].tiles.push_back(most->first);
             in_tile.clear();
         };
-        for (const MatrixBlock& block : matrix)
+        Extent columns;
+        for (const MatrixBlock& block : layer.blocks)
         {
-            if (block.rows.begin == 0)
+            if (!(block.columns == columns))
             {
                 if (!in_tile.empty())
                 {
@@ -338,13 +536,32 @@ void Plan::place_copies(LayerPlan& plan, const std::vector<MatrixBlock>& matrix,
                 {
                     plan.grid.groups.push_back({block.columns, {}});
                 }
+                columns = block.columns;
             }
-            PlacedBlock placed{BlockId(next), block.rows, slots[next], 0};
-            placed.bits = static_cast<std::uint8_t>(
-                chip_.macro.input_bits + chip_.macro.weight_bits + ceil_log2(block.rows.size()));
-            ++in_tile[placed.slot.tile];
+            const Berth& berth = *where++;
+            PlacedBlock placed;
+            placed.id = BlockId(static_cast<std::uint32_t>(block_count_));
+            placed.rows = block.rows;
+            placed.slot = slot(berth.macro);
+            placed.row_at = berth.row;
+            placed.column_at = berth.column;
+            placed.bits =
+                static_cast<std::uint8_t>(chip_.macro.input_bits + chip_.macro.weight_bits +
+                                          ceil_log2(std::min<std::uint64_t>(
+                                              block.rows.size(), layer.matrix.rows_of_group())));
+            const auto its_tile =
+                std::find_if(in_tile.begin(), in_tile.end(),
+                             [&](const auto& tile) { return tile.first == placed.slot.tile; });
+            if (its_tile == in_tile.end())
+            {
+                in_tile.emplace_back(placed.slot.tile, 1);
+            }
+            else
+            {
+                ++its_tile->second;
+            }
             plan.blocks.push_back(placed);
-            ++next;
+            ++block_count_;
         }
         close_group();
     }
@@ -413,7 +630,7 @@ std::vector<Group> Plan::vector_groups(LayerId id, const std::vector<Group>& ope
     {
         if (!group.tiles.front().valid())
         {
-            group.tiles = {NodeId(0)};
+            group.tiles = {tiles_.front()};
         }
     }
     if (!graph_.channelwise(id) || groups.back().channels.end != layer.output.channels)

@@ -6,6 +6,7 @@
 #include "compiler/mapping.h"
 #include "compiler/placement.h"
 #include "compiler/schedule.h"
+#include "compiler/segments.h"
 #include "config/chip_config.h"
 
 #include <cstdint>
@@ -82,6 +83,8 @@ struct PlacedBlock
     BlockId id;
     Extent rows;
     Slot slot;
+    std::uint32_t row_at = 0; ///< in the macro
+    std::uint32_t column_at = 0;
     std::uint8_t bits = 0; ///< of a partial sum
 };
 
@@ -90,6 +93,7 @@ struct LayerPlan
 {
     Grid grid;
     std::vector<PlacedBlock> blocks; ///< by copy, group, rows; the same number for every group
+    std::uint32_t segment = 0;       ///< during which the layer works
     std::uint32_t stage = 0;         ///< that makes the data; memory layers: not meaningful
     std::uint32_t last_stage = 0;    ///< that reads the data
     bool leaves = false;             ///< all or part of the data are outputs of the network
@@ -107,6 +111,10 @@ struct PlanOptions
     std::string duplicate = "none";           ///< a duplication() policy
     std::optional<std::uint64_t> extra_pes{}; ///< crossbars for copies; nothing: all that are left
     std::string sets = "row";                 ///< "row", "pixel", or rows x columns: "4x8"
+    bool time_multiplex = false;              ///< a network that does not fit is cut into segments
+    std::uint32_t images = 1;                 ///< that pass a segment while it is on the chip
+    bool pack = false;                        ///< several small blocks may share a macro
+    TileOrder tiles{}; ///< empty: as the chip's placement says without traffic
 };
 
 /// Which macro, tile and stage does what: everything but the operations.
@@ -122,6 +130,12 @@ public:
     [[nodiscard]] const config::ChipConfig& chip() const { return chip_; }
     [[nodiscard]] const LayerPlan& operator[](LayerId id) const { return layers_[id.index()]; }
     [[nodiscard]] const std::vector<Stage>& stages() const { return stages_; }
+    /// Parts of the network that take turns on the chip: 1, unless it does not fit.
+    [[nodiscard]] std::uint32_t segments() const { return segment_count_; }
+    [[nodiscard]] std::uint32_t segment_of_stage(std::size_t stage) const
+    {
+        return layers_[stages_[stage].front().index()].segment;
+    }
     [[nodiscard]] std::size_t block_count() const { return block_count_; }
     [[nodiscard]] const Schedule& schedule() const { return schedule_; }
     /// What the crossbar layers ask for, in order, and how many crossbars copies may take: what the
@@ -137,9 +151,39 @@ public:
 
 private:
     void divide_into_sets(const std::string& sets);
+    /// A layer whose weights lie in macros, and the blocks of one copy of them.
+    struct Mapped
+    {
+        LayerId id;
+        WeightMatrix matrix;
+        std::vector<MatrixBlock> blocks;
+    };
+    using Layers = std::vector<Mapped>;
+    /// How the chip's macros are shared out among layers that are on it at the same time.
+    struct Share
+    {
+        std::uint64_t held = 0;  ///< macros that one copy of each takes
+        std::uint64_t extra = 0; ///< macros that further copies may take
+        std::vector<std::uint32_t> copies;
+    };
+    [[nodiscard]] std::uint64_t macros_of_chip() const
+    {
+        return std::uint64_t{chip_.tile_count()} * chip_.tiles.macros;
+    }
     void place_blocks(const PlanOptions& options);
-    void place_copies(LayerPlan& plan, const std::vector<MatrixBlock>& matrix, std::uint32_t copies,
-                      const std::vector<Slot>& slots, std::uint32_t& next);
+    [[nodiscard]] std::optional<Share> share(const Layers& layers, const Segment& segment,
+                                             const PlanOptions& options) const;
+    [[nodiscard]] Tick time_of(const Layers& layers, const Segment& segment, const Share& share,
+                               const PlanOptions& options) const;
+    [[nodiscard]] std::vector<Segment> cut_network(const Layers& layers,
+                                                   const PlanOptions& options) const;
+    void place_segment(const Layers& layers, const Segment& segment, const Share& share, bool pack);
+    void divide_stages();
+    [[nodiscard]] std::vector<Berth> berths(const Layers& layers, const Segment& segment,
+                                            const std::vector<std::uint32_t>& copies,
+                                            bool packed) const;
+    void place_copies(const Mapped& layer, std::uint32_t copies, const Berth*& where);
+    [[nodiscard]] Slot slot(std::uint32_t index) const;
     [[nodiscard]] std::vector<std::uint32_t> inherited_copies(LayerId id) const;
     [[nodiscard]] std::vector<Group>
     groups_read(LayerId id, const std::vector<std::vector<Group>>& known) const;
@@ -151,11 +195,13 @@ private:
     const Graph& graph_;
     const config::ChipConfig& chip_;
     const Schedule& schedule_;
+    TileOrder tiles_;
     std::vector<Demand> demands_;
     std::uint64_t extra_ = 0;
     std::vector<LayerPlan> layers_;
     std::vector<Stage> stages_;
     std::size_t block_count_ = 0;
+    std::uint32_t segment_count_ = 1;
 };
 
 } // namespace tessera::compiler

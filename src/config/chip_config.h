@@ -79,6 +79,8 @@ struct ChipConfig
         struct Program
         {
             Duration row_time = Duration::of_ticks(1'000'000); ///< one row of cells
+            std::uint64_t cell_energy = 10'000'000;            ///< attojoules; one cell, once
+            std::uint64_t endurance = 1'000'000; ///< writes that a cell survives, or kUnlimited
         } program;
     } macro;
 
@@ -132,9 +134,16 @@ struct ChipConfig
         std::vector<std::string> on_crossbar = {"conv2d",
                                                 "dense"}; ///< layer kinds mapped to crossbars
         std::string placement = "row-major";
+        std::string depthwise = "vector"; ///< or "crossbar": where convolutions with groups run
     } mapping;
 
     [[nodiscard]] std::uint32_t tile_count() const { return tiles.rows * tiles.columns; }
+    /// Row of the grid on whose west edge a memory port is: floor((port + 1/2) x rows / ports).
+    [[nodiscard]] std::uint32_t row_of_port(std::uint32_t port) const
+    {
+        return static_cast<std::uint32_t>((2 * std::uint64_t{port} + 1) * tiles.rows /
+                                          (2 * std::uint64_t{memory.ports}));
+    }
 };
 
 } // namespace tessera::config

@@ -61,6 +61,8 @@ std::string wanted(const Key& key)
                range;
     case KeyType::rate:
         return "give a rate with a unit (" + unit_names(Dimension::rate) + ") in " + range;
+    case KeyType::energy:
+        return "give an energy with a unit (" + unit_names(Dimension::energy) + ") in " + range;
     case KeyType::duration:
         return "give a time with a unit (" + unit_names(Dimension::time) +
                ") or a number of cycles, in " + range;
@@ -556,6 +558,14 @@ std::vector<Key> declare_macro()
         duration(
             "macro.program.row_time", "Writing one row of cells.",
             [](auto& c) -> auto& { return c.macro.program.row_time; }),
+        quantity(
+            KeyType::energy, Dimension::energy, "macro.program.cell_energy", 0,
+            1'000'000'000'000'000'000, "Writing one cell once, verification included.",
+            [](auto& c) -> auto& { return c.macro.program.cell_energy; }),
+        unlimited(count(
+            "macro.program.endurance", 1, 1'000'000'000'000'000'000,
+            "Writes that a cell survives: what lifetimes are worked out with.",
+            [](auto& c) -> auto& { return c.macro.program.endurance; })),
     };
 }
 
@@ -667,8 +677,15 @@ std::vector<Key> declare_memory_and_mapping()
             "Layer kinds that run on crossbars; the others run on vector units.",
             [](auto& c) -> auto& { return c.mapping.on_crossbar; })),
         maps(choice(
-            "mapping.placement", {"row-major"}, "Order in which tiles are filled.",
+            "mapping.placement", {"row-major", "snake", "traffic"},
+            "Order in which tiles are filled: row after row; every other row backwards; so that "
+            "bytes x hops are few.",
             [](auto& c) -> auto& { return c.mapping.placement; })),
+        choice(
+            "mapping.depthwise", {"vector", "crossbar"},
+            "Where convolutions with groups run: on vector units, or on crossbars that hold their "
+            "groups along the diagonal.",
+            [](auto& c) -> auto& { return c.mapping.depthwise; }),
     };
 }
 
@@ -693,6 +710,8 @@ std::string bound(const Key& key, std::uint64_t value)
         return print_quantity(Dimension::frequency, value);
     case KeyType::rate:
         return print_quantity(Dimension::rate, value);
+    case KeyType::energy:
+        return print_quantity(Dimension::energy, value);
     case KeyType::duration:
         return print_quantity(Dimension::time, value);
     default:

@@ -20,6 +20,7 @@ enum class KeyType : std::uint8_t
     size,      ///< bytes, with a unit
     frequency, ///< hertz, with a unit
     rate,      ///< bytes per second, with a unit
+    energy,    ///< attojoules, with a unit
     duration,  ///< a time with a unit, or "N cycles"
     flag,      ///< true or false
     choice,    ///< one of a few texts

@@ -39,6 +39,8 @@ json type_schema(const Key& key)
         return text_like(quantity_pattern(Dimension::frequency));
     case KeyType::rate:
         return text_like(quantity_pattern(Dimension::rate));
+    case KeyType::energy:
+        return text_like(quantity_pattern(Dimension::energy));
     case KeyType::duration:
         return text_like(duration_pattern());
     case KeyType::flag:
@@ -125,6 +127,8 @@ std::string type_text(const Key& key)
         return "frequency";
     case KeyType::rate:
         return "rate";
+    case KeyType::energy:
+        return "energy";
     case KeyType::duration:
         return "duration";
     case KeyType::flag:
@@ -184,6 +188,7 @@ std::string reference_page()
     page += "- frequency: " + unit_names(Dimension::frequency) + '\n';
     page += "- size: " + unit_names(Dimension::size) + '\n';
     page += "- rate: " + unit_names(Dimension::rate) + '\n';
+    page += "- energy: " + unit_names(Dimension::energy) + '\n';
     page += "\n\"Mapping\" marks the keys that a trace is compiled for: a trace made for other "
             "values of them does not fit the chip.\n";
     std::string section = "none yet";

@@ -30,11 +30,9 @@ Geometry::Geometry(const config::ChipConfig& chip)
     {
         attach(tile);
     }
-    for (std::uint64_t port = 0; port < memory_ports_; ++port)
+    for (std::uint32_t port = 0; port < memory_ports_; ++port)
     {
-        // Row floor((port + 1/2) x rows / ports), column 0.
-        const std::uint64_t row = (2 * port + 1) * rows_ / (2 * std::uint64_t{memory_ports_});
-        attach(static_cast<std::uint32_t>(row) * columns_);
+        attach(chip.row_of_port(port) * columns_);
     }
 }
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/nearest.h"
 #include "compiler/compiler.h"
 #include "compiler/emit.h"
+#include "compiler/report.h"
+#include "config/chip_keys.h"
 #include "config/load.h"
 #include "network/network.h"
 #include "simulation/repeat.h"
@@ -20,6 +23,20 @@ namespace
 
 /// Images that are compiled; more follow the last one as it follows the one before.
 constexpr std::uint32_t kCompiledImages = 2;
+
+/// What was chosen for one program, or else what the chip says. Throws UsageError for what `key`
+/// does not allow.
+std::string choice(const std::optional<std::string>& chosen, const char* key,
+                   const std::string& otherwise)
+{
+    const std::vector<std::string>& known = config::find_key(key)->choices;
+    if (chosen && std::find(known.begin(), known.end(), *chosen) == known.end())
+    {
+        throw UsageError(std::string("there is no ") + key + " '" + *chosen + "'; use " +
+                         joined(known));
+    }
+    return chosen.value_or(otherwise);
+}
 
 /// What must be known of a trace before it can be repeated.
 class Scan
@@ -91,6 +108,7 @@ public:
     std::shared_ptr<const trace::Trace> trace_; ///< null: `file_` is read while it runs
     std::string file_;
     std::optional<simulation::Repetition> repetition_;
+    std::optional<MappingReport> mapping_;
 };
 
 /// All the images in memory.
@@ -127,15 +145,28 @@ Program Program::compile(const std::string& network, const ChipModel& chip,
 {
     compiler::Options choices;
     choices.schedule = options.schedule;
-    choices.plan = {options.duplicate, options.extra_pes, options.sets};
-    choices.images = std::min(options.images, kCompiledImages);
+    choices.plan.duplicate = options.duplicate;
+    choices.plan.extra_pes = options.extra_pes;
+    choices.plan.sets = options.sets;
+    choices.plan.time_multiplex = options.time_multiplex;
+    choices.plan.pack = options.pack;
+    // Segments that take turns hold all the images; else one image follows the other.
+    choices.images =
+        options.time_multiplex ? options.images : std::min(options.images, kCompiledImages);
     choices.mapping = config::mapping_keys(chip.config());
-    auto trace = std::make_shared<const trace::Trace>(
-        compiler::compile(network::load(network::find(network)), chip.config(), choices));
+    // What is chosen for this program only changes nothing of the chip that it is for.
+    config::ChipConfig config = chip.config();
+    config.mapping.placement =
+        choice(options.placement, "mapping.placement", config.mapping.placement);
+    config.mapping.depthwise =
+        choice(options.depthwise, "mapping.depthwise", config.mapping.depthwise);
+    const network::Network layers = network::load(network::find(network));
+    auto trace = std::make_shared<const trace::Trace>(compiler::compile(layers, config, choices));
     auto impl = std::make_shared<Impl>();
     impl->name_ = network;
+    impl->mapping_ = compiler::report(*trace, layers, config);
     impl->header_ = trace->header;
-    if (options.images > kCompiledImages)
+    if (options.images > choices.images)
     {
         impl->repetition_ = {kCompiledImages, options.images,
                              trace->operations.size() / kCompiledImages};
@@ -216,6 +247,11 @@ const std::string& Program::name() const
 const trace::Header& Program::header() const
 {
     return impl_->header_;
+}
+
+const std::optional<MappingReport>& Program::mapping() const
+{
+    return impl_->mapping_;
 }
 
 void Program::save(const std::filesystem::path& file) const

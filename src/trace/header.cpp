@@ -128,6 +128,10 @@ std::string blocks_text(const Header& header)
         members.key("rows") += range(block.row_begin, block.row_end);
         members.key("columns") += range(block.column_begin, block.column_end);
         members.key("at") += '"' + header.units[block.at.index()].name(header.tiles) + '"';
+        if (block.row_at != 0 || block.column_at != 0)
+        {
+            members.key("corner") += range(block.row_at, block.column_at);
+        }
         out += '}';
     }
     return out + "]}";
@@ -350,7 +354,7 @@ Header read(const Json& json)
         placement.only({"blocks"});
         for (const Reader& entry : placement["blocks"].list())
         {
-            entry.only({"layer", "copy", "rows", "columns", "at"});
+            entry.only({"layer", "copy", "rows", "columns", "at", "corner"});
             Block block;
             block.layer =
                 entry.has("layer") ? LayerId(entry["layer"].number32(0, 0xffff'fffeU)) : LayerId();
@@ -361,6 +365,12 @@ Header read(const Json& json)
             block.row_end = rows[1].number32();
             block.column_begin = columns[0].number32();
             block.column_end = columns[1].number32();
+            if (entry.has("corner"))
+            {
+                const std::vector<Reader> corner = entry["corner"].list_of(2);
+                block.row_at = corner[0].number32();
+                block.column_at = corner[1].number32();
+            }
             header.blocks.push_back(block);
             homes.push_back(read_unit(header, entry["at"].text(), entry.at("at")));
         }

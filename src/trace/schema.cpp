@@ -191,7 +191,8 @@ Json header_schema()
                                {"copy", whole(0, kMax32)},
                                {"rows", range},
                                {"columns", range},
-                               {"at", text("^t(0|[1-9][0-9]*)\\.m(0|[1-9][0-9]*)$")}},
+                               {"at", text("^t(0|[1-9][0-9]*)\\.m(0|[1-9][0-9]*)$")},
+                               {"corner", range}},
                               {"rows", "columns", "at"});
     Json result = object(
         {{"format", {{"const", "tessera-trace"}}},

@@ -174,23 +174,27 @@ private:
     void check_block(const Operation& operation);
     void check_leftovers() const;
 
-    static constexpr std::uint32_t kDynamic = 0xffff'fffeU; ///< weights written from an operand
-
     std::string path_;
     std::unique_ptr<Reader> reader_;
     CheckReport report_;
     LiveData live_;
     IdSet ids_;
-    std::vector<std::uint32_t> held_; ///< by unit: the block in the macro
+    std::vector<std::vector<BlockId>> held_; ///< by unit: the blocks in the macro
 };
 
 Checker::Checker(const std::string& path) : path_(path), reader_(open_in_order(path))
 {
     const Header& header = reader_->header();
-    held_.assign(header.units.size(), BlockId().value());
-    for (std::size_t i = header.blocks.size(); i-- > 0;)
+    held_.resize(header.units.size());
+    for (std::uint32_t i = 0; i < header.blocks.size(); ++i)
     {
-        held_[header.blocks[i].at.index()] = static_cast<std::uint32_t>(i);
+        std::vector<BlockId>& held = held_[header.blocks[i].at.index()];
+        const auto in_the_way = [&](BlockId other)
+        { return overlap(header.blocks[i], header.blocks[other.index()]); };
+        if (std::none_of(held.begin(), held.end(), in_the_way))
+        {
+            held.emplace_back(i);
+        }
     }
     report_.units = header.units.size();
     report_.blocks = header.blocks.size();
@@ -250,21 +254,37 @@ void Checker::check_operands(const Operation& operation, NodeId tile)
 
 void Checker::check_block(const Operation& operation)
 {
-    std::uint32_t& held = held_[operation.at.index()];
-    if (operation.kind == OpKind::program)
+    std::vector<BlockId>& held = held_[operation.at.index()];
+    if (operation.kind == OpKind::program && !operation.block.valid())
     {
-        held = operation.block.valid() ? operation.block.value() : kDynamic;
+        held.clear(); // nothing is said of where the operand goes
+    }
+    else if (operation.kind == OpKind::program)
+    {
+        const std::vector<Block>& blocks = reader_->header().blocks;
+        const Block& written = blocks[operation.block.index()];
+        held.erase(std::remove_if(held.begin(), held.end(),
+                                  [&](BlockId other)
+                                  { return overlap(written, blocks[other.index()]); }),
+                   held.end());
+        held.push_back(operation.block);
     }
     else if (operation.kind == OpKind::mvm && operation.block.valid() &&
-             operation.block.value() != held)
+             std::find(held.begin(), held.end(), operation.block) == held.end())
     {
+        const std::vector<Block>& blocks = reader_->header().blocks;
+        const auto instead =
+            std::find_if(held.begin(), held.end(),
+                         [&](BlockId other) {
+                             return overlap(blocks[operation.block.index()], blocks[other.index()]);
+                         });
         fail(reader_->line(), "/block",
              "the macro holds " +
-                 (held == kDynamic ? "weights written from an operand"
-                                   : "block " + std::to_string(held)) +
+                 (instead == held.end() ? "weights written from an operand"
+                                        : "block " + std::to_string(instead->value())) +
                  ", not block " + std::to_string(operation.block.value()),
-             "program the block first; only the first block placed on a macro is there from the "
-             "beginning");
+             "program the block first; of blocks placed on the same cells only the first is there "
+             "from the beginning");
     }
 }
 

@@ -233,6 +233,70 @@ TEST_F(Cli, ATraceRunsLikeTheNetworkItWasCompiledFrom)
     EXPECT_THAT(other.err, HasSubstr("macro.rows"));
 }
 
+/// How a network is mapped is the trace's affair: it runs on the chip as it is.
+TEST_F(Cli, AMappedTraceRunsLikeTheNetworkItWasCompiledFrom)
+{
+    struct Case
+    {
+        Arguments chip;
+        Arguments options;
+    };
+    const Arguments whole = {"-c", "clsa-256"};
+    const Arguments small = {"-c", "clsa-256", "--set", "tiles.columns=1"};
+    const auto with = [](Arguments all, const Arguments& more)
+    {
+        all.insert(all.end(), more.begin(), more.end());
+        return all;
+    };
+    for (const Case& its : {Case{whole, {"--placement", "traffic"}},
+                            Case{whole, {"--depthwise", "crossbar", "--pack"}},
+                            Case{small, {"--depthwise", "crossbar", "--time-multiplex"}}})
+    {
+        const std::string trace = file("mapped.trace.h5");
+        const Arguments network = with(with({"-n", "mobilenetv2"}, its.chip), its.options);
+        const Answer compiled =
+            call(with(with({"compile"}, network), {"-o", trace, "--force", "--json"}));
+        ASSERT_EQ(compiled.code, 0) << compiled.err;
+        ASSERT_EQ(call({"trace", "check", trace}).code, 0);
+        const auto figures = compiled.json();
+        std::uint64_t weights = 0;
+        for (const auto& layer : figures.at("layers"))
+        {
+            weights += layer["weights"].get<std::uint64_t>();
+            EXPECT_GT(layer["occupancy"].get<double>(), 0);
+            EXPECT_LE(layer["occupancy"].get<double>(), 1);
+        }
+        EXPECT_EQ(figures.at("weights").get<std::uint64_t>(), weights);
+        EXPECT_LE(figures.at("occupancy").get<double>(), 1);
+        ASSERT_EQ(simulate("network", with(network, {"--force"})).code, 0);
+        ASSERT_EQ(simulate("trace", with({"-t", trace, "--force"}, its.chip)).code, 0);
+        EXPECT_EQ(content(file("network/stats.json")), content(file("trace/stats.json")));
+    }
+}
+
+TEST_F(Cli, WritingAndItsEnduranceArePrinted)
+{
+    const Answer turns = call({"run", "-n", "lenet5", "-c", "tiny", "--time-multiplex", "--images",
+                               "2", "-o", file("turns")});
+    ASSERT_EQ(turns.code, 0) << turns.err;
+    EXPECT_THAT(turns.out, HasSubstr("segments take turns for 2 images"));
+    EXPECT_THAT(turns.out, HasSubstr("hours without a pause"));
+    const Answer refused = call({"run", "-n", "lenet5", "-c", "tiny", "-o", file("refused")});
+    EXPECT_EQ(refused.code, 3);
+    EXPECT_THAT(refused.err, HasSubstr("are missing"));
+}
+
+TEST_F(Cli, UnknownMappingsAreRefused)
+{
+    for (const char* option : {"--placement", "--depthwise"})
+    {
+        const Answer answer = call({"compile", "-n", "lenet5", "-c", "tiny", "-o",
+                                    file("never.trace.h5"), option, "elsewhere"});
+        EXPECT_EQ(answer.code, 2);
+        EXPECT_THAT(answer.err, HasSubstr("elsewhere"));
+    }
+}
+
 TEST_F(Cli, EffectiveConfigRunsTheSame)
 {
     ASSERT_EQ(simulate("a", {"-n", "lenet5", "-c", "clsa-256", "--set", "noc.vcs=2"}).code, 0);

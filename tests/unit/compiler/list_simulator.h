@@ -258,9 +258,9 @@ private:
     void available(const trace::Operation& operation, std::size_t arrival)
     {
         const std::size_t i = operation.id.index();
-        if (operation.kind == trace::OpKind::store)
+        if (operation.kind == trace::OpKind::store || operation.kind == trace::OpKind::program)
         {
-            return;
+            return; // nothing in a buffer
         }
         arrived_[i][arrival] = true;
         wake(i, arrival);

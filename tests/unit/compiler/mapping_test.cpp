@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "compiler/mapping.h"
 
-#include "compiler/placement.h"
 #include "tessera/error.h"
 
 #include <gtest/gtest.h>
 #include <random>
-#include <set>
 
 namespace tessera::compiler
 {
@@ -85,23 +83,151 @@ TEST(Mapping, EveryWeightIsInExactlyOneBlock)
     }
 }
 
+/// `groups` of the weights of a convolution, as if they were one matrix.
+network::Network grouped(std::uint32_t kernel, std::uint32_t in, std::uint32_t out,
+                         std::uint32_t groups)
+{
+    network::Network network = convolution(kernel, kernel, in * groups, out * groups);
+    network.layers[1].groups = groups;
+    return network;
+}
+
+TEST(Mapping, GroupsLieAlongTheDiagonal)
+{
+    std::mt19937 random(11);
+    const auto dice = [&random](std::uint32_t last)
+    { return 1 + static_cast<std::uint32_t>(random() % last); };
+    for (int i = 0; i < 300; ++i)
+    {
+        const network::Network network = grouped(dice(3), dice(3), dice(3), dice(9));
+        const auto size = macro(dice(40), dice(12));
+        const WeightMatrix matrix = weight_matrix(network, network.layers[1]);
+        const std::uint64_t rows = matrix.rows_of_group();
+        const std::uint64_t columns = matrix.columns_of_group();
+        std::vector<int> covered(matrix.rows * matrix.columns, 0);
+        std::uint64_t weights = 0;
+        for (const MatrixBlock& block : cut(network, network.layers[1], size))
+        {
+            EXPECT_LE(block.rows.size(), size.rows);
+            EXPECT_LE(block.columns.size(), size.columns);
+            weights += weights_in(block, matrix);
+            for (std::uint32_t r = block.rows.begin; r < block.rows.end; ++r)
+            {
+                for (std::uint32_t c = block.columns.begin; c < block.columns.end; ++c)
+                {
+                    ++covered[r * matrix.columns + c];
+                }
+            }
+        }
+        for (std::uint64_t r = 0; r < matrix.rows; ++r)
+        {
+            for (std::uint64_t c = 0; c < matrix.columns; ++c)
+            {
+                const int times = covered[r * matrix.columns + c];
+                ASSERT_EQ(times, r / rows == c / columns ? 1 : std::min(times, 1));
+            }
+        }
+        EXPECT_EQ(weights, matrix.groups * rows * columns);
+    }
+}
+
+TEST(Mapping, AsManyGroupsAsFitShareABlock)
+{
+    // 3 x 3 depthwise: 9 rows and 1 column each
+    const auto blocks = [](std::uint32_t rows, std::uint32_t columns)
+    {
+        const network::Network network = grouped(3, 1, 1, 60);
+        return cut(network, network.layers[1], macro(rows, columns)).size();
+    };
+    EXPECT_EQ(blocks(256, 256), 3U); // 28, 28 and 4
+    EXPECT_EQ(blocks(540, 60), 1U);
+    EXPECT_EQ(blocks(539, 60), 2U);
+    EXPECT_EQ(blocks(540, 59), 2U);
+    EXPECT_EQ(blocks(9, 1), 60U);
+    EXPECT_EQ(blocks(8, 1), 120U);
+}
+
+void expect_packed(const std::vector<Cargo>& cargo, const std::vector<Berth>& berths,
+                   const config::ChipConfig::Macro& size)
+{
+    ASSERT_EQ(berths.size(), cargo.size());
+    std::uint32_t known = 0;
+    for (std::size_t i = 0; i < cargo.size(); ++i)
+    {
+        EXPECT_LE(berths[i].row + cargo[i].rows, size.rows);
+        EXPECT_LE(berths[i].column + cargo[i].columns, size.columns);
+        EXPECT_LE(berths[i].macro, known) << "macros are numbered by their first block";
+        known = std::max(known, berths[i].macro + 1);
+        for (std::size_t k = 0; k < i; ++k)
+        {
+            if (berths[k].macro == berths[i].macro)
+            {
+                EXPECT_NE(cargo[k].layer, cargo[i].layer);
+                EXPECT_TRUE(berths[k].row + cargo[k].rows <= berths[i].row ||
+                            berths[i].row + cargo[i].rows <= berths[k].row ||
+                            berths[k].column + cargo[k].columns <= berths[i].column ||
+                            berths[i].column + cargo[i].columns <= berths[k].column);
+            }
+        }
+    }
+}
+
+std::uint32_t macros_of(const std::vector<Berth>& berths)
+{
+    std::uint32_t most = 0;
+    for (const Berth& berth : berths)
+    {
+        most = std::max(most, berth.macro + 1);
+    }
+    return most;
+}
+
+TEST(Pack, BlocksOfDifferentLayersShareMacros)
+{
+    std::mt19937 random(13);
+    const auto dice = [&random](std::uint32_t last)
+    { return 1 + static_cast<std::uint32_t>(random() % last); };
+    std::size_t saved = 0;
+    for (int i = 0; i < 200; ++i)
+    {
+        const auto size = macro(dice(30), dice(30));
+        std::vector<Cargo> cargo;
+        const std::uint32_t count = dice(40);
+        for (std::uint32_t k = 0; k < count; ++k)
+        {
+            cargo.push_back({dice(size.rows), dice(size.columns), dice(6)});
+        }
+        const std::size_t movable = dice(count);
+        const std::vector<Berth> berths = pack(cargo, movable, size);
+        expect_packed(cargo, berths, size);
+        saved += cargo.size() - macros_of(berths);
+        const std::vector<Berth> alone = pack(
+            {cargo.begin(), cargo.begin() + static_cast<std::ptrdiff_t>(movable)}, movable, size);
+        EXPECT_LE(macros_of(alone), macros_of(berths));
+        EXPECT_LE(macros_of(berths), macros_of(alone) + count - movable);
+    }
+    EXPECT_GT(saved, 500U);
+}
+
+TEST(Pack, FourQuartersMakeAWhole)
+{
+    std::vector<Cargo> cargo;
+    for (std::size_t layer = 0; layer < 8; ++layer)
+    {
+        cargo.push_back({8, 4, layer});
+    }
+    EXPECT_EQ(macros_of(pack(cargo, cargo.size(), macro(16, 8))), 2U);
+    for (Cargo& block : cargo)
+    {
+        block.layer = 0;
+    }
+    EXPECT_EQ(macros_of(pack(cargo, cargo.size(), macro(16, 8))), 8U);
+}
+
 TEST(Mapping, MoreThan32BitsOfRowsAreRefused)
 {
     const network::Network network = convolution(65536, 65536, 2, 1);
     EXPECT_THROW((void)cut(network, network.layers[1], macro(256, 256)), InputError);
-}
-
-TEST(Placement, RowMajorFillsTileAfterTile)
-{
-    config::ChipConfig chip;
-    chip.tiles = {2, 2, 3};
-    const std::vector<Slot> slots = placement(chip).place({2, 0, 5}, chip);
-    ASSERT_EQ(slots.size(), 7U);
-    for (std::uint32_t i = 0; i < slots.size(); ++i)
-    {
-        EXPECT_EQ(slots[i].tile, NodeId(i / 3));
-        EXPECT_EQ(slots[i].macro, i % 3);
-    }
 }
 
 } // namespace

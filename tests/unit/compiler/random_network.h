@@ -64,7 +64,7 @@ inline json random_layer(Dice& dice, const network::Network& so_far)
         layer["padding"] = dice(0, 2) == 0 ? "valid" : "same";
         if (dice(0, 4) == 0)
         {
-            layer["groups"] = shape.channels;
+            layer["groups"] = dice(0, 2) == 0 && shape.channels % 2 == 0 ? 2 : shape.channels;
             layer["channels"] = shape.channels;
         }
     }
@@ -176,6 +176,11 @@ inline config::ChipConfig random_chip(Dice& dice)
     {
         chip.mapping.on_crossbar = {"conv2d"};
     }
+    if (dice(0, 1) == 0)
+    {
+        chip.mapping.depthwise = "crossbar";
+    }
+    chip.mapping.placement = dice.pick(std::vector<std::string>{"row-major", "snake"});
     return chip;
 }
 

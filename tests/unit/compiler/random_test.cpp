@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/integer.h"
 #include "compiler/compiler.h"
+#include "compiler/report.h"
 #include "network/network.h"
 #include "random_network.h"
 #include "tessera/error.h"
 #include "trace_checks.h"
 
 #include <gtest/gtest.h>
+#include <map>
 
 namespace tessera::compiler
 {
@@ -14,11 +17,21 @@ namespace
 
 using test::Dice;
 
-void check(const network::Network& network, const config::ChipConfig& chip, std::uint32_t images,
-           Dice& dice)
+/// Returns the number of times that weights were written.
+std::uint32_t check(const network::Network& network, const config::ChipConfig& chip,
+                    std::uint32_t images, Dice& dice)
 {
     Options options;
     options.images = images;
+    options.plan.time_multiplex = true;
+    options.plan.pack = dice(0, 1) == 0;
+    options.schedule = dice(0, 2) == 0 ? "xinf" : "layer-by-layer";
+    if (dice(0, 2) == 0)
+    {
+        options.plan.duplicate =
+            dice.pick(std::vector<std::string>{"greedy", "optimal", "balanced"});
+        options.plan.extra_pes = dice(0, 12);
+    }
     const trace::Trace trace = compile(network, chip, options);
     const test::TraceChecks checks(trace, network, chip);
     checks.structure();
@@ -28,8 +41,10 @@ void check(const network::Network& network, const config::ChipConfig& chip, std:
         const auto duration = [&dice](const trace::Operation& /*operation*/, std::size_t /*k*/)
         { return Tick{dice(0, 5) == 0 ? dice(0, 300) : dice(0, 3)}; };
         checks.run(test::ListSimulator(trace, chip.buffer.capacity, duration).run(),
-                   chip.buffer.capacity);
+                   chip.buffer.capacity, options.schedule);
     }
+    const MappingReport its = report(trace, network, chip);
+    return its.cells_written == 0 ? 0 : its.segments;
 }
 
 /// Compiles for shrinking buffers until the compiler refuses. Returns how many fitted.
@@ -71,6 +86,40 @@ TEST(Random, NetworksAndBuffersOfAnySize)
         ASSERT_FALSE(HasFailure());
     }
     EXPECT_GT(fitted, 1000) << "hardly anything was tested with finite buffers";
+}
+
+TEST(Random, SegmentsTakeTurnsOnChipsThatAreTooSmall)
+{
+    std::uint32_t written = 0;
+    for (std::uint32_t seed = 1000; seed < 1800; ++seed)
+    {
+        Dice dice(seed);
+        const network::Network network = test::random_network(dice);
+        config::ChipConfig chip = test::random_chip(dice);
+        SCOPED_TRACE("seed " + std::to_string(seed) + '\n' + test::describe(network));
+        std::map<LayerId, std::uint32_t> blocks;
+        for (const trace::Block& block : compile(network, chip).header.blocks)
+        {
+            ++blocks[block.layer];
+        }
+        std::uint32_t most = 1;
+        for (const auto& [layer, count] : blocks)
+        {
+            most = std::max(most, count);
+        }
+        const std::uint32_t room = most + dice(0, 3);
+        chip.tiles.rows = 1;
+        chip.tiles.macros = dice(1, 2);
+        chip.tiles.columns =
+            static_cast<std::uint32_t>(ceil_div(room, std::uint64_t{chip.tiles.macros}));
+        if (dice(0, 1) == 0)
+        {
+            chip.buffer.capacity = 20'000;
+        }
+        written += check(network, chip, dice(1, 3), dice);
+        ASSERT_FALSE(HasFailure());
+    }
+    EXPECT_GT(written, 200U) << "hardly any network was cut";
 }
 
 } // namespace

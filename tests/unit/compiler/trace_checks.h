@@ -118,12 +118,58 @@ public:
             EXPECT_GT(per_unit[unit], 0U);
         }
         EXPECT_EQ(trace_.header.layers.size(), network_.layers.size());
-        std::set<UnitId> macros;
+        const bool written = std::any_of(trace_.operations.begin(), trace_.operations.end(),
+                                         [](const trace::Operation& op)
+                                         { return op.kind == trace::OpKind::program; });
+        std::map<UnitId, std::vector<const trace::Block*>> macros;
         for (const trace::Block& block : trace_.header.blocks)
         {
-            EXPECT_TRUE(macros.insert(block.at).second) << "two blocks in one macro";
-            EXPECT_LE(block.row_end - block.row_begin, chip_.macro.rows);
-            EXPECT_LE(block.column_end - block.column_begin, chip_.macro.columns);
+            EXPECT_LE(block.row_at + block.row_end - block.row_begin, chip_.macro.rows);
+            EXPECT_LE(block.column_at + block.column_end - block.column_begin, chip_.macro.columns);
+            for (const trace::Block* other : macros[block.at])
+            {
+                EXPECT_TRUE(written || !trace::overlap(block, *other))
+                    << "two blocks in the same cells";
+                EXPECT_NE(block.layer, other->layer) << "a layer gets into its own way";
+            }
+            macros[block.at].push_back(&block);
+        }
+        contents(written);
+    }
+
+    /// Every MVM finds the whole of its block in the macro. Where anything is written, everything
+    /// is.
+    void contents(bool written) const
+    {
+        const std::vector<trace::Block>& blocks = trace_.header.blocks;
+        std::map<UnitId, std::vector<std::size_t>> on;     // a macro
+        std::vector<std::uint64_t> rows(blocks.size(), 0); // there
+        for (std::size_t i = 0; i < rows.size(); ++i)
+        {
+            rows[i] = written ? 0 : blocks[i].row_end - blocks[i].row_begin;
+            on[blocks[i].at].push_back(i);
+        }
+        for (const trace::Operation& op : trace_.operations)
+        {
+            if (!op.block.valid())
+            {
+                continue;
+            }
+            const trace::Block& block = blocks[op.block.index()];
+            if (op.kind == trace::OpKind::mvm)
+            {
+                ASSERT_EQ(rows[op.block.index()], block.row_end - block.row_begin)
+                    << "operation " << op.id.value();
+                continue;
+            }
+            rows[op.block.index()] += op.n;
+            for (const std::size_t other : on[op.at])
+            {
+                if (other != op.block.index() && trace::overlap(block, blocks[other]))
+                {
+                    rows[other] = 0;
+                }
+            }
         }
     }
 
@@ -157,6 +203,9 @@ public:
                 break;
             case trace::OpKind::load:
                 check_load(op);
+                break;
+            case trace::OpKind::program:
+                check_program(op);
                 break;
             default:
                 EXPECT_EQ(*op.ofm, *operation(op.in[0]).ofm);
@@ -205,6 +254,11 @@ public:
         {
             EXPECT_EQ(bytes, 0U) << "tile " << tile.value();
         }
+        if (std::any_of(trace_.operations.begin(), trace_.operations.end(), loads_weights))
+        {
+            turns(run);
+            return;
+        }
         const auto stages = compiler::schedule(schedule).stages(graph_);
         std::map<LayerId, std::size_t> stage_of;
         for (std::size_t stage = 0; stage < stages.size(); ++stage)
@@ -227,6 +281,25 @@ public:
         {
             EXPECT_GE(times.first, before) << "stage " << stage;
             before = times.second;
+        }
+    }
+
+    /// Nothing else works while weights are written.
+    void turns(const Simulated& run) const
+    {
+        Tick before = 0; // end of all that came before the phase that goes on
+        Tick last = 0;
+        bool writing = true;
+        for (const trace::Operation& op : trace_.operations)
+        {
+            const bool writes = op.kind == trace::OpKind::program || loads_weights(op);
+            if (writes != writing)
+            {
+                before = last;
+                writing = writes;
+            }
+            EXPECT_GE(run.start[op.id.index()], before) << "operation " << op.id.value();
+            last = std::max(last, run.end[op.id.index()]);
         }
     }
 
@@ -364,8 +437,12 @@ private:
             {
                 for (std::uint32_t row = block.row_begin; row < block.row_end; ++row)
                 {
-                    const std::uint32_t position = row / input.channels;
-                    Element element{0, 0, row % input.channels};
+                    const std::uint32_t per_group = input.channels / layer.groups;
+                    const std::uint32_t position =
+                        row / per_group % (layer.kernel_height * layer.kernel_width);
+                    const std::uint32_t group =
+                        row / per_group / (layer.kernel_height * layer.kernel_width);
+                    Element element{0, 0, group * per_group + row % per_group};
                     if (tap(r, position / layer.kernel_width, layer.stride_height,
                             layer.dilation_height, layer.padding.top, input.height, element[0]) &&
                         tap(c, position % layer.kernel_width, layer.stride_width,
@@ -403,7 +480,11 @@ private:
         }
         std::sort(blocks.begin(), blocks.end(),
                   [](const auto* a, const auto* b) { return a->row_begin < b->row_begin; });
-        std::uint32_t rows = 0;
+        const network::Layer& layer = network_[op.layer];
+        const std::uint32_t columns = layer.output.channels / layer.groups; // of a group
+        const std::uint32_t group_rows = layer.kernel_height * layer.kernel_width *
+                                         network_.input_shape(layer).channels / layer.groups;
+        std::uint32_t rows = op.ofm->bounds[4] / columns * group_rows;
         for (const trace::Block* block : blocks)
         {
             EXPECT_EQ(block->layer, op.layer);
@@ -412,9 +493,7 @@ private:
             EXPECT_EQ(block->column_end, op.ofm->bounds[5]);
             rows = block->row_end;
         }
-        const network::Layer& layer = network_[op.layer];
-        EXPECT_EQ(rows,
-                  layer.kernel_height * layer.kernel_width * network_.input_shape(layer).channels);
+        EXPECT_EQ(rows, ((op.ofm->bounds[5] - 1) / columns + 1) * group_rows);
     }
 
     void check_vector(const trace::Operation& op) const
@@ -513,8 +592,29 @@ private:
         }
     }
 
+    [[nodiscard]] static bool loads_weights(const trace::Operation& op)
+    {
+        return op.kind == trace::OpKind::load && !op.tensor.valid();
+    }
+
+    void check_program(const trace::Operation& op) const
+    {
+        const trace::Block& block = trace_.header.blocks[op.block.index()];
+        ASSERT_EQ(op.in.size(), 1U);
+        const trace::Operation& weights = operation(op.in[0]);
+        EXPECT_TRUE(loads_weights(weights));
+        EXPECT_EQ(weights.layer, op.layer);
+        EXPECT_EQ(
+            weights.bytes,
+            op.n * (((block.column_end - block.column_begin) * chip_.macro.weight_bits + 7) / 8));
+    }
+
     void check_load(const trace::Operation& op) const
     {
+        if (loads_weights(op))
+        {
+            return;
+        }
         const LayerId layer = layer_of_data(op);
         EXPECT_EQ(op.bytes, (volume(*op.box) * op.bits + 7) / 8);
         if (graph_.role(layer) == compiler::Role::memory)

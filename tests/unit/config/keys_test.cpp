@@ -34,6 +34,8 @@ json as_json(const Key& key, std::uint64_t number)
         return std::to_string(number) + " Hz";
     case KeyType::rate:
         return std::to_string(number) + " B/s";
+    case KeyType::energy:
+        return std::to_string(number) + " aJ";
     case KeyType::duration:
         return std::to_string(number) + " ps";
     case KeyType::text:

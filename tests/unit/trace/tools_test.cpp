@@ -19,7 +19,9 @@ public:
 
     static constexpr const char* kHead =
         R"({"format":"tessera-trace","version":"1.0","placement":{"blocks":[)"
-        R"({"rows":[0,9],"columns":[0,6],"at":"t0.m0"},{"rows":[0,9],"columns":[0,6],"at":"t0.m0"}]},)"
+        R"({"rows":[0,9],"columns":[0,6],"at":"t0.m0"},{"rows":[0,9],"columns":[0,6],"at":"t0.m0"},)"
+        R"({"rows":[0,9],"columns":[0,2],"at":"t0.m0","corner":[0,6]},)"
+        R"({"rows":[0,1],"columns":[0,1],"at":"t0.m0","corner":[9,5]}]},)"
         R"("tiles":2,"memory_ports":1,"counts":)";
 
     /// What check() says of these operations; the counts are made to fit.
@@ -147,6 +149,12 @@ TEST_F(Tools, CheckFollowsTheBlocksOfAMacro)
     EXPECT_NE(verdict({program(0, R"(,"block":1)"), mvm(1, 0)}).find(":3: /block: the macro holds"),
               std::string::npos);
     EXPECT_NE(verdict({program(0, ""), mvm(1, 0)}).find("weights written from an operand"),
+              std::string::npos);
+    // Blocks 2 and 3 lie beside and below the others, which they leave alone.
+    EXPECT_EQ(verdict({mvm(0, 0), mvm(1, 2), mvm(2, 3), program(3, R"(,"block":2)"), mvm(4, 0)}),
+              "");
+    EXPECT_EQ(verdict({program(0, R"(,"block":1)"), mvm(1, 2), mvm(2, 1), mvm(3, 3)}), "");
+    EXPECT_NE(verdict({program(0, ""), mvm(1, 2)}).find("weights written from an operand"),
               std::string::npos);
 }
 

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace tessera
+{
+
+/// What a compiled program takes of its chip.
+struct MappingReport
+{
+    /// A layer whose weights lie in crossbars.
+    struct Layer
+    {
+        std::string name;          ///< as in the network
+        std::uint32_t copies = 1;  ///< of its weights
+        std::uint64_t blocks = 0;  ///< parts of its weights, each in one crossbar
+        std::uint64_t weights = 0; ///< in all its blocks; zeros that fill a block up do not count
+        double occupancy = 0;      ///< weights, over what as many whole crossbars could hold
+    };
+    std::vector<Layer> layers;   ///< in the order of the network
+    std::uint64_t crossbars = 0; ///< that hold anything
+    std::uint64_t weights = 0;   ///< sum over the layers
+    double occupancy =
+        0; ///< weights, over what the crossbars could hold, each time they are filled
+    std::uint32_t segments = 1;      ///< that take turns on the chip
+    std::uint32_t images = 1;        ///< compiled together: what follows is for all of them
+    std::uint64_t cells_written = 0; ///< while it runs
+    std::uint64_t writes = 0;        ///< of the cells written most often
+    std::uint64_t endurance = 0;     ///< writes that a cell survives; 0: unlimited
+    std::uint64_t write_energy = 0;  ///< attojoules
+    std::uint64_t bytes_sent = 0;    ///< over the interconnect, once per destination
+    std::uint64_t byte_hops = 0;     ///< the same times the links between routers on the way
+};
+
+} // namespace tessera
