@@ -40,6 +40,12 @@ enum class Stage : std::uint8_t
     convert,   ///< ADC conversions
     shift_add, ///< slices are weighted and added
     output,    ///< results enter the output register
+    charge,    ///< AiDAC: row drivers charge groups of capacitors, rows convert inputs
+    multiply,  ///< AiDAC: cells of weight bits that are 0 lose their charge
+    share,     ///< AiDAC: columns average their charge
+    weigh,     ///< AiDAC: bit columns are added up by their weights
+    chain,     ///< AiDAC: voltages become times, which add up down the chain of arrays
+    digitise,  ///< AiDAC: times become codes
     mvm,       ///< the whole MVM when only `t_mvm` is known
     program,   ///< rows are written
     vector,    ///< lanes of the vector unit compute

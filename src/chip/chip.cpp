@@ -35,6 +35,10 @@ Chip::Layout::Layout(const config::ChipConfig& config)
 Chip::Chip(const config::ChipConfig& config, trace::OperationSource& source, ActivitySink& sink,
            std::uint64_t shuffle, const std::vector<UnitId>& external)
     : config_(config),
+      aidac_(config.macro.kind == "aidac" && !config.macro.timed_as_whole
+                 ? std::make_unique<const AidacDesign>(aidac_design(config.macro))
+                 : nullptr),
+      timing_(aidac_ ? macro_timing(*aidac_) : macro_timing(config.macro)),
       source_(source),
       sink_(sink),
       layout_(config),
@@ -134,13 +138,18 @@ void Chip::build_unit(UnitId id, bool external)
                             tile_name + ".m" + std::to_string(position)};
             if (external)
             {
-                unit = std::make_unique<ForeignMacro>(std::move(place), config_.macro, wheel_,
-                                                      *sequencer_, ports, outbox_);
+                unit = std::make_unique<ForeignMacro>(std::move(place), config_.macro, timing_,
+                                                      wheel_, *sequencer_, ports, outbox_);
+            }
+            else if (aidac_)
+            {
+                unit = std::make_unique<AidacMacro>(std::move(place), config_.macro, *aidac_,
+                                                    wheel_, *sequencer_, ports);
             }
             else
             {
-                unit = std::make_unique<Macro>(std::move(place), config_.macro, wheel_, *sequencer_,
-                                               ports);
+                unit = std::make_unique<Macro>(std::move(place), config_.macro, timing_, wheel_,
+                                               *sequencer_, ports);
             }
         }
         else if (position == config_.tiles.macros)
@@ -323,10 +332,10 @@ Summary Chip::summary(Tick at) const
             continue;
         }
         used += figures.operations != 0 ? 1 : 0;
-        for (const Stage stage : {Stage::drive, Stage::crossbar, Stage::hold, Stage::convert,
-                                  Stage::shift_add, Stage::output, Stage::mvm})
+        for (auto stage = static_cast<unsigned>(Stage::drive);
+             stage <= static_cast<unsigned>(Stage::mvm); ++stage)
         {
-            computing += figures.time[static_cast<unsigned>(stage)];
+            computing += figures.time[stage];
         }
     }
     for (const Buffer& buffer : buffers_)

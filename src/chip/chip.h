@@ -3,6 +3,7 @@
 
 #include "base/activity.h"
 #include "base/wheel.h"
+#include "chip/aidac.h"
 #include "chip/buffer.h"
 #include "chip/compute_unit.h"
 #include "chip/external.h"
@@ -105,6 +106,8 @@ private:
     void assign_streams();
 
     config::ChipConfig config_;
+    std::unique_ptr<const AidacDesign> aidac_; ///< null: another kind, or timed as a whole
+    config::MacroTiming timing_;
     trace::OperationSource& source_;
     ActivitySink& sink_;
     Layout layout_;

@@ -108,12 +108,12 @@ void ComputeUnit::complete(Flight& flight)
     }
 }
 
-Macro::Macro(UnitPlace place, const config::ChipConfig::Macro& config, Wheel& wheel,
-             Sequencer& sequencer, Ports& ports)
+Macro::Macro(UnitPlace place, const config::ChipConfig::Macro& config, config::MacroTiming timing,
+             Wheel& wheel, Sequencer& sequencer, Ports& ports)
     : ComputeUnit(std::move(place), config.clock, wheel, sequencer, ports),
       rows_(config.rows),
       columns_(config.columns),
-      timing_(config::macro_timing(config)),
+      timing_(std::move(timing)),
       row_time_(config.program.row_time)
 {
 }

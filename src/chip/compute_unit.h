@@ -43,12 +43,12 @@ private:
     Ports& ports_;
 };
 
-/// The crossbar with its periphery, kind `adc`.
+/// An array with its periphery, as far as time is concerned; itself it is kind `adc`.
 class Macro : public ComputeUnit
 {
 public:
-    Macro(UnitPlace place, const config::ChipConfig::Macro& config, Wheel& wheel,
-          Sequencer& sequencer, Ports& ports);
+    Macro(UnitPlace place, const config::ChipConfig::Macro& config, config::MacroTiming timing,
+          Wheel& wheel, Sequencer& sequencer, Ports& ports);
     [[nodiscard]] Parameters parameters() const override;
 
 protected:
@@ -68,9 +68,11 @@ private:
 class ForeignMacro final : public Macro
 {
 public:
-    ForeignMacro(UnitPlace place, const config::ChipConfig::Macro& config, Wheel& wheel,
-                 Sequencer& sequencer, Ports& ports, Outbox& outbox)
-        : Macro(std::move(place), config, wheel, sequencer, ports), outbox_(outbox)
+    ForeignMacro(UnitPlace place, const config::ChipConfig::Macro& config,
+                 config::MacroTiming timing, Wheel& wheel, Sequencer& sequencer, Ports& ports,
+                 Outbox& outbox)
+        : Macro(std::move(place), config, std::move(timing), wheel, sequencer, ports),
+          outbox_(outbox)
     {
     }
     [[nodiscard]] Parameters parameters() const override;

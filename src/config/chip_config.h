@@ -76,6 +76,11 @@ struct ChipConfig
             /// {{"drive","crossbar","hold"},{"convert","shift_add","output"}}
             std::vector<std::vector<std::string>> groups;
         } pipeline;
+        struct Aidac
+        {
+            std::string model = "aidac-28nm"; ///< of models/macros, or a path
+            std::string signs = "offset";     ///< offset | paired
+        } aidac;
         struct Program
         {
             Duration row_time = Duration::of_ticks(1'000'000); ///< one row of cells

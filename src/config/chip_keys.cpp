@@ -498,8 +498,9 @@ std::vector<Key> declare_macro()
 {
     return {
         maps(choice(
-            "macro.kind", {"adc"},
-            "`adc`: a crossbar with DACs, sample-and-hold, shared ADCs, shift-and-add.",
+            "macro.kind", {"adc", "aidac"},
+            "`adc`: a crossbar with DACs, sample-and-hold, shared ADCs, shift-and-add; `aidac`: a "
+            "grid of charge-domain arrays joined by time accumulators.",
             [](auto& c) -> auto& { return c.macro.kind; })),
         unit_clock(
             "macro.clock", "Clock of the macro's stages.",
@@ -555,6 +556,15 @@ std::vector<Key> declare_macro()
             [](auto& c) -> auto& { return c.macro.output.time; }),
         stage_groups("Stages that advance together: each inner list is one resource, and a run of "
                      "neighbours of drive, crossbar, hold, convert, shift_add, output."),
+        text(
+            "macro.aidac.model", 1, 4096, true,
+            "AiDAC only: a model of models/macros, or the path of one.",
+            [](auto& c) -> auto& { return c.macro.aidac.model; }),
+        choice(
+            "macro.aidac.signs", {"offset", "paired"},
+            "AiDAC only: weights with an offset that a reference column takes away again, or a "
+            "column for either sign at twice the arrays.",
+            [](auto& c) -> auto& { return c.macro.aidac.signs; }),
         duration(
             "macro.program.row_time", "Writing one row of cells.",
             [](auto& c) -> auto& { return c.macro.program.row_time; }),
@@ -776,6 +786,7 @@ std::string section_doc(const std::string& section)
         {"macro.shift_add", "Stage shift_add."},
         {"macro.output", "Stage output."},
         {"macro.pipeline", "Which stages are tied together."},
+        {"macro.aidac", "Kind aidac: its sizes, times and errors are in a model file."},
         {"macro.program", "Writing weights."},
         {"vector", "The vector unit of a tile: everything but MVMs."},
         {"buffer", "The buffer of a tile."},

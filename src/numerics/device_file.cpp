@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "base/install.h"
 #include "base/nearest.h"
 #include "numerics/device.h"
+#include "numerics/model_reader.h"
 #include "tessera/error.h"
 
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <filesystem>
 
 namespace tessera::numerics
 {
@@ -18,172 +17,40 @@ using nlohmann::json;
 
 constexpr std::array<const char*, 5> kStepNames{"programming", "verify", "relaxation", "retention",
                                                 "read_noise"};
-/// Every part of a device says where its figures are from.
-const std::vector<std::string> kStatus{"cited", "derived", "assumed", "calibrated"};
 
-/// One object of the file: every key is asked for, what is left over is an error.
-class Reader
+Curve read_curve(ModelReader& reader, const char* key)
 {
-public:
-    Reader(const JsonDocument& document, const json& value, std::string pointer)
-        : document_(document), value_(value), pointer_(std::move(pointer))
+    ModelReader inside = reader.object(key);
+    Curve curve;
+    const std::string over = inside.word("over", {"conductance_uS", "fraction", "log10_siemens"});
+    curve.over = over == "fraction"        ? Curve::Over::fraction
+                 : over == "log10_siemens" ? Curve::Over::log10_siemens
+                                           : Curve::Over::conductance;
+    const json& list = inside.get("coefficients");
+    const std::string pointer = pointer_to(inside.pointer(), "coefficients");
+    if (!list.is_array() || list.empty() || list.size() > 16)
     {
-        if (!value.is_object())
+        inside.fail(pointer, "must be a list of 1 to 16 numbers", "give them, the constant first");
+    }
+    for (const json& value : list)
+    {
+        curve.coefficients.push_back(inside.number_of(
+            value, pointer_to(pointer, std::to_string(curve.coefficients.size())), -1e9, 1e9));
+    }
+    if (const json* relative = inside.find("relative"))
+    {
+        if (!relative->is_boolean())
         {
-            fail(pointer_, std::string("must not be ") + type_name(value), "give an object");
+            inside.fail(pointer_to(inside.pointer(), "relative"), "must be true or false",
+                        "give true where the curve is a fraction of the conductance");
         }
+        curve.relative = relative->get<bool>();
     }
+    inside.finish();
+    return curve;
+}
 
-    [[noreturn]] void fail(const std::string& pointer, const std::string& problem,
-                           const std::string& remedy) const
-    {
-        throw InputError(document_.place(pointer), problem, remedy);
-    }
-
-    const json* find(const char* key)
-    {
-        known_.emplace_back(key);
-        const auto found = value_.find(key);
-        return found == value_.end() ? nullptr : &*found;
-    }
-
-    const json& get(const char* key)
-    {
-        const json* found = find(key);
-        if (found == nullptr)
-        {
-            fail(pointer_, std::string("has no \"") + key + '"',
-                 std::string("give \"") + key + '"');
-        }
-        return *found;
-    }
-
-    double number(const char* key, double least, double most)
-    {
-        return number_of(get(key), pointer_to(pointer_, key), least, most);
-    }
-    double number(const char* key, double least, double most, double otherwise)
-    {
-        const json* found = find(key);
-        return found == nullptr ? otherwise
-                                : number_of(*found, pointer_to(pointer_, key), least, most);
-    }
-    double number_of(const json& value, const std::string& pointer, double least, double most) const
-    {
-        const std::string remedy =
-            "give a number in " + json(least).dump() + ".." + json(most).dump();
-        if (!value.is_number())
-        {
-            fail(pointer, std::string("must not be ") + type_name(value), remedy);
-        }
-        const auto number = value.get<double>();
-        if (!(number >= least && number <= most))
-        {
-            fail(pointer, value.dump() + " is out of range", remedy);
-        }
-        return number;
-    }
-
-    unsigned count(const char* key, unsigned least, unsigned most)
-    {
-        const double value = number(key, least, most);
-        if (value != std::floor(value))
-        {
-            fail(pointer_to(pointer_, key), "is not whole", "give a whole number");
-        }
-        return static_cast<unsigned>(value);
-    }
-
-    std::string text(const char* key)
-    {
-        const json& value = get(key);
-        if (!value.is_string() || value.get_ref<const std::string&>().empty())
-        {
-            fail(pointer_to(pointer_, key), "must be a text", "give a text that is not empty");
-        }
-        return value.get<std::string>();
-    }
-
-    std::string word(const char* key, const std::vector<std::string>& words)
-    {
-        std::string value = text(key);
-        if (std::find(words.begin(), words.end(), value) == words.end())
-        {
-            fail(pointer_to(pointer_, key), in_quotes(value) + " is not known here",
-                 did_you_mean(value, words) + "known: " + joined(words));
-        }
-        return value;
-    }
-
-    std::optional<Reader> part(const char* key)
-    {
-        const json* found = find(key);
-        return found == nullptr ? std::nullopt
-                                : std::optional<Reader>(std::in_place, document_, *found,
-                                                        pointer_to(pointer_, key));
-    }
-
-    void sourced()
-    {
-        static_cast<void>(text("source"));
-        static_cast<void>(word("status", kStatus));
-    }
-
-    void finish() const
-    {
-        for (const auto& [key, value] : value_.items())
-        {
-            if (std::find(known_.begin(), known_.end(), key) == known_.end())
-            {
-                fail(pointer_to(pointer_, key), "unknown key " + in_quotes(key),
-                     did_you_mean(key, known_) + "known: " + joined(known_));
-            }
-        }
-    }
-
-    Curve curve(const char* key)
-    {
-        Reader inside(document_, get(key), pointer_to(pointer_, key));
-        Curve curve;
-        const std::string over =
-            inside.word("over", {"conductance_uS", "fraction", "log10_siemens"});
-        curve.over = over == "fraction"        ? Curve::Over::fraction
-                     : over == "log10_siemens" ? Curve::Over::log10_siemens
-                                               : Curve::Over::conductance;
-        const json& list = inside.get("coefficients");
-        const std::string pointer = pointer_to(inside.pointer_, "coefficients");
-        if (!list.is_array() || list.empty() || list.size() > 16)
-        {
-            fail(pointer, "must be a list of 1 to 16 numbers", "give them, the constant first");
-        }
-        for (const json& value : list)
-        {
-            curve.coefficients.push_back(number_of(
-                value, pointer_to(pointer, std::to_string(curve.coefficients.size())), -1e9, 1e9));
-        }
-        if (const json* relative = inside.find("relative"))
-        {
-            if (!relative->is_boolean())
-            {
-                fail(pointer_to(inside.pointer_, "relative"), "must be true or false",
-                     "give true where the curve is a fraction of the conductance");
-            }
-            curve.relative = relative->get<bool>();
-        }
-        inside.finish();
-        return curve;
-    }
-
-    [[nodiscard]] const std::string& pointer() const { return pointer_; }
-
-private:
-    const JsonDocument& document_;
-    const json& value_;
-    std::string pointer_;
-    std::vector<std::string> known_;
-};
-
-std::set<Step> contained_steps(Reader& programming)
+std::set<Step> contained_steps(ModelReader& programming)
 {
     std::set<Step> steps;
     const json* list = programming.find("contains");
@@ -211,7 +78,7 @@ std::set<Step> contained_steps(Reader& programming)
     return steps;
 }
 
-void read_noise_processes(Reader& root, Device& device)
+void read_noise_processes(ModelReader& root, Device& device)
 {
     if (auto part = root.part("flicker"))
     {
@@ -236,11 +103,11 @@ void read_noise_processes(Reader& root, Device& device)
     }
 }
 
-void read_steps(Reader& root, Device& device)
+void read_steps(ModelReader& root, Device& device)
 {
     if (auto part = root.part("programming"))
     {
-        device.programming = part->curve("sigma");
+        device.programming = read_curve(*part, "sigma");
         device.contained = contained_steps(*part);
         part->sourced();
         part->finish();
@@ -270,13 +137,13 @@ void read_steps(Reader& root, Device& device)
     }
     if (auto part = root.part("read_noise"))
     {
-        device.read_noise = part->curve("sigma");
+        device.read_noise = read_curve(*part, "sigma");
         part->sourced();
         part->finish();
     }
 }
 
-void read_flaws(Reader& root, Device& device)
+void read_flaws(ModelReader& root, Device& device)
 {
     if (auto part = root.part("faults"))
     {
@@ -294,7 +161,8 @@ void read_flaws(Reader& root, Device& device)
     }
     if (auto part = root.part("non_linear"))
     {
-        device.non_linear = Device::NonLinear{part->curve("second"), part->curve("third")};
+        device.non_linear =
+            Device::NonLinear{read_curve(*part, "second"), read_curve(*part, "third")};
         part->sourced();
         part->finish();
     }
@@ -309,7 +177,7 @@ const char* name_of(Step step)
 
 Device parse_device(const JsonDocument& document)
 {
-    Reader root(document, document.value(), "");
+    ModelReader root(document, document.value(), "");
     static_cast<void>(root.word("format", {"tessera-device"}));
     static_cast<void>(root.word("version", {"1.0"}));
     Device device;
@@ -355,31 +223,7 @@ Device parse_device(const JsonDocument& document)
 
 Device load_device(const std::string& name)
 {
-    namespace fs = std::filesystem;
-    if (name.find('/') != std::string::npos || fs::path(name).extension() == ".json")
-    {
-        return parse_device(load_json(name));
-    }
-    const fs::path folder = fs::path(data_directory()) / "models" / "devices";
-    const fs::path file = folder / (name + ".json");
-    std::error_code error;
-    if (!fs::is_regular_file(file, error))
-    {
-        std::vector<std::string> names;
-        for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
-             entry.increment(error))
-        {
-            if (entry->path().extension() == ".json")
-            {
-                names.push_back(entry->path().stem().string());
-            }
-        }
-        std::sort(names.begin(), names.end());
-        throw InputError({folder.string(), 0, ""}, "has no device " + in_quotes(name),
-                         did_you_mean(name, names) + "known: " + joined(names) +
-                             "; or give the path of a file");
-    }
-    return parse_device(load_json(file.string()));
+    return parse_device(load_json(find_model("devices", "device", name)));
 }
 
 } // namespace tessera::numerics

@@ -197,4 +197,12 @@ TESSERA_SIMD void add_shifted(std::int64_t* total, const std::int64_t* codes, st
     }
 }
 
+TESSERA_SIMD void add_scaled(double* sums, const double* values, std::size_t count, double factor)
+{
+    for (std::size_t i = 0; i < count; ++i)
+    {
+        sums[i] += factor * values[i];
+    }
+}
+
 } // namespace tessera::numerics

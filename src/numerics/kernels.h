@@ -39,4 +39,7 @@ void add_shifted(std::int64_t* total, const std::int32_t* codes, std::size_t cou
 void add_shifted(std::int64_t* total, const std::int64_t* codes, std::size_t count, unsigned shift,
                  std::int64_t sign);
 
+/// sums[i] += factor * values[i]
+void add_scaled(double* sums, const double* values, std::size_t count, double factor);
+
 } // namespace tessera::numerics

@@ -18,7 +18,13 @@ enum class Purpose : std::uint32_t
     conversion,
     conversion_key,
     flicker,
-    telegraph
+    telegraph,
+    capacitor,
+    injected_charge,
+    vtc_gain,
+    vtc_offset,
+    aidac_key,
+    aidac_noise
 };
 
 } // namespace tessera::numerics

@@ -47,6 +47,25 @@ NamedModule::NamedModule(const sc_core::sc_module_name& name, const chip::Parame
     }
 }
 
+AidacModule::AidacModule(const sc_core::sc_module_name& name, const chip::AidacMacro& macro)
+    : UnitModule(name, macro.parameters()),
+      row_driver_(macro.parts()[0]),
+      capacitor_array_(macro.parts()[1]),
+      column_time_accumulator_(macro.parts()[2]),
+      tdc_(macro.parts()[3])
+{
+}
+
+void AidacModule::own(std::unique_ptr<chip::IssueUnit> behaviour)
+{
+    const auto& parts = dynamic_cast<const chip::AidacMacro&>(*behaviour).parts();
+    row_driver_.follow(parts[0]);
+    capacitor_array_.follow(parts[1]);
+    column_time_accumulator_.follow(parts[2]);
+    tdc_.follow(parts[3]);
+    UnitModule::own(std::move(behaviour));
+}
+
 TileModule::TileModule(const sc_core::sc_module_name& name, const chip::Chip& chip, TileId tile)
     : sc_module(name),
       tile_(tile),
@@ -56,8 +75,15 @@ TileModule::TileModule(const sc_core::sc_module_name& name, const chip::Chip& ch
     for (std::uint32_t position = 0; position < units; ++position)
     {
         const chip::IssueUnit& unit = *chip.units()[chip.macro(tile, position).index()];
-        units_.push_back(
-            std::make_unique<UnitModule>(leaf(unit.place().name).c_str(), unit.parameters()));
+        const std::string unit_name = leaf(unit.place().name);
+        if (const auto* aidac = dynamic_cast<const chip::AidacMacro*>(&unit))
+        {
+            units_.push_back(std::make_unique<AidacModule>(unit_name.c_str(), *aidac));
+        }
+        else
+        {
+            units_.push_back(std::make_unique<UnitModule>(unit_name.c_str(), unit.parameters()));
+        }
     }
 }
 

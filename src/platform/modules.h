@@ -30,10 +30,73 @@ class UnitModule : public NamedModule
 public:
     using NamedModule::NamedModule;
     [[nodiscard]] const char* kind() const override { return "tessera_unit"; }
-    void own(std::unique_ptr<chip::IssueUnit> behaviour) { behaviour_ = std::move(behaviour); }
+    virtual void own(std::unique_ptr<chip::IssueUnit> behaviour)
+    {
+        behaviour_ = std::move(behaviour);
+    }
 
 private:
     std::unique_ptr<chip::IssueUnit> behaviour_;
+};
+
+/// A kind of circuit in an AiDAC macro. What it has done can be asked while the chip is there.
+class AidacPartModule : public NamedModule
+{
+public:
+    AidacPartModule(const chip::AidacPart& part) : NamedModule(part.name, part.parameters) {}
+    void follow(const chip::AidacPart& part) { part_ = &part; }
+    [[nodiscard]] std::uint64_t products() const { return part_ == nullptr ? 0 : part_->products; }
+    [[nodiscard]] Tick busy() const { return part_ == nullptr ? 0 : part_->busy(); }
+
+private:
+    const chip::AidacPart* part_ = nullptr;
+};
+
+/// Charges the groups of capacitors of every row by the bits of its input.
+class RowDriver final : public AidacPartModule
+{
+public:
+    using AidacPartModule::AidacPartModule;
+    [[nodiscard]] const char* kind() const override { return "tessera_row_driver"; }
+};
+
+/// Multiplies, shares and weighs.
+class CapacitorArray final : public AidacPartModule
+{
+public:
+    using AidacPartModule::AidacPartModule;
+    [[nodiscard]] const char* kind() const override { return "tessera_capacitor_array"; }
+};
+
+/// Turns voltages into times and adds them up down the grid.
+class ColumnTimeAccumulator final : public AidacPartModule
+{
+public:
+    using AidacPartModule::AidacPartModule;
+    [[nodiscard]] const char* kind() const override { return "tessera_column_time_accumulator"; }
+};
+
+/// Turns times into codes.
+class Tdc final : public AidacPartModule
+{
+public:
+    using AidacPartModule::AidacPartModule;
+    [[nodiscard]] const char* kind() const override { return "tessera_tdc"; }
+};
+
+/// An AiDAC macro with its parts.
+class AidacModule final : public UnitModule
+{
+public:
+    AidacModule(const sc_core::sc_module_name& name, const chip::AidacMacro& macro);
+    [[nodiscard]] const char* kind() const override { return "tessera_aidac"; }
+    void own(std::unique_ptr<chip::IssueUnit> behaviour) override;
+
+private:
+    RowDriver row_driver_;
+    CapacitorArray capacitor_array_;
+    ColumnTimeAccumulator column_time_accumulator_;
+    Tdc tdc_;
 };
 
 /// A tile's data memory, or a part of the interconnect: the chip keeps the behaviour, because

@@ -9,9 +9,10 @@ namespace
 {
 
 constexpr std::array<const char*, kStages> kStageNames = {
-    "read",       "drive",        "crossbar",   "hold",      "convert",  "shift_add",   "output",
-    "mvm",        "program",      "vector",     "write",     "reserve",  "transfer",    "memory",
-    "wait_input", "wait_release", "wait_space", "wait_port", "wait_noc", "wait_memory", "no_work"};
+    "read",         "drive",      "crossbar",  "hold",     "convert",     "shift_add", "output",
+    "charge",       "multiply",   "share",     "weigh",    "chain",       "digitise",  "mvm",
+    "program",      "vector",     "write",     "reserve",  "transfer",    "memory",    "wait_input",
+    "wait_release", "wait_space", "wait_port", "wait_noc", "wait_memory", "no_work"};
 constexpr std::array<const char*, kCauses> kCauseNames = {"none", "input", "after",
                                                           "unit", "space", "release"};
 constexpr std::array<const char*, kLevels> kLevelNames = {"off", "unit", "stage", "flit"};

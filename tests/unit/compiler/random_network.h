@@ -65,7 +65,7 @@ inline json random_layer(Dice& dice, const network::Network& so_far)
         if (dice(0, 4) == 0)
         {
             layer["groups"] = dice(0, 2) == 0 && shape.channels % 2 == 0 ? 2 : shape.channels;
-            layer["channels"] = shape.channels;
+            layer["channels"] = shape.channels * dice(1, 3);
         }
     }
     else if (kind == "dense")

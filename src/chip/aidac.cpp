@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "chip/aidac.h"
+
+#include "base/quantity.h"
+
+namespace tessera::chip
+{
+namespace
+{
+
+std::array<AidacPart, 4> parts_of(const AidacDesign& design)
+{
+    const numerics::AidacCost& cost = design.cost;
+    const numerics::AidacTiming& timing = design.timing;
+    const auto count = [](std::size_t number) { return std::to_string(number); };
+    return {{
+        {"row_driver", {{"rows", count(cost.rows)}}, {Stage::charge}, timing.charge},
+        {"capacitor_array",
+         {{"arrays", count(cost.chained * cost.beside)}, {"cells", count(cost.cells)}},
+         {Stage::multiply, Stage::share, Stage::weigh},
+         timing.multiply + timing.share + timing.weigh},
+        {"column_time_accumulator",
+         {{"chains", count(cost.beside * cost.groups_per_array)},
+          {"conversions", count(cost.conversions)}},
+         {Stage::chain},
+         timing.chain},
+        {"tdc",
+         {{"converters", count(cost.tdcs)},
+          {"bits", count(static_cast<std::size_t>(design.model.tdc_bits))}},
+         {Stage::digitise},
+         timing.digitise},
+    }};
+}
+
+} // namespace
+
+AidacDesign aidac_design(const config::ChipConfig::Macro& macro)
+{
+    AidacDesign design;
+    design.model = numerics::load_aidac(macro.aidac.model);
+    design.scheme.weight_bits = macro.weight_bits;
+    design.scheme.input_bits = macro.input_bits;
+    design.scheme.signs =
+        macro.aidac.signs == "paired" ? numerics::AidacSigns::paired : numerics::AidacSigns::offset;
+    design.cost = numerics::aidac_cost(design.model, design.scheme, macro.rows, macro.columns);
+    design.timing = numerics::aidac_timing(design.model, design.cost.chained);
+    return design;
+}
+
+config::MacroTiming macro_timing(const AidacDesign& design)
+{
+    const numerics::AidacTiming& lengths = design.timing;
+    config::MacroTiming timing;
+    Duration sum;
+    for (const auto& [stage, length] : {std::pair{Stage::charge, lengths.charge},
+                                        {Stage::multiply, lengths.multiply},
+                                        {Stage::share, lengths.share},
+                                        {Stage::weigh, lengths.weigh},
+                                        {Stage::chain, lengths.chain},
+                                        {Stage::digitise, lengths.digitise}})
+    {
+        const Duration duration = Duration::of_ticks(length);
+        if (!duration.zero())
+        {
+            timing.stages.push_back({stage, sum, duration});
+        }
+        sum = sum + duration;
+    }
+    for (std::size_t i = 1; i < timing.stages.size(); ++i)
+    {
+        if (timing.stages[i].length.ticks > timing.stages[timing.bottleneck].length.ticks)
+        {
+            timing.bottleneck = i;
+        }
+    }
+    timing.latency = sum;
+    timing.interval = timing.slice_interval = Duration::of_ticks(lengths.interval());
+    return timing;
+}
+
+AidacMacro::AidacMacro(UnitPlace place, const config::ChipConfig::Macro& config,
+                       const AidacDesign& design, Wheel& wheel, Sequencer& sequencer, Ports& ports)
+    : Macro(std::move(place), config, macro_timing(design), wheel, sequencer, ports),
+      model_(design.model.name),
+      parts_(parts_of(design))
+{
+}
+
+Parameters AidacMacro::parameters() const
+{
+    Parameters parameters = Macro::parameters();
+    parameters.emplace_back("model", model_);
+    return parameters;
+}
+
+Tick AidacMacro::compute(Flight& flight, Tick from)
+{
+    if (flight.op.kind == trace::OpKind::mvm)
+    {
+        for (AidacPart& part : parts_)
+        {
+            part.products += flight.op.n;
+        }
+    }
+    return Macro::compute(flight, from);
+}
+
+} // namespace tessera::chip
