@@ -77,6 +77,7 @@ const std::vector<Command>& commands()
         {"network", "list networks, or show the layers of one", network, network_options},
         {"inspect", "tables from the results of a run", inspect, inspect_options},
         {"h5", "check or recover the activity.h5 of a run", h5, h5_options},
+        {"reproduce", "a paper's figures beside ours", reproduce_paper, reproduce_options},
         {"help", "explain a command; print or write manual pages", help, help_options},
         {"completion", "completion of the command line for bash, zsh and fish", completion,
          completion_options},

@@ -121,6 +121,8 @@ Options h5_options();
 Options inspect_options();
 int network(const Arguments& arguments, const Streams& streams);
 Options network_options();
+int reproduce_paper(const Arguments& arguments, const Streams& streams);
+Options reproduce_options();
 int help(const Arguments& arguments, const Streams& streams);
 Options help_options();
 int completion(const Arguments& arguments, const Streams& streams);
