@@ -60,7 +60,7 @@ def group(c):
         return (f"V{name} {name} 0 PWL(0 {int(begin <= 0)} {max(begin, 0) + gap / 2:.4f}n {int(begin <= 0)} "
                 f"{max(begin, 0) + gap:.4f}n 1 {until - gap:.4f}n 1 {until - gap / 2:.4f}n 0 {end + 1:.4f}n 0)")
 
-    out = ["AiDAC group", ".model sw sw vt=0.5 vh=0 ron=200 roff=1e15",
+    out = ["AiDAC group", ".model sw sw vt=0.5 vh=0 ron=200 roff=1e13",
            phase("charge", 0, t1 / 2), phase("short", t1 / 2, t1), phase("multiply", t1, t2),
            phase("share", t2, t3), phase("weigh", t3, end + 1)]
 
@@ -98,7 +98,7 @@ def group(c):
     out += [phase("leak", t1, end + 1), f"VDD vdd 0 {c['supply']!r}", f"CL line 0 {c['line']!r}", "RL line 0 1e18"]
     # The converter: a ramp over full scale in the window; its crossing is the time.
     out.append(f"VRAMP ramp 0 PWL(0 0 {t4:.4f}n 0 {end:.4f}n {c['full']!r})")
-    out += [".options reltol=1e-6 abstol=1e-18 vntol=1e-9 chgtol=1e-20 gmin=1e-18 method=gear",
+    out += [".options reltol=1e-4 abstol=1e-12 vntol=1e-6 gmin=1e-16",
             f".tran 0.02n {end:.4f}n 0 0.02n uic", ".control", "set numdgt=12", "run",
             f"meas tran volts find v(line) at={end - 0.01:.4f}n",
             f"meas tran crossing when v(ramp)=v(line) rise=1", "quit", ".endc", ".end", ""]

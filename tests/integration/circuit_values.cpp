@@ -96,7 +96,7 @@ json group(std::size_t rows, unsigned bits)
 {
     AidacModel model = load_aidac("aidac-28nm");
     model.array_rows = static_cast<double>(rows);
-    model.array_outputs = bits == 8 ? 32 : 8;
+    model.array_outputs = bits == 4 ? 8 : 32;
     model.mismatch_percent = 5;
     model.leak_pa = 1e4; // enough to be seen
     const AidacScheme scheme{bits, bits, AidacSigns::none};
