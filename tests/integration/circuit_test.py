@@ -47,7 +47,7 @@ def main():
     off = abs(solved(make_netlist.column(c))["i(vs)"] / c["amperes"] - 1)
     print(f"non-linear column of 32: off by {off:.2g}")
     assert off < 1e-4, off
-    for rows, bits in ((8, 4), (32, 6)):
+    for rows, bits in ((8, 4), (32, 6), (128, 8)):
         c = values("group", rows, bits)
         spice = solved(make_netlist.group(c))
         off = abs(spice["volts"] - c["volts"]) / c["full"]
