@@ -98,7 +98,7 @@ json group(std::size_t rows, unsigned bits)
     model.array_rows = static_cast<double>(rows);
     model.array_outputs = bits == 4 ? 8 : 32;
     model.mismatch_percent = 5;
-    model.leak_pa = 1e4; // enough to be seen
+    model.leak_pa = 1e3; // enough to be seen
     const AidacScheme scheme{bits, bits, AidacSigns::none};
     Matrix<std::int32_t> weights(rows, 1);
     std::vector<std::int32_t> inputs(rows);
