@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "reproduce/report.h"
 
+#include "reproduce/aidac.h"
 #include "reproduce/clsa_cim.h"
 #include "tessera/error.h"
 
 #include <fmt/format.h>
+
+#include <algorithm>
 
 namespace tessera::reproduce
 {
@@ -84,11 +87,58 @@ std::string text(const Report& report)
     return result;
 }
 
+std::string cell(const nlohmann::ordered_json& value)
+{
+    if (value.is_null())
+    {
+        return "-";
+    }
+    if (value.is_number_float())
+    {
+        return fmt::format("{:.4g}", value.get<double>());
+    }
+    return value.is_string() ? value.get<std::string>() : value.dump();
+}
+
+std::string table(const nlohmann::ordered_json& rows)
+{
+    std::vector<std::vector<std::string>> lines(1);
+    for (const auto& [name, value] : rows.front().items())
+    {
+        lines.front().push_back(name);
+    }
+    for (const auto& row : rows)
+    {
+        std::vector<std::string>& line = lines.emplace_back();
+        for (const std::string& name : lines.front())
+        {
+            line.push_back(cell(row.at(name)));
+        }
+    }
+    std::string result;
+    for (const auto& line : lines)
+    {
+        std::string words;
+        for (std::size_t column = 0; column < line.size(); ++column)
+        {
+            std::size_t width = 0;
+            for (const auto& other : lines)
+            {
+                width = std::max(width, other[column].size());
+            }
+            words += fmt::format("  {:<{}}", line[column], width);
+        }
+        result += words.substr(0, words.find_last_not_of(' ') + 1) + '\n';
+    }
+    return result;
+}
+
 const std::vector<Reproduction>& reproductions()
 {
     static const std::vector<Reproduction> list = {
         {"clsa-cim", "CLSA-CIM: cross-layer schedules of seven networks on 256 x 256 crossbars",
          false, clsa_cim},
+        {"aidac", "AiDAC and YOCO: time, energy and error of one all-analog product", false, aidac},
     };
     return list;
 }

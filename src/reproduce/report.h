@@ -54,6 +54,11 @@ struct Report
 /// Tables, then the rows that have a published figure or a note.
 [[nodiscard]] std::string text(const Report& report);
 
+/// A number, text or truth value as people read it.
+[[nodiscard]] std::string cell(const nlohmann::ordered_json& value);
+/// A list of objects with the same members, as aligned columns.
+[[nodiscard]] std::string table(const nlohmann::ordered_json& rows);
+
 /// How thorough a reproduction is.
 struct Settings
 {
