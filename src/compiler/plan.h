@@ -104,9 +104,9 @@ struct LayerPlan
 /// What a user decides about a plan.
 struct PlanOptions
 {
-    std::string duplicate = "none";         ///< a duplication() policy
+    std::string duplicate = "none";           ///< a duplication() policy
     std::optional<std::uint64_t> extra_pes{}; ///< crossbars for copies; nothing: all that are left
-    std::string sets = "row";               ///< "row", "pixel", or rows x columns: "4x8"
+    std::string sets = "row";                 ///< "row", "pixel", or rows x columns: "4x8"
 };
 
 /// Which macro, tile and stage does what: everything but the operations.

@@ -132,8 +132,7 @@ TEST(Complete, AmbiguousBeginningsAreNotGuessed)
 {
     // --s could be --set, --seed, --schedule, --shuffle: its value is not known.
     EXPECT_THAT(words(complete({"run", "--s", ""})), Not(::testing::Contains("noc.vcs=")));
-    EXPECT_THAT(words(complete({"run", "--sch", ""})),
-                ElementsAre("layer-by-layer", "xinf"));
+    EXPECT_THAT(words(complete({"run", "--sch", ""})), ElementsAre("layer-by-layer", "xinf"));
 }
 
 } // namespace
