@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/command.h"
 #include "cli/workload.h"
+#include "compiler/explain.h"
+#include "network/network.h"
+#include "simulation/compiler_choices.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -57,6 +60,13 @@ void print(std::ostream& out, const std::string& file, const Program& program)
     print_writing(out, mapping, std::nullopt);
 }
 
+nlohmann::ordered_json explain_network(const Options& options, const ChipModel& chip)
+{
+    const auto choices = simulation::compiler_choices(chip.config(), compile_choices(options));
+    return compiler::explain(network::load(network::find(options.text("network"))), choices.chip,
+                             choices.options, options.text("explain"));
+}
+
 } // namespace
 
 Options compile_options()
@@ -66,10 +76,13 @@ Options compile_options()
         "Compiles a network for a chip and writes the trace: FILE ends in .trace.jsonl,\n"
         ".trace.jsonl.gz or .trace.h5.");
     add_network_options(options);
-    options.all().add_options()                                          //
-        ("output,o", po::value<std::string>(), "file for the trace")     //
-        ("force", "replace it if it exists")                             //
-        ("json", "print the figures as JSON, with those of every layer") //
+    options.all().add_options()                                      //
+        ("output,o", po::value<std::string>(), "file for the trace") //
+        ("force", "replace it if it exists")                         //
+        ("explain", po::value<std::string>()->implicit_value(""),
+         "write no trace, print the plan: sets, dependencies, copies, planned starts; with the "
+         "name of a layer, every set of it")                //
+        ("json", "print the figures, or the plan, as JSON") //
         ("quiet,q", "say nothing");
     options.offer("output", {{}, nullptr, true});
     return options;
@@ -83,6 +96,12 @@ int compile(const Arguments& arguments, const Streams& streams)
         return 0;
     }
     options.require("network");
+    if (options.has("explain"))
+    {
+        const nlohmann::ordered_json plan = explain_network(options, load_chip(options));
+        streams.out << (options.has("json") ? plan.dump(2) + "\n" : compiler::explain_text(plan));
+        return 0;
+    }
     options.require("output");
     const std::string file = options.text("output");
     refuse_existing(file, options.has("force"));

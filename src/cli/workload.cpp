@@ -109,7 +109,7 @@ ChipModel load_chip(const Options& options)
     return ChipModel(options.text("chip"), options.list("set"));
 }
 
-Program compile_network(const Options& options, const ChipModel& chip)
+CompileOptions compile_choices(const Options& options)
 {
     CompileOptions choices;
     choices.schedule = options.text("schedule");
@@ -130,7 +130,12 @@ Program compile_network(const Options& options, const ChipModel& chip)
     }
     choices.time_multiplex = options.has("time-multiplex");
     choices.pack = options.has("pack");
-    return Program::compile(options.text("network"), chip, choices);
+    return choices;
+}
+
+Program compile_network(const Options& options, const ChipModel& chip)
+{
+    return Program::compile(options.text("network"), chip, compile_choices(options));
 }
 
 Workload load_workload(const Options& options)

@@ -35,6 +35,7 @@ void add_workload_options(Options& options);
 /// --chip and --set of a command.
 [[nodiscard]] ChipModel load_chip(const Options& options);
 /// The network of a command, compiled for a chip.
+[[nodiscard]] CompileOptions compile_choices(const Options& options);
 [[nodiscard]] Program compile_network(const Options& options, const ChipModel& chip);
 
 /// What writing weights costs and how long cells last, if any are written; with the time that the

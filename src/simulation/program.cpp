@@ -6,6 +6,7 @@
 #include "config/chip_keys.h"
 #include "config/load.h"
 #include "network/network.h"
+#include "simulation/compiler_choices.h"
 #include "simulation/repeat.h"
 #include "tessera/simulation.h"
 #include "trace/h5_trace.h"
@@ -20,23 +21,6 @@ namespace tessera
 {
 namespace
 {
-
-/// Images that are compiled; more follow the last one as it follows the one before.
-constexpr std::uint32_t kCompiledImages = 2;
-
-/// What was chosen for one program, or else what the chip says. Throws UsageError for what `key`
-/// does not allow.
-std::string choice(const std::optional<std::string>& chosen, const char* key,
-                   const std::string& otherwise)
-{
-    const std::vector<std::string>& known = config::find_key(key)->choices;
-    if (chosen && std::find(known.begin(), known.end(), *chosen) == known.end())
-    {
-        throw UsageError(std::string("there is no ") + key + " '" + *chosen + "'; use " +
-                         joined(known));
-    }
-    return chosen.value_or(otherwise);
-}
 
 /// What must be known of a trace before it can be repeated.
 class Scan
@@ -143,23 +127,7 @@ trace::Trace Program::Impl::expanded() const
 Program Program::compile(const std::string& network, const ChipModel& chip,
                          const CompileOptions& options)
 {
-    compiler::Options choices;
-    choices.schedule = options.schedule;
-    choices.plan.duplicate = options.duplicate;
-    choices.plan.extra_pes = options.extra_pes;
-    choices.plan.sets = options.sets;
-    choices.plan.time_multiplex = options.time_multiplex;
-    choices.plan.pack = options.pack;
-    // Segments that take turns hold all the images; else one image follows the other.
-    choices.images =
-        options.time_multiplex ? options.images : std::min(options.images, kCompiledImages);
-    choices.mapping = config::mapping_keys(chip.config());
-    // What is chosen for this program only changes nothing of the chip that it is for.
-    config::ChipConfig config = chip.config();
-    config.mapping.placement =
-        choice(options.placement, "mapping.placement", config.mapping.placement);
-    config.mapping.depthwise =
-        choice(options.depthwise, "mapping.depthwise", config.mapping.depthwise);
+    auto [choices, config] = simulation::compiler_choices(chip.config(), options);
     const network::Network layers = network::load(network::find(network));
     auto trace = std::make_shared<const trace::Trace>(compiler::compile(layers, config, choices));
     auto impl = std::make_shared<Impl>();
@@ -168,8 +136,8 @@ Program Program::compile(const std::string& network, const ChipModel& chip,
     impl->header_ = trace->header;
     if (options.images > choices.images)
     {
-        impl->repetition_ = {kCompiledImages, options.images,
-                             trace->operations.size() / kCompiledImages};
+        impl->repetition_ = {choices.images, options.images,
+                             trace->operations.size() / choices.images};
         impl->header_ =
             simulation::repeated(trace->header, *impl->repetition_, trace->header.window);
     }

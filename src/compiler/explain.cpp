@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "compiler/explain.h"
+
+#include "compiler/plan.h"
+#include "compiler/timetable.h"
+#include "tessera/error.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <map>
+#include <set>
+
+namespace tessera::compiler
+{
+namespace
+{
+
+using Json = nlohmann::ordered_json;
+
+bool computed(const Graph& graph, LayerId id)
+{
+    return graph.role(id) == Role::crossbar || graph.role(id) == Role::vector;
+}
+
+std::vector<Task> dependencies(const Plan& plan, const Task& task)
+{
+    std::vector<Task> read;
+    append_dependencies(plan, task, read);
+    const auto key = [](const Task& a) { return std::pair(a.layer, a.index); };
+    std::sort(read.begin(), read.end(),
+              [&](const Task& a, const Task& b) { return key(a) < key(b); });
+    read.erase(std::unique(read.begin(), read.end(),
+                           [&](const Task& a, const Task& b) { return key(a) == key(b); }),
+               read.end());
+    return read;
+}
+
+/// Tiles whose macros or vector unit read operands of a task.
+std::set<NodeId> readers_of(const Plan& plan, const Task& task)
+{
+    const LayerPlan& layer = plan[task.layer];
+    std::set<NodeId> tiles;
+    const std::uint32_t copy = layer.grid.copy_of(task.index);
+    const std::size_t blocks = layer.blocks.size() / layer.grid.copies();
+    for (std::size_t b = copy * blocks; b < (copy + 1) * blocks; ++b)
+    {
+        tiles.insert(layer.blocks[b].slot.tile);
+    }
+    for (std::size_t group = 0; layer.blocks.empty() && group < layer.grid.groups.size(); ++group)
+    {
+        tiles.insert(layer.grid.groups[group].tiles[copy]);
+    }
+    return tiles;
+}
+
+Json box_json(const Volume& volume)
+{
+    return volume.box().bounds;
+}
+
+} // namespace
+
+Json explain(const network::Network& network, const config::ChipConfig& chip,
+             const Options& options, const std::string& layer)
+{
+    const Graph graph(network, chip);
+    const Plan plan(graph, chip, schedule(options.schedule), options.plan);
+    const Timetable timetable(plan);
+    Json result{{"network", network.name},
+                {"chip", chip.name},
+                {"schedule", options.schedule},
+                {"makespan", timetable.makespan()}};
+    result["layers"] = Json::array();
+    // Which tiles read each task; several: it is halo (or read by several layers' tiles).
+    std::vector<std::map<std::uint32_t, std::set<NodeId>>> readers(graph.size());
+    bool found = layer.empty();
+    for (std::uint32_t i = 0; i < graph.size(); ++i)
+    {
+        const LayerId id(i);
+        if (!computed(graph, id))
+        {
+            continue;
+        }
+        const Grid& grid = plan[id].grid;
+        Tick start = kNever;
+        Tick end = 0;
+        std::uint64_t edges = 0;
+        Json sets = Json::array();
+        const bool wanted = network[id].name == layer;
+        found = found || wanted;
+        for (std::uint32_t index = 0; index < grid.tasks(); ++index)
+        {
+            const Task task{id, index};
+            const std::vector<Task> reads = dependencies(plan, task);
+            const std::set<NodeId> tiles = readers_of(plan, task);
+            start = std::min(start, timetable[task].start);
+            end = std::max(end, timetable[task].end);
+            edges += reads.size();
+            for (const Task& read : reads)
+            {
+                readers[read.layer.index()][read.index].insert(tiles.begin(), tiles.end());
+            }
+            if (wanted)
+            {
+                Json list = Json::array();
+                for (const Task& read : reads)
+                {
+                    list.push_back({{"layer", network[read.layer].name}, {"set", read.index}});
+                }
+                sets.push_back({{"set", index},
+                                {"ofm", box_json(grid.task(index))},
+                                {"copy", grid.copy_of(index)},
+                                {"tile", grid.groups.front().tiles[grid.copy_of(index)].value()},
+                                {"start", timetable[task].start},
+                                {"end", timetable[task].end},
+                                {"reads", std::move(list)}});
+            }
+        }
+        Json tiles = Json::array();
+        for (const NodeId tile : grid.groups.front().tiles)
+        {
+            tiles.push_back(tile.value());
+        }
+        result["layers"].push_back({{"name", network[id].name},
+                                    {"set", {grid.set.rows, grid.set.columns}},
+                                    {"sets", grid.tasks()},
+                                    {"copies", grid.copies()},
+                                    {"tiles", std::move(tiles)},
+                                    {"reads", edges},
+                                    {"start", start},
+                                    {"end", end}});
+        if (wanted)
+        {
+            result["sets"] = std::move(sets);
+        }
+    }
+    if (!found)
+    {
+        throw UsageError("network " + network.name + " computes no layer '" + layer +
+                         "'; compile --explain without a name lists them");
+    }
+    for (Json& entry : result["layers"])
+    {
+        const auto at = std::find_if(network.layers.begin(), network.layers.end(),
+                                     [&](const auto& its) { return its.name == entry["name"]; });
+        const LayerId id(static_cast<std::uint32_t>(at - network.layers.begin()));
+        const Grid& grid = plan[id].grid;
+        std::uint64_t sent = 0;
+        std::uint64_t halo = 0;
+        for (const auto& [index, tiles] : readers[id.index()])
+        {
+            for (std::size_t group = 0; group < grid.groups.size(); ++group)
+            {
+                const std::size_t datum = index * grid.groups.size() + group;
+                const std::size_t others = tiles.size() - tiles.count(grid.home(datum));
+                sent += others == 0 ? 0 : grid.bytes(datum);
+                halo += others < 2 ? 0 : (others - 1) * grid.bytes(datum);
+            }
+        }
+        entry["bytes_sent"] = sent;
+        entry["bytes_multicast"] = halo;
+    }
+    return result;
+}
+
+std::string explain_text(const Json& plan)
+{
+    std::string text = fmt::format(
+        "{} on {}, {}: planned makespan {} ps if only MVMs take time\n"
+        "bytes sent: once, to tiles that read the layer; multicast: what more tiles than one get "
+        "of them\n\n{:<28}{:>9}{:>8}{:>8}{:>10}{:>14}{:>14}{:>12}{:>12}  tiles\n",
+        plan["network"].get<std::string>(), plan["chip"].get<std::string>(),
+        plan["schedule"].get<std::string>(), plan["makespan"].get<Tick>(), "layer", "set", "sets",
+        "copies", "reads", "start [ns]", "end [ns]", "sent", "multicast");
+    for (const Json& layer : plan["layers"])
+    {
+        text +=
+            fmt::format("{:<28}{:>9}{:>8}{:>8}{:>10}{:>14}{:>14}{:>12}{:>12}  t{}\n",
+                        layer["name"].get<std::string>(),
+                        fmt::format("{}x{}", layer["set"][0].get<std::uint32_t>(),
+                                    layer["set"][1].get<std::uint32_t>()),
+                        layer["sets"].get<std::uint64_t>(), layer["copies"].get<std::uint64_t>(),
+                        layer["reads"].get<std::uint64_t>(), layer["start"].get<Tick>() / 1000,
+                        layer["end"].get<Tick>() / 1000, layer["bytes_sent"].get<std::uint64_t>(),
+                        layer["bytes_multicast"].get<std::uint64_t>(),
+                        fmt::join(layer["tiles"].get<std::vector<std::uint32_t>>(), " t"));
+    }
+    if (plan.contains("sets"))
+    {
+        text += fmt::format("\n{:>6}{:>28}{:>6}{:>6}{:>14}{:>14}  reads\n", "set", "ofm", "copy",
+                            "tile", "start [ns]", "end [ns]");
+        for (const Json& set : plan["sets"])
+        {
+            std::string reads;
+            std::string before;
+            for (const Json& read : set["reads"])
+            {
+                const std::string name = read["layer"];
+                reads += (name == before ? "," : (before.empty() ? "" : " ") + name + " ") +
+                         std::to_string(read["set"].get<std::uint32_t>());
+                before = name;
+            }
+            text += fmt::format(
+                "{:>6}{:>28}{:>6}{:>6}{:>14}{:>14}  {}\n", set["set"].get<std::uint32_t>(),
+                set["ofm"].dump(), set["copy"].get<std::uint32_t>(),
+                fmt::format("t{}", set["tile"].get<std::uint32_t>()),
+                set["start"].get<Tick>() / 1000, set["end"].get<Tick>() / 1000, reads);
+        }
+    }
+    return text;
+}
+
+} // namespace tessera::compiler
