@@ -3,6 +3,7 @@
 
 #include "base/nearest.h"
 #include "config/chip_keys.h"
+#include "config/load.h"
 #include "tessera/error.h"
 
 #include <algorithm>

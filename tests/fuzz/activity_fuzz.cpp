@@ -9,6 +9,7 @@ using namespace tessera;
 /// A result file: what `tessera inspect` does with it.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size)
 {
+    const fuzz::H5Session session;
     const fuzz::MemoryFile file(fuzz::text_of(data, size));
     fuzz::refuses_or_accepts(
         [&]

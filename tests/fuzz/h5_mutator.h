@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "base/h5.h"
 #include "record/superblock.h"
 
 #include <array>
@@ -11,6 +12,21 @@
 
 namespace tessera::fuzz
 {
+
+/// An input's use of the HDF5 library. At its end the library starts anew: what it forgot to close
+/// of a malformed file would add up over the inputs of a process.
+class H5Session
+{
+public:
+    H5Session() = default;
+    ~H5Session()
+    {
+        const h5::Lock lock;
+        H5close();
+    }
+    H5Session(const H5Session&) = delete;
+    H5Session& operator=(const H5Session&) = delete;
+};
 
 /// Makes the checksums of HDF5 metadata right again, so that mutations get past them into what the
 /// library makes of the contents.

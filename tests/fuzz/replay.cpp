@@ -8,14 +8,18 @@
 #include <iterator>
 #include <vector>
 
-/// Feeds a fuzz target the files of the folders given: the seed corpus and what was found earlier.
-/// Fails when there are none, or by the target's own abort.
+/// Feeds a fuzz target the files given, and those of the folders given: the seed corpus and what
+/// was found earlier. Fails when there are none, or by the target's own abort.
 int main(int argc, char** argv)
 {
     namespace fs = std::filesystem;
     std::vector<fs::path> files;
     for (int i = 1; i < argc; ++i)
     {
+        if (fs::is_regular_file(argv[i]))
+        {
+            files.emplace_back(argv[i]);
+        }
         if (!fs::is_directory(argv[i]))
         {
             continue; // nothing was found yet

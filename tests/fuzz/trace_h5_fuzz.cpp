@@ -12,6 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     constexpr std::string_view kSignature = "\x89HDF\r\n\x1a\n";
     std::string bytes(fuzz::text_of(data, size));
     bytes.replace(0, std::min(bytes.size(), kSignature.size()), kSignature);
+    const fuzz::H5Session session;
     const fuzz::MemoryFile file(bytes);
     fuzz::refuses_or_accepts(
         [&]
