@@ -335,22 +335,19 @@ void Checker::check_rows(const Operation& operation, LayerId layer, const Stretc
                          const Box& box) const
 {
     const Layer& its = network_[layer];
-    const std::uint32_t channels = network_.input_shape(its).channels;
-    const std::uint64_t all = std::uint64_t{its.kernel_height} * its.kernel_width * channels;
-    const Stretch group = input_channels_of(network_, its, {box.bounds[4], box.bounds[5]});
+    const std::uint64_t positions = std::uint64_t{its.kernel_height} * its.kernel_width;
+    const Stretch read = input_channels_of(network_, its, {box.bounds[4], box.bounds[5]});
     const auto check_gap = [&](std::uint64_t begin, std::uint64_t end)
     {
-        for (std::uint64_t row = begin; row < std::min(end, begin + channels); ++row)
+        const std::uint64_t row = std::max(begin, read.begin * positions);
+        if (row < std::min(end, read.end * positions))
         {
-            if (row % channels >= group.begin && row % channels < group.end)
-            {
-                throw Malformed{
-                    "/in",
-                    fmt::format("{} lacks row {} of the weight matrix of layer {} in the sums {}",
-                                text_of(operation), row, trace::shown(its.name),
-                                semantics::text_of(box)),
-                    "add the mvm of the block with that row, or what brings its result, to `in`"};
-            }
+            throw Malformed{
+                "/in",
+                fmt::format("{} lacks row {} of the weight matrix of layer {} in the sums {}",
+                            text_of(operation), row, trace::shown(its.name),
+                            semantics::text_of(box)),
+                "add the mvm of the block with that row, or what brings its result, to `in`"};
         }
     };
     std::uint64_t next = 0;
@@ -359,7 +356,7 @@ void Checker::check_rows(const Operation& operation, LayerId layer, const Stretc
         check_gap(next, stretch.begin);
         next = stretch.end;
     }
-    check_gap(next, all);
+    check_gap(next, network_.input_shape(its).channels * positions);
 }
 
 Checker::Content Checker::product(const Operation& operation)

@@ -370,19 +370,33 @@ void append_block_needs(const Network& network, LayerId id, Stretch rows, const 
                         Effort& effort, std::vector<Need>& out)
 {
     const Layer& layer = network[id];
-    const std::uint32_t channels = network.input_shape(layer).channels;
-    const Stretch groups = input_channels_of(network, layer, channels_of(made));
-    cut_lines({rows.begin, rows.end}, channels,
-              [&](std::uint64_t first, std::uint64_t last, std::uint64_t b, std::uint64_t e)
+    const std::uint32_t channels = network.input_shape(layer).channels / layer.groups;
+    const std::uint64_t positions = std::uint64_t{layer.kernel_height} * layer.kernel_width;
+    const Stretch read = input_channels_of(network, layer, channels_of(made));
+    const auto append = [&](std::uint64_t first, std::uint64_t last, std::uint64_t b,
+                            std::uint64_t e, std::uint64_t base)
+    {
+        const Stretch its = common(narrow(base + b, base + e), read);
+        cut_lines({first, last}, layer.kernel_width,
+                  [&](std::uint64_t ky_begin, std::uint64_t ky_end, std::uint64_t kx_begin,
+                      std::uint64_t kx_end)
+                  {
+                      append_window(network, id, narrow(ky_begin, ky_end), narrow(kx_begin, kx_end),
+                                    its, made, effort, out);
+                  });
+    };
+    cut_lines({rows.begin, rows.end}, positions * channels,
+              [&](std::uint64_t group, std::uint64_t group_end, std::uint64_t b, std::uint64_t e)
               {
-                  const Stretch its = common(narrow(b, e), groups);
-                  cut_lines({first, last}, layer.kernel_width,
-                            [&](std::uint64_t ky_begin, std::uint64_t ky_end,
-                                std::uint64_t kx_begin, std::uint64_t kx_end)
-                            {
-                                append_window(network, id, narrow(ky_begin, ky_end),
-                                              narrow(kx_begin, kx_end), its, made, effort, out);
-                            });
+                  if (e - b == positions * channels)
+                  {
+                      append(0, positions, 0, (group_end - group) * channels, group * channels);
+                      return;
+                  }
+                  cut_lines({b, e}, channels,
+                            [&](std::uint64_t first, std::uint64_t last, std::uint64_t from,
+                                std::uint64_t to)
+                            { append(first, last, from, to, group * channels); });
               });
 }
 

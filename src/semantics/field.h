@@ -40,8 +40,9 @@ struct Need
 [[nodiscard]] Need need_of(LayerId tensor, const trace::Box& box);
 
 /// Appends what rows `rows` of the weight matrix of conv2d or dense layer `id` multiply to make
-/// `made`: row (ky * kernel width + kx) * input channels + c multiplies channel c at (ky, kx).
-/// Padding and channels of other groups are not needed.
+/// `made`: row (ky * kernel width + kx) * input channels + c multiplies channel c at (ky, kx);
+/// where there are groups, the rows of one follow those of another. Padding and channels of other
+/// groups are not needed.
 void append_block_needs(const network::Network& network, LayerId id, Stretch rows,
                         const trace::Box& made, Effort& effort, std::vector<Need>& out);
 

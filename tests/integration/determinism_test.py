@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import generate  # noqa: E402
 import harness  # noqa: E402
 
-CASES = int(os.environ.get("DETERMINISM_CASES", "40"))
+CASES = int(os.environ.get("DETERMINISM_CASES", "30"))
 FILES = ["stats.json", "stats.txt", "config.resolved.json"]
 OTHER_HEAP = {"MALLOC_MMAP_THRESHOLD_": "256", "MALLOC_TOP_PAD_": "0", "MALLOC_PERTURB_": "165"}
 

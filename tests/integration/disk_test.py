@@ -155,12 +155,12 @@ def test_full_disks(base, step):
     small = ["--network", "lenet5", "--chip", "clsa-256"]
     for end in (".trace.jsonl", ".trace.jsonl.gz", ".trace.h5"):
         sweep(base, f"compile to {end}", lambda disk: ["compile", *small, "-o", disk / f"a{end}"], [f"a{end}"],
-              step, 400)
+              2 * step, 400)
     made = base / "made.trace.jsonl"
     assert tessera("compile", *small, "-o", made).returncode == 0
     for end in (".trace.jsonl", ".trace.jsonl.gz", ".trace.h5"):
         sweep(base, f"trace convert to {end}", lambda disk: ["trace", "convert", made, disk / f"b{end}"], [f"b{end}"],
-              step, 400)
+              2 * step, 400)
     results = base / "results"
     assert tessera("run", *small, "--level", "stage", "--quiet", "-o", results).returncode == 0
     sweep(base, "h5 recover", lambda disk: ["h5", "recover", results, "-o", disk / "c.h5"], ["c.h5"], 8 * step, 900)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random cases on simulator and model: every ready, start and end has to be the same to the tick."""
+"""Random cases on simulator and model: every ready, start and end has to be the same to the tick. The kernels take
+turns; that they agree byte for byte is what determinism_test.py shows."""
 import concurrent.futures
 import json
 import os
@@ -57,13 +58,14 @@ def compare(case, folder, run):
 
 
 def one_case(seed):
-    """Both kernels, and every third case with shuffled events; returns (problems, waits, deadlock)."""
+    """One of the kernels, and every third case with shuffled events too; returns (problems, waits, deadlock)."""
     case = generate.generate(seed, ports=[1, 2, 3][seed % 3] if seed % 4 == 3 else "unlimited")
     problems = []
     with tempfile.TemporaryDirectory() as folder:
         trace, chip = generate.write(folder, case.chip, case.operations)
         inputs, out = ["--trace", trace, "--chip", chip], os.path.join(folder, "out")
-        runs = [("native", []), ("systemc", [])] + ([("native", ["--shuffle", seed + 1])] if seed % 3 == 0 else [])
+        runs = [(["native", "systemc"][seed // 4 % 2], [])]
+        runs += [("native", ["--shuffle", seed + 1])] if seed % 3 == 0 else []
         for kernel, options in runs:
             run = harness.run(out, inputs, kernel, options=options)
             problems += [f"seed {seed}, {kernel} {options}: {text}" for text in compare(case, out, run)[:5]]

@@ -2,6 +2,7 @@
 #include "base/wheel.h"
 
 #include "tessera/error.h"
+#include "unit/effort.h"
 
 #include <gtest/gtest.h>
 
@@ -385,7 +386,7 @@ TEST(Wheel, EqualsTheDefinitionOnRandomPrograms)
 {
     const std::vector<Clock> clocks = {Clock(10), Clock(15), Clock(781, 25)};
     constexpr std::size_t events = 3000;
-    for (std::uint64_t seed = 1; seed <= 60; ++seed)
+    for (std::uint64_t seed = 1; seed <= tessera::test::effort(60U); ++seed)
     {
         const std::uint32_t sleepers = seed % 3 == 0 ? 5000 : seed % 3 == 1 ? 130 : 5;
 

@@ -6,6 +6,7 @@
 #include "random_network.h"
 #include "tessera/error.h"
 #include "trace_checks.h"
+#include "unit/effort.h"
 
 #include <gtest/gtest.h>
 #include <map>
@@ -48,9 +49,9 @@ std::uint32_t check(const network::Network& network, const config::ChipConfig& c
 }
 
 /// Compiles for shrinking buffers until the compiler refuses. Returns how many fitted.
-int shrink(const network::Network& network, config::ChipConfig chip, Dice& dice)
+std::uint32_t shrink(const network::Network& network, config::ChipConfig chip, Dice& dice)
 {
-    int fitted = 0;
+    std::uint32_t fitted = 0;
     for (chip.buffer.capacity = 20'000; chip.buffer.capacity > 0;
          chip.buffer.capacity = chip.buffer.capacity * 2 / 3)
     {
@@ -74,8 +75,9 @@ int shrink(const network::Network& network, config::ChipConfig chip, Dice& dice)
 
 TEST(Random, NetworksAndBuffersOfAnySize)
 {
-    int fitted = 0;
-    for (std::uint32_t seed = 0; seed < 300; ++seed)
+    constexpr std::uint32_t networks = tessera::test::effort(300U);
+    std::uint32_t fitted = 0;
+    for (std::uint32_t seed = 0; seed < networks; ++seed)
     {
         Dice dice(seed);
         const network::Network network = test::random_network(dice);
@@ -85,7 +87,7 @@ TEST(Random, NetworksAndBuffersOfAnySize)
         fitted += shrink(network, chip, dice);
         ASSERT_FALSE(HasFailure());
     }
-    EXPECT_GT(fitted, 1000) << "hardly anything was tested with finite buffers";
+    EXPECT_GT(fitted, 3 * networks) << "hardly anything was tested with finite buffers";
 }
 
 TEST(Random, SegmentsTakeTurnsOnChipsThatAreTooSmall)

@@ -304,7 +304,7 @@ TEST(Resolve, NamesAndPaths)
     EXPECT_EQ(resolve_path("./some/where.json"), "./some/where.json");
     EXPECT_THAT(message([] { (void)resolve_path("clsa-265"); }),
                 HasSubstr("clsa-265: there is no such chip; did you mean \"clsa-256\"? Give a path "
-                          "or a shipped chip: clsa-256, clsa-256-ideal, isaac-ce, tiny"));
+                          "or a shipped chip: aidac, clsa-256, clsa-256-ideal, isaac-ce, tiny"));
 }
 
 class Shipped : public testing::TestWithParam<std::string>
@@ -333,9 +333,10 @@ INSTANTIATE_TEST_SUITE_P(Chips, Shipped, testing::ValuesIn(shipped()),
                              return name;
                          });
 
-TEST(ShippedChips, AreTheFour)
+TEST(ShippedChips, AreTheFive)
 {
-    EXPECT_THAT(shipped(), testing::ElementsAre("clsa-256", "clsa-256-ideal", "isaac-ce", "tiny"));
+    EXPECT_THAT(shipped(),
+                testing::ElementsAre("aidac", "clsa-256", "clsa-256-ideal", "isaac-ce", "tiny"));
 }
 
 TEST(ShippedChips, IsaacConvertsASliceInHundredNanoseconds)

@@ -3,6 +3,7 @@
 
 #include "record_fixture.h"
 #include "tessera/error.h"
+#include "unit/effort.h"
 
 #include <gtest/gtest.h>
 #include <map>
@@ -130,7 +131,7 @@ TEST(CriticalPath, FindsIdsThatLieFarApart)
 
 TEST(CriticalPath, SumsToTheMakespanForAnyChain)
 {
-    for (std::uint64_t seed = 0; seed < 30; ++seed)
+    for (std::uint64_t seed = 0; seed < tessera::test::effort(30U); ++seed)
     {
         std::mt19937_64 random(seed);
         std::vector<OpRecord> operations;

@@ -204,7 +204,7 @@ assert ops['id'].tolist() == [0, 1] and ops['end'].tolist() == [400, 1000]
 kinds = h5py.check_enum_dtype(ops.dtype['kind'])
 causes = h5py.check_enum_dtype(ops.dtype['cause'])
 assert kinds['vec'] == ops['kind'][1] and causes['input'] == ops['cause'][1]
-assert h5py.check_enum_dtype(f['stalls'].dtype['stage'])['wait_space'] == 16
+assert h5py.check_enum_dtype(f['stalls'].dtype['stage'])['wait_space'] == 22
 assert ops.attrs['start.unit'] in ('ps', b'ps')
 assert f['meta/config'][()] == b'{"name":"test"}'
 assert [n.decode() for n in f['units']['name']] == ['t0.m0', 't0.vec']

@@ -5,6 +5,7 @@
 #include "tessera/error.h"
 #include "trace/rules.h"
 #include "unit/compiler/random_network.h"
+#include "unit/effort.h"
 
 #include <algorithm>
 #include <gtest/gtest.h>
@@ -221,8 +222,9 @@ TEST(Necessity, EveryEdgeOfSmallNetworksIsMissed)
     const std::vector<std::string> schedules{"layer-by-layer", "xinf"};
     const std::vector<std::string> sets{"row", "pixel", "2x3"};
     const std::vector<std::string> policies{"none", "greedy"};
+    constexpr std::uint32_t networks = tessera::test::effort(400U);
     Counts all;
-    for (std::uint32_t seed = 0; seed < 400; ++seed)
+    for (std::uint32_t seed = 0; seed < networks; ++seed)
     {
         test::Dice dice(seed);
         const network::Network network = test::random_network(dice);
@@ -265,8 +267,8 @@ TEST(Necessity, EveryEdgeOfSmallNetworksIsMissed)
         all.unneeded += counts.unneeded;
         ASSERT_FALSE(HasFailure());
     }
-    EXPECT_GT(all.operands, 50'000U);
-    EXPECT_GT(all.stores, 20U);
+    EXPECT_GT(all.operands, 125 * networks);
+    EXPECT_GT(all.stores, networks / 20);
     EXPECT_LT(all.unneeded, all.operands / 30);
     RecordProperty("operands", std::to_string(all.operands));
     RecordProperty("stores", std::to_string(all.stores));

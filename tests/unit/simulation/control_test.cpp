@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "record/critical_path.h"
 #include "simulation/windows.h"
+#include "unit/effort.h"
 #include "unit/simulation_fixture.h"
 
 #include <gmock/gmock.h>
@@ -90,7 +91,7 @@ TEST_F(Control, UntilHoldsInTheMiddleOfAnyOperation)
     const Program program = Program::compile("lenet5", chip, {"layer-by-layer", 2});
     RunOptions options;
     const RunResult whole = simulate(chip, program, options);
-    constexpr Tick cuts = 400;
+    constexpr Tick cuts = tessera::test::effort(Tick{400});
     for (Tick i = 0; i < cuts; ++i)
     {
         options.until = whole.summary.makespan / cuts * i + 37 * i;

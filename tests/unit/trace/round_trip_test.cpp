@@ -2,13 +2,14 @@
 #include "trace_fixture.h"
 
 #include "trace/h5_trace.h"
+#include "unit/effort.h"
 
 namespace tessera::trace
 {
 namespace
 {
 
-constexpr std::uint64_t kSeeds = 150;
+constexpr std::uint64_t kSeeds = tessera::test::effort(150U);
 
 class RoundTrip : public TraceTest
 {

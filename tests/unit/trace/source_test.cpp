@@ -2,6 +2,7 @@
 #include "trace_fixture.h"
 
 #include "trace/h5_trace.h"
+#include "unit/effort.h"
 
 namespace tessera::trace
 {
@@ -44,7 +45,7 @@ std::vector<std::string> streams_of(OperationSource& source, std::uint64_t seed)
 
 TEST_F(Sources, GiveTheSameStreamsWhateverTheOrder)
 {
-    for (std::uint64_t seed = 0; seed < 40; ++seed)
+    for (std::uint64_t seed = 0; seed < tessera::test::effort(40U); ++seed)
     {
         const Trace trace = random_trace(seed);
         const std::string text = path("a.trace.jsonl");
