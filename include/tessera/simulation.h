@@ -55,7 +55,10 @@ struct CompileOptions
     /// by layer), "balanced" (least interval of the pipeline).
     std::string duplicate = "none";
     std::optional<std::uint64_t> extra_pes{}; ///< crossbars for copies; nothing: all that are left
-    std::string sets = "row";               ///< what is made together: "row", "pixel", "4x8"
+    std::string sets = "row";                 ///< what is made together: "row", "pixel", "4x8"
+    /// In which order a layer makes its sets: "raster", "demand" (as the outputs need them) or
+    /// "demand:P", see `tessera run --help`.
+    std::string order = "raster";
 };
 
 /// What a chip is to execute. Cheap to copy, immutable: every run reads it from the beginning.

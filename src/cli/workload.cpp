@@ -74,6 +74,10 @@ void add_network_options(Options& options)
          "crossbars for copies (default: all that are left)") //
         ("sets", po::value<std::string>()->default_value("row"),
          "what of a feature map is made together: row, pixel, or rows x columns such as 4x8") //
+        ("order", po::value<std::string>()->default_value("raster"),
+         "in which order a layer makes its sets under xinf: raster, demand (as the outputs need "
+         "them; the last P percent of their rows column by column, P chosen for the shortest plan) "
+         "or demand:P") //
         ("images", po::value<std::uint32_t>()->default_value(1), "images, one after the other");
     options.offer("network", {{}, shipped_networks, true});
     options.offer("chip", {{}, config::shipped, true});
@@ -81,6 +85,7 @@ void add_network_options(Options& options)
     options.offer("schedule", {{"layer-by-layer", "xinf"}});
     options.offer("duplicate", {{"none", "greedy", "optimal", "balanced"}});
     options.offer("sets", {{"row", "pixel"}});
+    options.offer("order", {{"raster", "demand"}});
 }
 
 void add_workload_options(Options& options)
@@ -108,6 +113,7 @@ Program compile_network(const Options& options, const ChipModel& chip)
         choices.extra_pes = options.get<std::uint64_t>("extra-pes");
     }
     choices.sets = options.text("sets");
+    choices.order = options.text("order");
     return Program::compile(options.text("network"), chip, choices);
 }
 

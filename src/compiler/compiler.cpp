@@ -6,6 +6,7 @@
 #include "compiler/buffers.h"
 #include "compiler/emit.h"
 #include "compiler/plan.h"
+#include "compiler/set_order.h"
 #include "tessera/error.h"
 
 #include <algorithm>
@@ -136,7 +137,8 @@ trace::Trace compile(const network::Network& network, const config::ChipConfig& 
         throw UsageError("there is nothing to do for 0 images; give at least 1");
     }
     const Graph graph(network, chip);
-    Plan plan(graph, chip, schedule(options.schedule), options.plan);
+    const Schedule& policy = schedule(options.schedule);
+    Plan plan(graph, chip, policy, settled(graph, chip, policy, options.plan));
     const BufferPlan buffers(plan);
 
     Emitter emitter(plan, &buffers.deliveries());

@@ -127,7 +127,7 @@ Program Program::compile(const std::string& network, const ChipModel& chip,
 {
     compiler::Options choices;
     choices.schedule = options.schedule;
-    choices.plan = {options.duplicate, options.extra_pes, options.sets};
+    choices.plan = {options.duplicate, options.extra_pes, options.sets, options.order};
     choices.images = std::min(options.images, kCompiledImages);
     choices.mapping = config::mapping_keys(chip.config());
     auto trace = std::make_shared<const trace::Trace>(
