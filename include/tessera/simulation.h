@@ -65,6 +65,9 @@ struct CompileOptions
     /// between them the crossbars are written anew. All images pass one segment before the next.
     bool time_multiplex = false;
     bool pack = false; ///< small blocks of different layers may share a crossbar
+    /// In which order a layer makes its sets: "raster", "demand" (as the outputs need them) or
+    /// "demand:P", see `tessera run --help`.
+    std::string order = "raster";
 };
 
 /// What a chip is to execute. Cheap to copy, immutable: every run reads it from the beginning.

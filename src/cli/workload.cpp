@@ -84,6 +84,10 @@ void add_network_options(Options& options)
          "cut a network that does not fit into segments that take turns on the chip: all images "
          "pass one, then its crossbars are written anew")                 //
         ("pack", "small blocks of different layers may share a crossbar") //
+        ("order", po::value<std::string>()->default_value("raster"),
+         "in which order a layer makes its sets under xinf: raster, demand (as the outputs need "
+         "them; the last P percent of their rows column by column, P chosen for the shortest plan) "
+         "or demand:P") //
         ("images", po::value<std::uint32_t>()->default_value(1), "images, one after the other");
     options.offer("network", {{}, shipped_networks, true});
     options.offer("chip", {{}, config::shipped, true});
@@ -93,6 +97,7 @@ void add_network_options(Options& options)
     options.offer("sets", {{"row", "pixel"}});
     options.offer("depthwise", {{"vector", "crossbar"}});
     options.offer("placement", {{"row-major", "snake", "traffic"}});
+    options.offer("order", {{"raster", "demand"}});
 }
 
 void add_workload_options(Options& options)
@@ -130,6 +135,7 @@ CompileOptions compile_choices(const Options& options)
     }
     choices.time_multiplex = options.has("time-multiplex");
     choices.pack = options.has("pack");
+    choices.order = options.text("order");
     return choices;
 }
 

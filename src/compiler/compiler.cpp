@@ -6,6 +6,7 @@
 #include "compiler/buffers.h"
 #include "compiler/emit.h"
 #include "compiler/plan.h"
+#include "compiler/set_order.h"
 #include "compiler/traffic.h"
 #include "tessera/error.h"
 
@@ -181,18 +182,19 @@ trace::Trace compile(const network::Network& network, const config::ChipConfig& 
         throw UsageError("there is nothing to do for 0 images; give at least 1");
     }
     const Graph graph(network, chip);
-    Options settled = options;
-    settled.plan.images = options.images;
+    Options chosen = options;
+    chosen.plan.images = options.images;
+    chosen.plan = settled(graph, chip, schedule(options.schedule), chosen.plan);
     const Placement& policy = placement(chip);
     if (!policy.asks_for_traffic() || !options.plan.tiles.empty())
     {
-        return program(graph, chip, settled);
+        return program(graph, chip, chosen);
     }
-    settled.plan.tiles = policy.order(chip, {});
-    settled.images = 1;
-    settled.plan.tiles = policy.order(chip, traffic(program(graph, chip, settled)));
-    settled.images = options.images;
-    return program(graph, chip, settled);
+    chosen.plan.tiles = policy.order(chip, {});
+    chosen.images = 1;
+    chosen.plan.tiles = policy.order(chip, traffic(program(graph, chip, chosen)));
+    chosen.images = options.images;
+    return program(graph, chip, chosen);
 }
 
 } // namespace tessera::compiler

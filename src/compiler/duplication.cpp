@@ -189,36 +189,32 @@ public:
             extra -= (d - 1) * demand.crossbars;
             result.push_back(static_cast<std::uint32_t>(d));
         }
+        // The slowest layer that the rest can make faster, again and again.
         while (true)
         {
-            std::size_t best = demands.size();
-            std::uint64_t its_gain = 0;
+            std::size_t slowest = demands.size();
             std::uint32_t its_copies = 0;
-            std::uint64_t its_cost = 1;
             for (std::size_t i = 0; i < demands.size(); ++i)
             {
-                const std::uint64_t most =
-                    std::min(demands[i].sets, result[i] + extra / demands[i].crossbars);
-                const std::uint64_t now = demands[i].steps(result[i]);
-                for (std::uint64_t d = result[i] + std::uint64_t{1}; d <= most; ++d)
+                const Demand& demand = demands[i];
+                const std::uint64_t now = demand.steps(result[i]);
+                if (slowest < demands.size() && now <= demands[slowest].steps(result[slowest]))
                 {
-                    const std::uint64_t gain = now - demands[i].steps(d);
-                    const std::uint64_t cost = (d - result[i]) * demands[i].crossbars;
-                    if (gain * its_cost > its_gain * cost)
-                    {
-                        best = i;
-                        its_gain = gain;
-                        its_cost = cost;
-                        its_copies = static_cast<std::uint32_t>(d);
-                    }
+                    continue;
+                }
+                const auto d = copies_for(demand, now - 1, steps);
+                if (d && *d - result[i] <= extra / demand.crossbars)
+                {
+                    slowest = i;
+                    its_copies = static_cast<std::uint32_t>(*d);
                 }
             }
-            if (best == demands.size())
+            if (slowest == demands.size())
             {
                 return result;
             }
-            extra -= its_cost;
-            result[best] = its_copies;
+            extra -= (its_copies - result[slowest]) * demands[slowest].crossbars;
+            result[slowest] = its_copies;
         }
     }
 };

@@ -36,8 +36,9 @@ public:
 /// to
 ///   the lowest layer. Ends when that layer has no room.
 /// - "optimal": least sum of steps(d), which is the latency layer by layer; exact.
-/// - "balanced": least largest steps(d), the interval of a pipeline; then, with what is left, the
-///   largest gain of the sum per crossbar, which shortens its filling and draining.
+/// - "balanced": least largest steps(d), the interval of a pipeline; then, with what is left, again
+///   and again the slowest layer that it can make faster (ties: the lowest), so that few layers
+///   hold up the filling and draining of the pipeline.
 /// Throws UsageError listing the known ones.
 [[nodiscard]] const Duplication& duplication(const std::string& name);
 

@@ -2,6 +2,7 @@
 #include "compiler/explain.h"
 
 #include "compiler/plan.h"
+#include "compiler/set_order.h"
 #include "compiler/timetable.h"
 #include "tessera/error.h"
 
@@ -64,7 +65,8 @@ Json explain(const network::Network& network, const config::ChipConfig& chip,
              const Options& options, const std::string& layer)
 {
     const Graph graph(network, chip);
-    const Plan plan(graph, chip, schedule(options.schedule), options.plan);
+    const Schedule& policy = schedule(options.schedule);
+    const Plan plan(graph, chip, policy, settled(graph, chip, policy, options.plan));
     const Timetable timetable(plan);
     Json result{{"network", network.name},
                 {"chip", chip.name},

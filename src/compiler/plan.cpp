@@ -3,12 +3,15 @@
 
 #include "base/integer.h"
 #include "compiler/mapping.h"
+#include "compiler/set_order.h"
 #include "config/macro_timing.h"
 #include "tessera/error.h"
 
 #include <algorithm>
 #include <charconv>
 #include <iterator>
+#include <map>
+#include <numeric>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -145,11 +148,29 @@ std::uint32_t Grid::set_at(std::uint32_t row, std::uint32_t column) const
            column / set.columns;
 }
 
-std::uint32_t Grid::copy_of(std::uint32_t task) const
+std::vector<std::uint32_t> Grid::sequence() const
 {
-    return copy_of_set.empty()
-               ? 0
-               : copy_of_set[set_at(task / segments() * chunk, task % segments() * segment)];
+    std::vector<std::uint32_t> result(tasks());
+    std::iota(result.begin(), result.end(), 0U);
+    if (!rank_of_set.empty())
+    {
+        std::stable_sort(result.begin(), result.end(),
+                         [this](std::uint32_t a, std::uint32_t b)
+                         { return rank_of_set[set_of(a)] < rank_of_set[set_of(b)]; });
+    }
+    return result;
+}
+
+void Grid::tasks_in(const Volume& volume, std::vector<std::size_t>& tasks) const
+{
+    for (std::uint32_t row = volume.rows.begin / chunk; row * chunk < volume.rows.end; ++row)
+    {
+        for (std::uint32_t column = volume.columns.begin / segment;
+             column * segment < volume.columns.end; ++column)
+        {
+            tasks.push_back(std::size_t{row} * segments() + column);
+        }
+    }
 }
 
 Volume Grid::task(std::uint32_t index) const
@@ -211,6 +232,7 @@ Plan::Plan(const Graph& graph, const config::ChipConfig& chip, const Schedule& s
 {
     check_widths(graph, chip);
     divide_into_sets(options.sets);
+    order_sets(options.order);
     place_blocks(options);
     std::vector<std::vector<Group>> groups(graph.size()); // views and fused layers too
     for (std::uint32_t i = 0; i < graph.size(); ++i)
@@ -261,6 +283,21 @@ void Plan::divide_into_sets(const std::string& sets)
         }
         grid.chunk = grid.set.rows;
         grid.segment = grid.set.columns;
+    }
+}
+
+void Plan::order_sets(const std::string& order)
+{
+    const SetOrder its(order);
+    if (!its.raster() && !schedule_.as_soon_as_possible())
+    {
+        throw UsageError("layer by layer, the order of sets changes nothing; leave --order out, or "
+                         "use --schedule xinf");
+    }
+    std::vector<std::vector<std::uint32_t>> ranks = its.ranks(graph_, layers_);
+    for (std::size_t i = 0; i < layers_.size(); ++i)
+    {
+        layers_[i].grid.rank_of_set = std::move(ranks[i]);
     }
 }
 
@@ -569,7 +606,9 @@ void Plan::place_copies(const Mapped& layer, std::uint32_t copies, const Berth*&
     {
         for (std::uint32_t set = 0; set < plan.grid.sets(); ++set)
         {
-            plan.grid.copy_of_set.push_back(set % copies);
+            const std::uint32_t rank =
+                plan.grid.rank_of_set.empty() ? set : plan.grid.rank_of_set[set];
+            plan.grid.copy_of_set.push_back(rank % copies);
         }
     }
 }

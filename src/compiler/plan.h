@@ -32,9 +32,9 @@ struct SetShape
 };
 
 /// How the data of a layer are divided. Its sets (CLSA-CIM's stage I) go round the copies of its
-/// weights in raster order. `chunk` rows x `segment` columns make one task: a set, or a part of
-/// one where a set takes too much space. A task makes one datum per channel group; data are
-/// numbered by task (row-major), then group.
+/// weights in the order in which they are made (stage III). `chunk` rows x `segment` columns make
+/// one task: a set, or a part of one where a set takes too much space. A task makes one datum per
+/// channel group; data are numbered by task (row-major), then group.
 struct Grid
 {
     network::Shape shape;
@@ -44,6 +44,7 @@ struct Grid
     std::uint32_t segment = 1;
     std::vector<Group> groups;
     std::vector<std::uint32_t> copy_of_set; ///< by set, row-major; empty: there is one copy
+    std::vector<std::uint32_t> rank_of_set; ///< by set: how many are made before; empty: row-major
 
     [[nodiscard]] std::uint32_t copies() const
     {
@@ -52,7 +53,17 @@ struct Grid
     [[nodiscard]] std::uint32_t sets() const;
     /// Which set the element at (row, column) belongs to.
     [[nodiscard]] std::uint32_t set_at(std::uint32_t row, std::uint32_t column) const;
-    [[nodiscard]] std::uint32_t copy_of(std::uint32_t task) const;
+    /// Which set a task belongs to.
+    [[nodiscard]] std::uint32_t set_of(std::uint32_t task) const
+    {
+        return set_at(task / segments() * chunk, task % segments() * segment);
+    }
+    [[nodiscard]] std::uint32_t copy_of(std::uint32_t task) const
+    {
+        return copy_of_set.empty() ? 0 : copy_of_set[set_of(task)];
+    }
+    /// All tasks in the order in which they are made; those of a set row-major.
+    [[nodiscard]] std::vector<std::uint32_t> sequence() const;
     /// Where a datum is made.
     [[nodiscard]] NodeId home(std::size_t datum) const
     {
@@ -71,6 +82,8 @@ struct Grid
     [[nodiscard]] Volume task(std::uint32_t index) const;
     [[nodiscard]] Volume datum(std::size_t index) const;
     [[nodiscard]] std::uint64_t bytes(std::size_t index) const;
+    /// Appends the tasks that overlap the rows and columns of `volume`.
+    void tasks_in(const Volume& volume, std::vector<std::size_t>& tasks) const;
     /// Appends the data that overlap `volume`.
     void overlapping(const Volume& volume, std::vector<std::size_t>& data) const;
     /// How many tasks, from the first, must be done before all of `volume` is made.
@@ -111,6 +124,7 @@ struct PlanOptions
     std::string duplicate = "none";           ///< a duplication() policy
     std::optional<std::uint64_t> extra_pes{}; ///< crossbars for copies; nothing: all that are left
     std::string sets = "row";                 ///< "row", "pixel", or rows x columns: "4x8"
+    std::string order = "raster";             ///< of the sets of a layer: a SetOrder
     bool time_multiplex = false;              ///< a network that does not fit is cut into segments
     std::uint32_t images = 1;                 ///< that pass a segment while it is on the chip
     bool pack = false;                        ///< several small blocks may share a macro
@@ -170,6 +184,7 @@ private:
     {
         return std::uint64_t{chip_.tile_count()} * chip_.tiles.macros;
     }
+    void order_sets(const std::string& order);
     void place_blocks(const PlanOptions& options);
     [[nodiscard]] std::optional<Share> share(const Layers& layers, const Segment& segment,
                                              const PlanOptions& options) const;

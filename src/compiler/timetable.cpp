@@ -27,22 +27,18 @@ void append_dependencies(const Plan& plan, const Task& task, std::vector<Task>& 
             graph.operand(task.layer, k, made, regions);
         }
     }
+    std::vector<std::size_t> tasks;
     for (const Region& region : regions)
     {
         if (graph.role(region.layer) == Role::memory)
         {
             continue;
         }
-        const Grid& grid = plan[region.layer].grid;
-        const Volume& read = region.volume;
-        for (std::uint32_t row = read.rows.begin / grid.chunk; row * grid.chunk < read.rows.end;
-             ++row)
+        tasks.clear();
+        plan[region.layer].grid.tasks_in(region.volume, tasks);
+        for (const std::size_t index : tasks)
         {
-            for (std::uint32_t column = read.columns.begin / grid.segment;
-                 column * grid.segment < read.columns.end; ++column)
-            {
-                out.push_back({region.layer, row * grid.segments() + column});
-            }
+            out.push_back({region.layer, static_cast<std::uint32_t>(index)});
         }
     }
 }
@@ -69,7 +65,7 @@ void Timetable::run(LayerId id, Tick begin)
     std::vector<Tick> free(grid.copies(), begin);
     std::vector<Task> read;
     slices_[id.index()].resize(grid.tasks());
-    for (std::uint32_t index = 0; index < grid.tasks(); ++index)
+    for (const std::uint32_t index : grid.sequence())
     {
         throw_if_interrupted();
         read.clear();

@@ -26,9 +26,9 @@ struct Slice
 
 /// CLSA-CIM's stages II and IV: which tasks each task reads (exact receptive fields), and, from
 /// that, when each runs if every one starts as soon as these have ended, its crossbars are free (a
-/// copy takes its sets in raster order, stage III) and the stage before is over. Only MVMs take
-/// time: on a chip where that is so, a run takes exactly as long, unless layers share macros
-/// (PlanOptions::pack): then they wait for each other, which is not foreseen.
+/// copy takes its sets in the order of Grid::sequence(), stage III) and the stage before is over.
+/// Only MVMs take time: on a chip where that is so, a run takes exactly as long, unless layers
+/// share macros (PlanOptions::pack): then they wait for each other, which is not foreseen.
 class Timetable
 {
 public:

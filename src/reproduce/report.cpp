@@ -137,7 +137,7 @@ const std::vector<Reproduction>& reproductions()
 {
     static const std::vector<Reproduction> list = {
         {"clsa-cim", "CLSA-CIM: cross-layer schedules of seven networks on 256 x 256 crossbars",
-         false, clsa_cim},
+         true, clsa_cim},
         {"aidac", "AiDAC and YOCO: time, energy and error of one all-analog product", false, aidac},
     };
     return list;

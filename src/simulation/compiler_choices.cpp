@@ -39,6 +39,7 @@ CompilerChoices compiler_choices(const config::ChipConfig& chip, const CompileOp
     choices.plan.duplicate = options.duplicate;
     choices.plan.extra_pes = options.extra_pes;
     choices.plan.sets = options.sets;
+    choices.plan.order = options.order;
     choices.plan.time_multiplex = options.time_multiplex;
     choices.plan.pack = options.pack;
     // Segments that take turns hold all the images; else one image follows the other.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "compiler/compiler.h"
+#include "compiler/set_order.h"
 #include "compiler/timetable.h"
 #include "config/load.h"
 #include "network/network.h"
@@ -78,6 +79,7 @@ struct Choice
     const char* schedule;
     const char* duplicate;
     const char* sets;
+    const char* order = "raster";
 };
 
 std::vector<Choice> choices()
@@ -101,6 +103,13 @@ std::vector<Choice> choices()
             all.push_back({"mobilenetv2", schedule, "greedy", sets});
         }
     }
+    for (const char* order : {"demand", "demand:0", "demand:100"})
+    {
+        all.push_back({"lenet5", "xinf", "balanced", "pixel", order});
+        all.push_back({"tinyyolov4", "xinf", "balanced", "1x8", order});
+        all.push_back({"resnet18", "xinf", "greedy", "row", order});
+        all.push_back({"vit-b16", "xinf", "none", "row", order});
+    }
     return all;
 }
 
@@ -115,9 +124,10 @@ TEST_P(Planned, IsSimulated)
     const network::Network network = network::load(network::find(its.network));
     Options options;
     options.schedule = its.schedule;
-    options.plan = {its.duplicate, 40, its.sets};
+    options.plan = {its.duplicate, 40, its.sets, its.order};
     const Graph graph(network, chip);
-    const Plan plan(graph, chip, schedule(its.schedule), options.plan);
+    const Schedule& policy = schedule(its.schedule);
+    const Plan plan(graph, chip, policy, settled(graph, chip, policy, options.plan));
     const trace::Trace trace = compile(network, chip, options);
     const test::TraceChecks checks(trace, network, chip);
     checks.structure();
@@ -131,8 +141,10 @@ INSTANTIATE_TEST_SUITE_P(Shipped, Planned, testing::ValuesIn(choices()),
                          {
                              const Choice& its = info.param;
                              std::string name = std::string(its.network) + "_" + its.schedule +
-                                                "_" + its.duplicate + "_" + its.sets;
+                                                "_" + its.duplicate + "_" + its.sets + "_" +
+                                                its.order;
                              std::replace(name.begin(), name.end(), '-', '_');
+                             std::replace(name.begin(), name.end(), ':', '_');
                              return name;
                          });
 
@@ -147,7 +159,8 @@ TEST(CrossLayer, FitsIntoFiniteBuffers)
             const network::Network network = network::load(network::find(name));
             Options options;
             options.schedule = "xinf";
-            options.plan = {duplicate, 16, "row"};
+            options.plan = {duplicate, 16, "row",
+                            std::string(name) == "lenet5" ? "demand" : "raster"};
             const trace::Trace trace = compile(network, chip, options);
             std::mt19937 random(3);
             const auto duration =

@@ -131,6 +131,18 @@ TEST(Duplication, GreedyTakesTheLargestRatioThenTheLowestLayer)
     EXPECT_EQ(duplication("greedy").copies(layers, 4), (Copies{2, 2, 2}));
 }
 
+TEST(Duplication, BalancedSpendsTheRestOnTheSlowestLayersThatItMakesFaster)
+{
+    // 8 steps at least; then layer 0 again, which is as slow as layer 2 and has room
+    const std::vector<Demand> layers = {{1, 16, 1, 16}, {1, 4, 1, 4}, {5, 8, 1, 8}};
+    EXPECT_EQ(duplication("balanced").copies(layers, 1), (Copies{2, 1, 1}));
+    EXPECT_EQ(duplication("balanced").copies(layers, 2), (Copies{3, 1, 1}));
+    // Two sets of 10 vectors: only a second copy makes it faster.
+    const std::vector<Demand> coarse = {{1, 2, 10, 20}, {1, 12, 1, 12}};
+    EXPECT_EQ(duplication("balanced").copies(coarse, 2), (Copies{2, 2}));
+    EXPECT_EQ(duplication("balanced").copies(coarse, 9), (Copies{2, 6}));
+}
+
 TEST(Duplication, UnknownPoliciesAreListed)
 {
     try
