@@ -4,6 +4,7 @@
 #include "config/load.h"
 #include "tessera/error.h"
 #include "tessera/trace.h"
+#include "values/crossbars.h"
 
 #include <nlohmann/json.hpp>
 
@@ -76,6 +77,10 @@ int config(const Arguments& arguments, const Streams& streams)
         streams.out << config::resolve_path(chip) << ": valid, " << config.tile_count()
                     << " tiles of " << config.tiles.macros << " macros of " << config.macro.rows
                     << " x " << config.macro.columns << " weights\n";
+        for (const std::string& remark : values::remarks(config))
+        {
+            streams.out << "  " << remark << '\n';
+        }
     }
     return 0;
 }

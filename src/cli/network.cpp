@@ -23,7 +23,7 @@ std::string shape_text(const network::Shape& shape)
 
 void list_networks(std::ostream& out)
 {
-    for (const std::string& name : shipped_networks())
+    for (const std::string& name : network::shipped())
     {
         const network::Network network = network::load(network::find(name));
         out << fmt::format("{:<14}{:>5} layers {:>10.3f} M parameters {:>10.3f} M MACs\n", name,
@@ -92,7 +92,7 @@ Options network_options()
     options.positional("action");
     options.positional("network");
     options.offer("action", {{"list", "show"}});
-    options.offer("network", {{}, shipped_networks, true});
+    options.offer("network", {{}, network::shipped, true});
     return options;
 }
 

@@ -1,42 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/workload.h"
 
-#include "base/install.h"
 #include "cli/progress.h"
 #include "config/chip_keys.h"
 #include "config/load.h"
+#include "network/network.h"
 #include "tessera/error.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <ostream>
 
 namespace tessera::cli
 {
 namespace po = boost::program_options;
-std::vector<std::string> shipped_networks()
-{
-    const std::string folder = data_directory() + "/models/networks";
-    std::error_code failure;
-    std::vector<std::string> names;
-    for (const auto& entry : std::filesystem::directory_iterator(folder, failure))
-    {
-        if (entry.path().extension() == ".json")
-        {
-            names.push_back(entry.path().stem().string());
-        }
-    }
-    if (failure)
-    {
-        throw IoError("cannot list " + folder + ": " + failure.message() +
-                      "; TESSERA_DATA must name the folder that holds models/ and configs/");
-    }
-    std::sort(names.begin(), names.end());
-    return names;
-}
-
 std::vector<std::string> chip_settings()
 {
     std::vector<std::string> settings;
@@ -89,7 +67,7 @@ void add_network_options(Options& options)
          "them; the last P percent of their rows column by column, P chosen for the shortest plan) "
          "or demand:P") //
         ("images", po::value<std::uint32_t>()->default_value(1), "images, one after the other");
-    options.offer("network", {{}, shipped_networks, true});
+    options.offer("network", {{}, network::shipped, true});
     options.offer("chip", {{}, config::shipped, true});
     options.offer("set", {{}, chip_settings});
     options.offer("schedule", {{"layer-by-layer", "xinf"}});

@@ -20,8 +20,6 @@ struct Workload
     Program program;
 };
 
-/// Names of the networks that come with the program, sorted.
-[[nodiscard]] std::vector<std::string> shipped_networks();
 /// What may follow --set: "noc.vcs=", and whole where the values are known: "noc.kind=mesh".
 [[nodiscard]] std::vector<std::string> chip_settings();
 

@@ -61,7 +61,30 @@ struct ChipConfig
         {
             std::uint32_t count = 2;
             Duration time = Duration::of_cycles(10); ///< one conversion
+            // What conversions do to values.
+            std::uint32_t bits = 8;
+            std::string range = "lossless"; ///< lossless | full | granular | calibrated
+            std::string circuit = "uniform"; ///< uniform | sar | flash
+            double mismatch = 0;
+            double comparator_offset = 0; ///< codes
+            double offset = 0;            ///< codes
+            double gain = 1;
+            double inl = 0; ///< codes
         } adc;
+        struct Cell ///< what cells do to values; no time follows from it
+        {
+            std::uint32_t bits = 2;
+            /// differential | differential-separate | offset | sign-magnitude
+            std::string signs = "differential";
+            std::string signed_inputs = "two-pass"; ///< two-pass | twos-complement
+            std::string device;                     ///< name or file; empty: without errors
+            double age = 1;                         ///< seconds since programming
+            std::string read = "row-voltage"; ///< row-voltage | row-voltage-floating | gated-1t1r
+            double row_ohm = 0; ///< of wire from cell to cell; both 0: wires without resistance
+            double column_ohm = 0;
+            double driver_ohm = 0;
+            double sense_ohm = 0;
+        } cell;
         struct ShiftAdd
         {
             Duration time = Duration::of_cycles(1);

@@ -54,6 +54,8 @@ std::string wanted(const Key& key)
     {
     case KeyType::count:
         return "give a whole number" + (range.empty() ? "" : " in " + range);
+    case KeyType::number:
+        return "give a number in " + range;
     case KeyType::size:
         return "give a size with a unit (" + unit_names(Dimension::size) + ") in " + range;
     case KeyType::frequency:
@@ -175,6 +177,29 @@ Key count(const char* path, std::uint64_t least, std::uint64_t most, const char*
         using Member = std::decay_t<decltype(access(chip))>;
         access(chip) = static_cast<Member>(
             is_unlimited(value, self) ? kUnlimited : whole_number(value, self, place));
+    };
+    return key;
+}
+
+template <class Access>
+Key number(const char* path, double least, double most, const char* doc, Access access)
+{
+    Key key = basic(KeyType::number, path, doc);
+    key.least_number = least;
+    key.most_number = most;
+    key.read = [access](const ChipConfig& chip) { return json(access(chip)); };
+    key.write = [access](ChipConfig& chip, const json& value, const Key& self, const Place& place)
+    {
+        if (!value.is_number())
+        {
+            wrong_type(value, self, place);
+        }
+        const double given = value.get<double>();
+        if (!(given >= self.least_number && given <= self.most_number))
+        {
+            throw InputError(place, value.dump() + " is out of range", wanted(self));
+        }
+        access(chip) = given;
     };
     return key;
 }
@@ -548,6 +573,74 @@ std::vector<Key> declare_macro()
         duration(
             "macro.adc.time", "One conversion of one column.",
             [](auto& c) -> auto& { return c.macro.adc.time; }),
+        count(
+            "macro.adc.bits", 1, 16, "Values: bits of a code.",
+            [](auto& c) -> auto& { return c.macro.adc.bits; }),
+        choice(
+            "macro.adc.range", {"lossless", "full", "granular", "calibrated"},
+            "Values: `lossless`: exact whatever `bits` says; `full`: codes cover whatever a column "
+            "can give; `granular`: one code a level, cut off beyond; `calibrated`: chosen for each "
+            "layer on calibration images.",
+            [](auto& c) -> auto& { return c.macro.adc.range; }),
+        choice(
+            "macro.adc.circuit", {"uniform", "sar", "flash"},
+            "Values: `sar`: capacitors with mismatch; `flash`: comparators with offsets.",
+            [](auto& c) -> auto& { return c.macro.adc.circuit; }),
+        number(
+            "macro.adc.mismatch", 0, 1,
+            "Values, sar: standard deviation of a unit capacitor, as a fraction of it.",
+            [](auto& c) -> auto& { return c.macro.adc.mismatch; }),
+        number(
+            "macro.adc.comparator_offset", 0, 1e6,
+            "Values, flash: standard deviation of each comparator's offset, in codes.",
+            [](auto& c) -> auto& { return c.macro.adc.comparator_offset; }),
+        number(
+            "macro.adc.offset", -1e6, 1e6, "Values: of the whole converter, in codes.",
+            [](auto& c) -> auto& { return c.macro.adc.offset; }),
+        number(
+            "macro.adc.gain", 1e-3, 1e3, "Values: codes per code of a perfect converter.",
+            [](auto& c) -> auto& { return c.macro.adc.gain; }),
+        number(
+            "macro.adc.inl", -1e6, 1e6, "Values: greatest bow of the transfer curve, in codes.",
+            [](auto& c) -> auto& { return c.macro.adc.inl; }),
+        count(
+            "macro.cell.bits", 1, 4, "Bits of a weight that one cell holds.",
+            [](auto& c) -> auto& { return c.macro.cell.bits; }),
+        choice(
+            "macro.cell.signs",
+            {"differential", "differential-separate", "offset", "sign-magnitude"},
+            "Signed weights: pairs of cells, subtracted before the converter or after it; an "
+            "offset and a reference column; or a steered magnitude.",
+            [](auto& c) -> auto& { return c.macro.cell.signs; }),
+        choice(
+            "macro.cell.signed_inputs", {"two-pass", "twos-complement"},
+            "Signed inputs: positive parts, then the negative ones; or bit by bit.",
+            [](auto& c) -> auto& { return c.macro.cell.signed_inputs; }),
+        text(
+            "macro.cell.device", 0, 1024, true,
+            "A device of models/devices, or a file; empty: cells without errors.",
+            [](auto& c) -> auto& { return c.macro.cell.device; }),
+        number(
+            "macro.cell.age", 1e-6, 1e9, "Seconds from programming to the reads.",
+            [](auto& c) -> auto& { return c.macro.cell.age; }),
+        choice(
+            "macro.cell.read", {"row-voltage", "row-voltage-floating", "gated-1t1r"},
+            "How wires lead to the cells: rows carry voltages, idle ones grounded or floating; or "
+            "rows gate transistors.",
+            [](auto& c) -> auto& { return c.macro.cell.read; }),
+        number(
+            "macro.cell.row_ohm", 0, 1e6,
+            "Resistance of a row's wire from cell to cell. 0, as `column_ohm`: perfect wires.",
+            [](auto& c) -> auto& { return c.macro.cell.row_ohm; }),
+        number(
+            "macro.cell.column_ohm", 0, 1e6, "Resistance of a column's wire from cell to cell.",
+            [](auto& c) -> auto& { return c.macro.cell.column_ohm; }),
+        number(
+            "macro.cell.driver_ohm", 0, 1e6, "Resistance of a row's driver.",
+            [](auto& c) -> auto& { return c.macro.cell.driver_ohm; }),
+        number(
+            "macro.cell.sense_ohm", 0, 1e6, "Resistance of a column's sense node.",
+            [](auto& c) -> auto& { return c.macro.cell.sense_ohm; }),
         duration(
             "macro.shift_add.time", "Weighing and adding one slice.",
             [](auto& c) -> auto& { return c.macro.shift_add.time; }),
@@ -782,7 +875,8 @@ std::string section_doc(const std::string& section)
         {"macro.dac", "Stage drive: the rows get their input slice."},
         {"macro.crossbar", "Stage crossbar: the analog product."},
         {"macro.sample_hold", "Stage hold: frees the array while its columns are converted."},
-        {"macro.adc", "Stage convert."},
+        {"macro.adc", "Stage convert, and what it does to values."},
+        {"macro.cell", "The cells, as far as values are concerned; no time follows from them."},
         {"macro.shift_add", "Stage shift_add."},
         {"macro.output", "Stage output."},
         {"macro.pipeline", "Which stages are tied together."},
@@ -811,6 +905,8 @@ std::string range_text(const Key& key)
         return joined(key.choices);
     case KeyType::text:
         return std::to_string(key.least) + ".." + std::to_string(key.most) + " bytes";
+    case KeyType::number:
+        return json(key.least_number).dump() + ".." + json(key.most_number).dump();
     case KeyType::duration:
         text = bound(key, key.least) + ".." + bound(key, key.most) + ", or " +
                std::to_string(key.least) + ".." + std::to_string(kMostCycles) + " cycles";

@@ -17,6 +17,7 @@ namespace tessera::config
 enum class KeyType : std::uint8_t
 {
     count,     ///< whole number, no unit
+    number,    ///< any number in the unit that the documentation names
     size,      ///< bytes, with a unit
     frequency, ///< hertz, with a unit
     rate,      ///< bytes per second, with a unit
@@ -39,6 +40,8 @@ struct Key
     std::string doc;
     std::uint64_t least = 0; ///< of numbers, in base units; durations: of either cycles or ps
     std::uint64_t most = std::numeric_limits<std::uint64_t>::max(); ///< durations: ps
+    double least_number = 0; ///< of KeyType::number
+    double most_number = 0;
     std::uint64_t multiple = 1;                                     ///< counts only
     std::vector<std::string> choices; ///< choice, list, groups: the texts allowed
     std::string default_doc; ///< said instead of the default when that depends on other keys

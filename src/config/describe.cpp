@@ -33,6 +33,8 @@ json type_schema(const Key& key)
         }
         return schema;
     }
+    case KeyType::number:
+        return {{"type", "number"}, {"minimum", key.least_number}, {"maximum", key.most_number}};
     case KeyType::size:
         return text_like(quantity_pattern(Dimension::size));
     case KeyType::frequency:
@@ -121,6 +123,8 @@ std::string type_text(const Key& key)
     {
     case KeyType::count:
         return "whole number";
+    case KeyType::number:
+        return "number";
     case KeyType::size:
         return "size";
     case KeyType::frequency:

@@ -3,6 +3,7 @@
 
 #include "base/install.h"
 #include "base/nearest.h"
+#include "network/onnx/graph.h"
 #include "tessera/error.h"
 
 #include <algorithm>
@@ -15,20 +16,9 @@ namespace tessera::network
 namespace
 {
 
-std::vector<std::string> shipped(const std::filesystem::path& folder)
+std::filesystem::path shipped_folder()
 {
-    std::vector<std::string> names;
-    std::error_code error;
-    for (std::filesystem::directory_iterator at(folder, error), end; !error && at != end;
-         at.increment(error))
-    {
-        if (at->path().extension() == ".json")
-        {
-            names.push_back(at->path().stem().string());
-        }
-    }
-    std::sort(names.begin(), names.end());
-    return names;
+    return std::filesystem::path(data_directory()) / "models" / "networks";
 }
 
 } // namespace
@@ -93,20 +83,46 @@ std::uint64_t Network::macs() const
                            [](std::uint64_t sum, const Layer& l) { return sum + l.macs; });
 }
 
+std::vector<std::string> shipped()
+{
+    std::vector<std::string> names;
+    const std::filesystem::path folder = shipped_folder();
+    std::error_code error;
+    for (std::filesystem::directory_iterator at(folder, error), end; !error && at != end;
+         at.increment(error))
+    {
+        const std::filesystem::path extension = at->path().extension();
+        if (extension == ".json" || (extension == ".onnx" && onnx::can_decode()))
+        {
+            names.push_back(at->path().stem().string());
+        }
+    }
+    if (error)
+    {
+        throw IoError("cannot list " + folder.string() + ": " + error.message() +
+                      "; TESSERA_DATA must name the folder that holds models/ and configs/");
+    }
+    std::sort(names.begin(), names.end());
+    return names;
+}
+
 std::string find(const std::string& name)
 {
     namespace fs = std::filesystem;
-    const fs::path folder = fs::path(data_directory()) / "models" / "networks";
-    const std::vector<std::string> names = shipped(folder);
-    if (std::binary_search(names.begin(), names.end(), name))
-    {
-        return (folder / (name + ".json")).string();
-    }
     std::error_code error;
+    for (const char* extension : {".json", ".onnx"})
+    {
+        const fs::path path = shipped_folder() / (name + extension);
+        if (!name.empty() && name.find('/') == std::string::npos && fs::exists(path, error))
+        {
+            return path.string();
+        }
+    }
     if (!name.empty() && fs::exists(name, error))
     {
         return name;
     }
+    const std::vector<std::string> names = shipped();
     std::string list;
     for (const std::string& one : names)
     {
@@ -114,7 +130,7 @@ std::string find(const std::string& name)
     }
     throw InputError({}, in_quotes(name) + " is neither a shipped network nor a file",
                      did_you_mean(name, names) + "give the path of a file or one of: " +
-                         (list.empty() ? "(none found in " + folder.string() + ")" : list));
+                         (list.empty() ? "(none found)" : list));
 }
 
 } // namespace tessera::network

@@ -127,6 +127,8 @@ struct Network
 [[nodiscard]] Network load(const std::string& path);
 /// The same from text; `file` is used in messages.
 [[nodiscard]] Network parse(const std::string& text, const std::string& file);
+/// Names of the networks of models/networks that this build can read, sorted. Throws IoError.
+[[nodiscard]] std::vector<std::string> shipped();
 /// Path of `name`: a shipped network ("tinyyolov4", in models/networks of data_directory()) or the
 /// path of a file. Throws InputError listing the shipped ones.
 [[nodiscard]] std::string find(const std::string& name);

@@ -534,6 +534,11 @@ private:
 
 } // namespace
 
+bool can_decode()
+{
+    return true;
+}
+
 Graph decode_graph(const std::string& bytes, const std::string& file, Values values)
 {
     return Decoder(file, values).run(bytes);

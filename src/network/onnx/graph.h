@@ -94,6 +94,9 @@ enum class Values : bool
 [[nodiscard]] Graph read_graph(const std::string& file, Values values);
 [[nodiscard]] Graph decode_graph(const std::string& bytes, const std::string& file, Values values);
 
+/// Can this build decode ONNX files at all?
+[[nodiscard]] bool can_decode();
+
 /// Puts the nodes in an order in which each comes after those whose results it reads, without those
 /// that no output needs. Throws InputError for cycles, and for names that are missing or defined
 /// twice.

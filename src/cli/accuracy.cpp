@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "values/accuracy.h"
+
+#include "cli/command.h"
+#include "cli/workload.h"
+#include "config/load.h"
+#include "tessera/error.h"
+#include "tessera/trace.h"
+#include "values/float_network.h"
+#include "values/integer_file.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <ostream>
+#include <thread>
+
+namespace tessera::cli
+{
+namespace po = boost::program_options;
+
+namespace
+{
+
+nlohmann::json json_of(const values::Estimate& estimate)
+{
+    return {{"value", estimate.value}, {"low", estimate.low}, {"high", estimate.high}};
+}
+
+void print_json(std::ostream& out, const values::AccuracyReport& report)
+{
+    nlohmann::json all{{"images", report.images}, {"layers", report.layers}};
+    for (const values::Answer& answer : report.answers)
+    {
+        nlohmann::json one{{"name", answer.name},
+                           {"chips", answer.trials},
+                           {"accuracy", json_of(answer.accuracy)},
+                           {"difference", json_of(answer.difference)}};
+        for (const double snr : answer.snr_db)
+        {
+            // JSON has no infinity: null where nothing deviates.
+            one["snr_db"].push_back(std::isfinite(snr) ? nlohmann::json(snr) : nlohmann::json());
+        }
+        all["answers"].push_back(one);
+    }
+    out << all.dump(2) << '\n';
+}
+
+void print_tables(std::ostream& out, const values::AccuracyReport& report)
+{
+    out << fmt::format("{} images\n{:<20}{:>6}  {:<24}{}\n", report.images, "", "chips",
+                       "accuracy [%] (95 %)", "difference to integers");
+    for (const values::Answer& answer : report.answers)
+    {
+        out << fmt::format("{:<20}{:>6}  {:6.2f} ({:.2f}..{:.2f})    {:+6.2f} ({:+.2f}..{:+.2f})\n",
+                           answer.name, answer.trials, 100 * answer.accuracy.value,
+                           100 * answer.accuracy.low, 100 * answer.accuracy.high,
+                           100 * answer.difference.value, 100 * answer.difference.low,
+                           100 * answer.difference.high);
+    }
+    out << "\nSNR of layers [dB]\n";
+    for (std::size_t layer = 0; layer < report.layers.size(); ++layer)
+    {
+        out << fmt::format("{:<28}", report.layers[layer]);
+        for (const values::Answer& answer : report.answers)
+        {
+            if (!answer.snr_db.empty())
+            {
+                out << fmt::format("  {} {:.1f}", answer.name, answer.snr_db[layer]);
+            }
+        }
+        out << '\n';
+    }
+}
+
+} // namespace
+
+Options accuracy_options()
+{
+    Options options(
+        "accuracy --network N --dataset DATA --chip CHIP [options]",
+        "Classifies images as the float network, its whole numbers, and the chip's crossbars do:\n"
+        "with perfect cells, with each source of errors alone, with all. N is a network with\n"
+        "weights, or FILE.integers. DATA is a folder with MNIST's files, an IDX file or *.npz.");
+    options.all().add_options()                                                                 //
+        ("network,n", po::value<std::string>(), "network with weights, or FILE.integers")       //
+        ("dataset", po::value<std::string>(), "images and labels")                              //
+        ("chip,c", po::value<std::string>(), "chip config")                                     //
+        ("set", po::value<std::vector<std::string>>()->composing(), "override a key of the chip") //
+        ("first", po::value<std::size_t>()->default_value(0), "first image")                    //
+        ("images", po::value<std::size_t>()->default_value(10000), "how many images")           //
+        ("trials", po::value<std::uint32_t>()->default_value(10), "programmed chips")           //
+        ("seed", po::value<std::uint64_t>()->default_value(1), "of the first chip; others follow") //
+        ("calibrate", po::value<std::string>(),
+         "images that ranges of calibrated converters are chosen by (of a folder the training "
+         "images)") //
+        ("calibrate-first", po::value<std::size_t>()->default_value(0), "first of them")  //
+        ("calibrate-images", po::value<std::size_t>()->default_value(8), "how many")      //
+        ("threads,j", po::value<unsigned>(), "default: as many as the machine has") //
+        ("json", "print JSON");
+    options.offer("network", {{}, network::shipped, true});
+    options.offer("dataset", {{}, nullptr, true});
+    options.offer("calibrate", {{}, nullptr, true});
+    options.offer("chip", {{}, config::shipped, true});
+    options.offer("set", {{}, chip_settings});
+    return options;
+}
+
+int accuracy(const Arguments& arguments, const Streams& streams)
+{
+    Options options = accuracy_options();
+    if (!options.parse(arguments, streams.out))
+    {
+        return 0;
+    }
+    for (const char* needed : {"network", "dataset", "chip"})
+    {
+        options.require(needed);
+    }
+    if (options.get<std::uint32_t>("trials") < 1 || options.get<std::uint32_t>("trials") > 10000)
+    {
+        throw UsageError("--trials must be 1..10000");
+    }
+    const std::string name = options.text("network");
+    const std::string path = values::is_integer_file(name) ? name : network::find(name);
+    const std::string file = values::is_integer_file(path) ? path : values::integers_beside(path);
+    if (file.empty())
+    {
+        throw InputError({path, 0, ""}, "has no whole numbers beside it",
+                         "make them with tessera quantize");
+    }
+    const values::IntegerFile integers = values::load_integers(file);
+    const network::Shape shape = values::input_shape(integers.integers.network, path);
+    const values::Dataset images =
+        values::load_dataset(options.text("dataset"), "t10k", shape,
+                             options.get<std::size_t>("first"), options.get<std::size_t>("images"));
+    std::optional<network::WeightedNetwork> weighted =
+        network::load_with_weights(integers.network);
+    values::check_weights(*weighted, integers.network);
+    values::AccuracyOptions choices;
+    choices.trials = options.get<std::uint32_t>("trials");
+    choices.seed = options.get<std::uint64_t>("seed");
+    choices.threads = options.has("threads") ? std::max(1U, options.get<unsigned>("threads"))
+                                             : std::max(1U, std::thread::hardware_concurrency());
+    if (options.has("calibrate"))
+    {
+        const values::Dataset some = values::load_dataset(
+            options.text("calibrate"), "train", shape, options.get<std::size_t>("calibrate-first"),
+            options.get<std::size_t>("calibrate-images"));
+        for (std::size_t i = 0; i < some.count(); ++i)
+        {
+            choices.calibration.push_back(integers.integers.codes(some.image(i)));
+        }
+    }
+    const config::ChipConfig chip =
+        config::load(options.text("chip"), options.list("set"), trace::function_names());
+    const values::AccuracyReport report =
+        values::accuracy(&*weighted, integers.integers, images, chip, choices);
+    options.has("json") ? print_json(streams.out, report) : print_tables(streams.out, report);
+    return 0;
+}
+
+} // namespace tessera::cli

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "values/quantize.h"
+
+#include "cli/command.h"
+#include "cli/workload.h"
+#include "network/weights.h"
+#include "tessera/error.h"
+#include "values/float_network.h"
+#include "values/integer_file.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <ostream>
+
+namespace tessera::cli
+{
+namespace po = boost::program_options;
+
+namespace
+{
+
+/// What the file of whole numbers calls the network: relative to itself, if both lie together.
+std::string name_beside(const std::string& network, const std::string& file)
+{
+    namespace fs = std::filesystem;
+    const fs::path folder = fs::absolute(fs::path(file)).parent_path();
+    const fs::path path = fs::absolute(fs::path(network));
+    std::error_code none;
+    return fs::equivalent(folder, path.parent_path(), none) ? path.filename().string()
+                                                            : path.string();
+}
+
+} // namespace
+
+Options quantize_options()
+{
+    Options options("quantize --network N --calibrate DATA -o FILE.integers [options]",
+                    "Makes a network of whole numbers from a float ONNX network. DATA is a folder "
+                    "with MNIST's\nfiles (the training images are taken), an IDX file, *.npy or "
+                    "*.npz.");
+    options.all().add_options()                                                              //
+        ("network,n", po::value<std::string>(), "shipped network or ONNX file, with weights") //
+        ("calibrate", po::value<std::string>(), "images that ranges are chosen by")           //
+        ("first", po::value<std::size_t>()->default_value(0), "first image taken")            //
+        ("images", po::value<std::size_t>()->default_value(512), "how many are taken")        //
+        ("range", po::value<std::string>()->default_value("mse"),
+         "rule for ranges of activations: min-max, percentile, mse") //
+        ("percentile", po::value<double>()->default_value(99.99),
+         "of magnitudes that fit")                                       //
+        ("per-layer", "one scale of weights a layer, not one a channel") //
+        ("output,o", po::value<std::string>(), "file to write")          //
+        ("force", "replace it if it exists");
+    options.offer("network", {{}, network::shipped, true});
+    options.offer("calibrate", {{}, nullptr, true});
+    options.offer("output", {{}, nullptr, true});
+    options.offer("range", {{"min-max", "percentile", "mse"}});
+    return options;
+}
+
+int quantize(const Arguments& arguments, const Streams& streams)
+{
+    Options options = quantize_options();
+    if (!options.parse(arguments, streams.out))
+    {
+        return 0;
+    }
+    for (const char* needed : {"network", "calibrate", "output"})
+    {
+        options.require(needed);
+    }
+    values::QuantizeOptions choices;
+    choices.rule = values::range_rule(options.text("range"));
+    choices.percentile = options.get<double>("percentile");
+    choices.per_channel = !options.has("per-layer");
+    if (!(choices.percentile > 0 && choices.percentile <= 100))
+    {
+        throw UsageError("--percentile must be above 0 and at most 100");
+    }
+    const std::string file = options.text("output");
+    if (!values::is_integer_file(file))
+    {
+        throw UsageError("the name '" + file + "' must end in .integers");
+    }
+    refuse_existing(file, options.has("force"));
+    const std::string path = network::find(options.text("network"));
+    const network::WeightedNetwork network = network::load_with_weights(path);
+    const values::Dataset images = values::load_dataset(
+        options.text("calibrate"), "train", values::input_shape(network.network, path),
+        options.get<std::size_t>("first"), options.get<std::size_t>("images"));
+    const values::IntegerNetwork integers = values::quantize(network, images, choices, path);
+    values::save_integers(
+        integers, name_beside(path, file),
+        fmt::format("tessera quantize --range {}{}, {} images from number {} on",
+                    options.text("range"), choices.per_channel ? "" : " --per-layer",
+                    images.count(), options.get<std::size_t>("first")),
+        file);
+    streams.out << fmt::format("{}: {} layers, calibrated on {} images of {}\n", file,
+                               integers.layers.size(), images.count(), images.source);
+    return 0;
+}
+
+} // namespace tessera::cli

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "values/float_network.h"
+
+#include "numerics/matrix.h"
+#include "numerics/product.h"
+#include "tessera/error.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <functional>
+
+namespace tessera::values
+{
+
+using network::Layer;
+using network::LayerKind;
+using network::Shape;
+
+namespace
+{
+
+bool computed(LayerKind kind)
+{
+    switch (kind)
+    {
+    case LayerKind::mul:
+    case LayerKind::softmax:
+    case LayerKind::layer_norm:
+    case LayerKind::matmul:
+    case LayerKind::embedding:
+        return false;
+    default:
+        return true;
+    }
+}
+
+void check_finite(const std::vector<float>& values, const Layer& layer, const std::string& file)
+{
+    for (std::size_t i = 0; i < values.size(); ++i)
+    {
+        if (!std::isfinite(values[i]))
+        {
+            throw InputError({file, 0, ""},
+                             "layer \"" + layer.name + "\" has a weight (number " +
+                                 std::to_string(i) + ") that is not finite",
+                             "train or export the network again");
+        }
+    }
+}
+
+} // namespace
+
+void check_weights(const network::WeightedNetwork& weighted, const std::string& file)
+{
+    static_cast<void>(input_shape(weighted.network, file));
+    for (std::size_t i = 0; i < weighted.network.layers.size(); ++i)
+    {
+        const Layer& layer = weighted.network.layers[i];
+        if (!computed(layer.kind))
+        {
+            throw InputError({file, 0, ""},
+                             "layer \"" + layer.name + "\" is of kind " + name_of(layer.kind) +
+                                 ", whose values cannot be computed",
+                             "values are known of convolutions, dense layers, pools, sums, "
+                             "activations and what moves data");
+        }
+        const network::Weights& weights = weighted.weights[i];
+        const bool needed = layer.kind == LayerKind::conv2d || layer.kind == LayerKind::dense ||
+                            layer.kind == LayerKind::batch_norm;
+        if (needed && !weights.known)
+        {
+            throw InputError({file, 0, ""}, "has no weights of layer \"" + layer.name + '"',
+                             "give an ONNX file with weights, such as lenet5-fashion");
+        }
+        check_finite(weights.matrix, layer, file);
+        check_finite(weights.scale, layer, file);
+        check_finite(weights.bias, layer, file);
+    }
+}
+
+Shape input_shape(const network::Network& network, const std::string& file)
+{
+    std::size_t inputs = 0;
+    Shape shape;
+    for (const Layer& layer : network.layers)
+    {
+        if (layer.kind == LayerKind::input)
+        {
+            ++inputs;
+            shape = layer.output;
+        }
+    }
+    if (inputs != 1)
+    {
+        throw InputError({file, 0, ""}, "has " + std::to_string(inputs) + " inputs",
+                         "values go through networks with one input");
+    }
+    return shape;
+}
+
+double activate(const Layer& layer, double x)
+{
+    const auto sigmoid = [](double v) { return 1 / (1 + std::exp(-v)); };
+    const std::string& f = layer.activation;
+    return f == "relu"         ? std::max(x, 0.0)
+           : f == "relu6"      ? std::clamp(x, 0.0, 6.0)
+           : f == "leaky_relu" ? (x < 0 ? x * layer.slope : x)
+           : f == "silu"       ? x * sigmoid(x)
+           : f == "mish"       ? x * std::tanh(std::log1p(std::exp(x)))
+           : f == "gelu"       ? x / 2 * (1 + std::erf(x / std::sqrt(2.0)))
+           : f == "sigmoid"    ? sigmoid(x)
+           : f == "tanh"       ? std::tanh(x)
+                               : x * std::clamp(x + 3, 0.0, 6.0) / 6;
+}
+
+void FloatNetwork::multiply(const Layer& layer, const network::Weights& weights,
+                            const Map<float>& in, Map<float>& out) const
+{
+    const Shape& from = network_.network.input_shape(layer);
+    const Shape& to = layer.output;
+    const std::size_t pixels = std::size_t{to.height} * to.width;
+    const std::size_t wide = to.channels / layer.groups;
+    numerics::Matrix<float> inputs(pixels, weights.rows);
+    for (std::uint32_t group = 0; group < layer.groups; ++group)
+    {
+        for (std::uint32_t row = 0; row < to.height; ++row)
+        {
+            for (std::uint32_t column = 0; column < to.width; ++column)
+            {
+                gather(layer, from, group, row, column,
+                       [&](const Element& at) { return in[index_of(from, at)]; },
+                       inputs.row(std::size_t{row} * to.width + column));
+            }
+        }
+        numerics::product(pixels, wide, weights.rows, inputs.row(0), weights.rows,
+                          weights.matrix.data() + group * wide, weights.columns,
+                          out.data() + group * wide, to.channels);
+    }
+    if (!weights.bias.empty())
+    {
+        for (std::size_t i = 0; i < out.size(); ++i)
+        {
+            out[i] += weights.bias[i % to.channels];
+        }
+    }
+}
+
+std::vector<Map<float>> FloatNetwork::run(const float* image) const
+{
+    const network::Network& network = network_.network;
+    std::vector<Map<float>> maps(network.layers.size());
+    for (std::size_t i = 0; i < maps.size(); ++i)
+    {
+        const Layer& layer = network.layers[i];
+        Map<float>& out = maps[i];
+        const Shape& to = layer.output;
+        if (layer.kind == LayerKind::input)
+        {
+            out.assign(image, image + to.elements());
+            continue;
+        }
+        out.assign(to.elements(), 0.0F);
+        const Map<float>& in = maps[layer.inputs[0].index()];
+        const Shape& from = network.input_shape(layer);
+        const auto each = [&](auto value)
+        {
+            std::size_t next = 0;
+            for (std::uint32_t row = 0; row < to.height; ++row)
+            {
+                for (std::uint32_t column = 0; column < to.width; ++column)
+                {
+                    for (std::uint32_t channel = 0; channel < to.channels; ++channel)
+                    {
+                        out[next++] = value(Element{row, column, channel});
+                    }
+                }
+            }
+        };
+        switch (layer.kind)
+        {
+        case LayerKind::conv2d:
+        case LayerKind::dense:
+            multiply(layer, network_.weights[i], in, out);
+            break;
+        case LayerKind::max_pool:
+            each(
+                [&](const Element& at)
+                {
+                    float most = -std::numeric_limits<float>::infinity();
+                    each_in_window(layer, from, at.row, at.column,
+                                   [&](std::uint32_t y, std::uint32_t x, std::size_t) {
+                                       most = std::max(most, in[index_of(from, {y, x, at.channel})]);
+                                   });
+                    return most;
+                });
+            break;
+        case LayerKind::average_pool:
+        case LayerKind::global_average_pool:
+            each(
+                [&](const Element& at)
+                {
+                    float sum = 0;
+                    float count = 0;
+                    each_in_window(layer, from, at.row, at.column,
+                                   [&](std::uint32_t y, std::uint32_t x, std::size_t)
+                                   {
+                                       sum += in[index_of(from, {y, x, at.channel})];
+                                       ++count;
+                                   });
+                    return sum / count;
+                });
+            break;
+        case LayerKind::add:
+            for (const LayerId operand : layer.inputs)
+            {
+                const Map<float>& other = maps[operand.index()];
+                std::transform(out.begin(), out.end(), other.begin(), out.begin(), std::plus<>());
+            }
+            break;
+        case LayerKind::activation:
+            std::transform(in.begin(), in.end(), out.begin(), [&layer](float value)
+                           { return static_cast<float>(activate(layer, static_cast<double>(value))); });
+            break;
+        case LayerKind::batch_norm:
+            for (std::size_t k = 0; k < out.size(); ++k)
+            {
+                const std::size_t channel = k % to.channels;
+                const network::Weights& weights = network_.weights[i];
+                out[k] = in[k] * weights.scale[channel] + weights.bias[channel];
+            }
+            break;
+        default:
+            each(
+                [&](const Element& at)
+                {
+                    const std::optional<Origin> origin = origin_of(network, layer, at);
+                    return origin ? maps[layer.inputs[origin->operand].index()][index_of(
+                                        network.input_shape(layer, origin->operand),
+                                        origin->element)]
+                                  : 0.0F;
+                });
+        }
+    }
+    return maps;
+}
+
+} // namespace tessera::values

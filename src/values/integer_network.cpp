@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "values/integer_network.h"
+
+#include "tessera/error.h"
+
+#include <cmath>
+#include <string>
+
+namespace tessera::values
+{
+
+using network::Layer;
+using network::LayerKind;
+using network::Shape;
+using numerics::Matrix;
+
+namespace
+{
+
+constexpr std::int64_t kMostSum = (std::int64_t{1} << 31U) - 1;
+constexpr unsigned kMostMeanShift = 32;
+
+/// Complains about one layer.
+class Complaint
+{
+public:
+    Complaint(std::string file, const Layer& layer) : file_(std::move(file)), layer_(layer) {}
+    void unless(bool right, const std::string& problem) const
+    {
+        if (!right)
+        {
+            throw InputError({file_, 0, ""}, "layer \"" + layer_.name + "\" " + problem,
+                             "make the file again with tessera quantize");
+        }
+    }
+
+private:
+    std::string file_;
+    const Layer& layer_;
+};
+
+void check_product(const IntegerNetwork& integers, const Layer& layer, const IntegerLayer& its,
+                   const Complaint& complain)
+{
+    const Shape& from = integers.network.input_shape(layer);
+    const std::size_t rows = std::size_t{layer.kernel_height} * layer.kernel_width *
+                             (from.channels / layer.groups);
+    const std::size_t columns = layer.output.channels;
+    complain.unless(its.weights.rows() == rows && its.weights.columns() == columns,
+                    "has " + std::to_string(its.weights.rows()) + " x " +
+                        std::to_string(its.weights.columns()) + " weights, not " +
+                        std::to_string(rows) + " x " + std::to_string(columns));
+    complain.unless(its.bias.size() == columns && its.ratio.size() == columns,
+                    "has not one bias, multiplier and shift a channel");
+    const IntegerLayer& operand = integers[layer.inputs[0]];
+    const std::int64_t most_input =
+        std::max(std::abs(std::int64_t{operand.least}), std::abs(std::int64_t{operand.most}));
+    const std::int64_t most_weight = std::int64_t{1} << (integers.network.weight_bits - 1);
+    for (std::size_t column = 0; column < columns; ++column)
+    {
+        std::int64_t sum = 0;
+        for (std::size_t row = 0; row < rows; ++row)
+        {
+            const std::int64_t weight = its.weights(row, column);
+            complain.unless(weight >= -most_weight && weight < most_weight,
+                            "has a weight of " + std::to_string(weight) + ", too large for " +
+                                std::to_string(integers.network.weight_bits) + " bits");
+            sum += std::abs(weight) * most_input;
+        }
+        complain.unless(std::abs(its.bias[column]) <= kMostSum &&
+                            sum + std::abs(its.bias[column]) <= kMostSum,
+                        "can have sums beyond 32 bits");
+    }
+}
+
+} // namespace
+
+Ratio Ratio::of(double value, unsigned bits)
+{
+    int exponent = 0;
+    const double fraction = std::frexp(value, &exponent); // 0.5 .. 1
+    auto multiplier = static_cast<std::int64_t>(std::llround(std::ldexp(fraction, static_cast<int>(bits))));
+    int shift = static_cast<int>(bits) - exponent;
+    if (multiplier == std::int64_t{1} << bits)
+    {
+        multiplier /= 2;
+        --shift;
+    }
+    if (!(value > 0) || shift > 62)
+    {
+        return {0, 0};
+    }
+    while (shift > 0 && multiplier % 2 == 0)
+    {
+        multiplier /= 2;
+        --shift;
+    }
+    return {multiplier, static_cast<unsigned>(std::max(shift, 0))};
+}
+
+LayerId IntegerNetwork::input() const
+{
+    for (std::uint32_t i = 0; i < network.layers.size(); ++i)
+    {
+        if (network.layers[i].kind == LayerKind::input)
+        {
+            return LayerId(i);
+        }
+    }
+    return LayerId::none();
+}
+
+Map<std::int32_t> IntegerNetwork::codes(const float* image) const
+{
+    const IntegerLayer& its = (*this)[input()];
+    Map<std::int32_t> codes(network[input()].output.elements());
+    for (std::size_t i = 0; i < codes.size(); ++i)
+    {
+        const double code = std::floor(static_cast<double>(image[i]) / its.scale + 0.5);
+        codes[i] = static_cast<std::int32_t>(
+            std::clamp(code, static_cast<double>(its.least), static_cast<double>(its.most)));
+    }
+    return codes;
+}
+
+void check(const IntegerNetwork& integers, const std::string& file)
+{
+    for (std::size_t i = 0; i < integers.layers.size(); ++i)
+    {
+        const Layer& layer = integers.network.layers[i];
+        const IntegerLayer& its = integers.layers[i];
+        const Complaint complain(file, layer);
+        complain.unless(std::isfinite(its.scale) && its.scale > 0, "has a scale that is not above 0");
+        complain.unless(its.least <= 0 && its.most > 0 && its.least >= -(1 << 24U) &&
+                            its.most <= 1 << 24U,
+                        "has a range that is empty or beyond 24 bits");
+        for (const Ratio& ratio : its.ratio)
+        {
+            complain.unless(ratio.multiplier >= 0 && ratio.multiplier <= kMostSum &&
+                                ratio.shift <= 62,
+                            "has a multiplier beyond 31 bits or a shift beyond 62");
+        }
+        switch (layer.kind)
+        {
+        case LayerKind::conv2d:
+        case LayerKind::dense:
+            check_product(integers, layer, its, complain);
+            break;
+        case LayerKind::add:
+            complain.unless(its.ratio.size() == layer.inputs.size(),
+                            "has not one multiplier and shift an operand");
+            for (const Ratio& ratio : its.ratio)
+            {
+                complain.unless(ratio.shift == its.ratio[0].shift, "has more than one shift");
+            }
+            break;
+        case LayerKind::average_pool:
+        case LayerKind::global_average_pool:
+            complain.unless(its.ratio.size() == 1 && its.ratio[0].multiplier < 1 << 16U &&
+                                its.ratio[0].shift <= kMostMeanShift,
+                            "needs one multiplier of 16 bits and a shift up to 32");
+            complain.unless(std::uint64_t{layer.kernel_height} * layer.kernel_width <= 1U << 16U,
+                            "is the mean of more than 2^16 elements");
+            break;
+        case LayerKind::activation:
+        {
+            const IntegerLayer& operand = integers[layer.inputs[0]];
+            const auto codes = static_cast<std::size_t>(operand.most - operand.least) + 1;
+            complain.unless(its.table.empty() ? its.ratio.size() == 1 : its.table.size() == codes,
+                            "needs a table of " + std::to_string(codes) + " codes, or one ratio");
+            for (const std::int32_t code : its.table)
+            {
+                complain.unless(code >= its.least && code <= its.most,
+                                "has a table with codes out of its range");
+            }
+            break;
+        }
+        case LayerKind::input:
+            break;
+        default:
+            complain.unless(moves_only(layer.kind) || layer.kind == LayerKind::max_pool,
+                            "is of a kind that whole numbers do not compute");
+            for (const LayerId operand : layer.inputs)
+            {
+                complain.unless(integers[operand].least >= its.least &&
+                                    integers[operand].most <= its.most,
+                                "has a smaller range than its operands");
+            }
+        }
+    }
+}
+
+Matrix<std::int64_t> exact_product(const Matrix<std::int32_t>& inputs,
+                                   const Matrix<std::int32_t>& weights)
+{
+    Matrix<std::int64_t> sums(inputs.rows(), weights.columns());
+    std::vector<std::int32_t> totals(weights.columns()); // check() keeps sums within 32 bits
+    for (std::size_t i = 0; i < inputs.rows(); ++i)
+    {
+        std::fill(totals.begin(), totals.end(), 0);
+        for (std::size_t k = 0; k < inputs.columns(); ++k)
+        {
+            const std::int32_t input = inputs(i, k);
+            const std::int32_t* row = weights.row(k);
+            if (input != 0)
+            {
+                for (std::size_t c = 0; c < totals.size(); ++c)
+                {
+                    totals[c] += input * row[c];
+                }
+            }
+        }
+        std::copy(totals.begin(), totals.end(), sums.row(i));
+    }
+    return sums;
+}
+
+std::vector<Map<std::int32_t>> run(const IntegerNetwork& integers, Map<std::int32_t> input,
+                                   const Products* products, std::uint32_t image)
+{
+    const network::Network& network = integers.network;
+    std::vector<Map<std::int32_t>> maps(network.layers.size());
+    for (std::uint32_t i = 0; i < maps.size(); ++i)
+    {
+        const Layer& layer = network.layers[i];
+        const Shape& to = layer.output;
+        Map<std::int32_t>& out = maps[i];
+        if (layer.kind == LayerKind::input)
+        {
+            out = std::move(input);
+            continue;
+        }
+        out.resize(to.elements());
+        const bool multiplies = layer.kind == LayerKind::conv2d || layer.kind == LayerKind::dense;
+        if (multiplies && layer.groups == 1)
+        {
+            const Shape& from = network.input_shape(layer);
+            const Map<std::int32_t>& in = maps[layer.inputs[0].index()];
+            const Matrix<std::int32_t>& weights = integers.layers[i].weights;
+            Matrix<std::int32_t> inputs(std::size_t{to.height} * to.width, weights.rows());
+            for (std::uint32_t row = 0; row < to.height; ++row)
+            {
+                for (std::uint32_t column = 0; column < to.width; ++column)
+                {
+                    gather(layer, from, 0, row, column,
+                           [&](const Element& at) { return in[index_of(from, at)]; },
+                           inputs.row(std::size_t{row} * to.width + column));
+                }
+            }
+            const Matrix<std::int64_t> sums = products == nullptr
+                                                  ? exact_product(inputs, weights)
+                                                  : products->multiply(LayerId(i), inputs, image, 0);
+            for (std::size_t k = 0; k < out.size(); ++k)
+            {
+                out[k] = integers.layers[i].finish(k % to.channels,
+                                                   sums(k / to.channels, k % to.channels));
+            }
+            continue;
+        }
+        std::size_t next = 0;
+        for (std::uint32_t row = 0; row < to.height; ++row)
+        {
+            for (std::uint32_t column = 0; column < to.width; ++column)
+            {
+                for (std::uint32_t channel = 0; channel < to.channels; ++channel)
+                {
+                    out[next++] =
+                        element(integers, LayerId(i), {row, column, channel},
+                                [&](std::uint32_t k, const Element& at)
+                                {
+                                    return maps[layer.inputs[k].index()]
+                                               [index_of(network.input_shape(layer, k), at)];
+                                });
+                }
+            }
+        }
+    }
+    return maps;
+}
+
+std::uint32_t best_class(const Map<std::int32_t>& logits)
+{
+    return static_cast<std::uint32_t>(std::max_element(logits.begin(), logits.end()) -
+                                      logits.begin());
+}
+
+} // namespace tessera::values

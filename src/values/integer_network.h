@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "network/network.h"
+#include "numerics/matrix.h"
+#include "values/geometry.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+namespace tessera::values
+{
+
+/// multiplier / 2^shift: how a sum becomes codes.
+struct Ratio
+{
+    std::int64_t multiplier = 1; ///< 0 .. 2^31 - 1
+    unsigned shift = 0;          ///< up to 62
+
+    /// The product, rounded to the nearest whole number; ties go up. |value| below 2^31.
+    [[nodiscard]] std::int64_t operator()(std::int64_t value) const
+    {
+        const std::int64_t product = value * multiplier;
+        return shift == 0 ? product : (product + (std::int64_t{1} << (shift - 1))) >> shift;
+    }
+    /// The nearest ratio whose multiplier has `bits` bits. `value` is above 0 and below 2^bits.
+    [[nodiscard]] static Ratio of(double value, unsigned bits = 31);
+};
+
+/// How one layer computes with whole numbers ("codes"); a code times `scale` is the value.
+///
+/// conv2d, dense: ratio[channel] (sum of products + bias[channel]).
+/// add: (sum of codes x multiplier) / 2^shift; ratio[operand], all of one shift.
+/// global_average_pool, average_pool: sum x multiplier / (elements x 2^shift); ratio[0].
+/// activation: table[code - least code of the operand]; relu where there is none: ratio[0].
+/// All are rounded to nearest, ties up, then limited to least .. most. max_pool and the layers that
+/// move data keep codes, and have the scale of their operands.
+struct IntegerLayer
+{
+    double scale = 1;
+    std::int32_t least = 0;
+    std::int32_t most = 255;
+    numerics::Matrix<std::int32_t> weights; ///< as network::Weights::matrix
+    std::vector<std::int64_t> bias;
+    std::vector<Ratio> ratio;
+    std::vector<std::int32_t> table;
+
+    [[nodiscard]] std::int32_t limited(std::int64_t value) const
+    {
+        return static_cast<std::int32_t>(std::clamp<std::int64_t>(value, least, most));
+    }
+    /// Result of a conv2d or dense. Accumulators have 32 bits and saturate.
+    [[nodiscard]] std::int32_t finish(std::size_t channel, std::int64_t sum) const
+    {
+        constexpr std::int64_t most_sum = std::numeric_limits<std::int32_t>::max();
+        return limited(
+            ratio[channel](std::clamp(sum + bias[channel], -most_sum, most_sum)));
+    }
+};
+
+/// A network of whole numbers.
+struct IntegerNetwork
+{
+    network::Network network;
+    std::vector<IntegerLayer> layers;
+
+    [[nodiscard]] const IntegerLayer& operator[](LayerId id) const { return layers[id.index()]; }
+    /// The layer that has no operands.
+    [[nodiscard]] LayerId input() const;
+    /// Codes of an image: value / scale, rounded to nearest (ties up) and limited.
+    [[nodiscard]] Map<std::int32_t> codes(const float* image) const;
+};
+
+/// Throws InputError unless all numbers of all layers fit their shapes and the bounds above, so that
+/// nothing overflows. `file` is used in messages.
+void check(const IntegerNetwork& network, const std::string& file);
+
+/// One element of a layer that is not an input: read(operand, element) gives codes of operands.
+/// conv2d and dense take an exact product.
+template <class Read>
+std::int32_t element(const IntegerNetwork& integers, LayerId id, const Element& at, Read read);
+
+/// Who multiplies weights and inputs: exactly, or in crossbars.
+class Products
+{
+public:
+    Products() = default;
+    Products(const Products&) = delete;
+    Products& operator=(const Products&) = delete;
+    virtual ~Products() = default;
+    /// Sums of products of layer `id`: a row of `inputs` is what the weight matrix multiplies for
+    /// the output position (row-major) `first` + its index.
+    [[nodiscard]] virtual numerics::Matrix<std::int64_t>
+    multiply(LayerId id, const numerics::Matrix<std::int32_t>& inputs, std::uint32_t image,
+             std::uint32_t first) const = 0;
+};
+
+/// The codes of all layers for one image. `products` multiplies for conv2d and dense without
+/// groups; null: exactly. Reads only: any number of threads may run at once.
+[[nodiscard]] std::vector<Map<std::int32_t>> run(const IntegerNetwork& network,
+                                                 Map<std::int32_t> input,
+                                                 const Products* products = nullptr,
+                                                 std::uint32_t image = 0);
+
+/// The sums that multiply() gives, exactly.
+[[nodiscard]] numerics::Matrix<std::int64_t>
+exact_product(const numerics::Matrix<std::int32_t>& inputs,
+              const numerics::Matrix<std::int32_t>& weights);
+
+/// First of the largest.
+[[nodiscard]] std::uint32_t best_class(const Map<std::int32_t>& logits);
+
+template <class Read>
+std::int32_t element(const IntegerNetwork& integers, LayerId id, const Element& at, Read read)
+{
+    using network::LayerKind;
+    const network::Network& network = integers.network;
+    const network::Layer& layer = network[id];
+    const IntegerLayer& its = integers[id];
+    const network::Shape& from = network.input_shape(layer);
+    switch (layer.kind)
+    {
+    case LayerKind::conv2d:
+    case LayerKind::dense:
+    {
+        const std::uint32_t group = at.channel / (layer.output.channels / layer.groups);
+        const std::uint32_t inner = from.channels / layer.groups;
+        std::int64_t sum = 0;
+        each_in_window(layer, from, at.row, at.column,
+                       [&](std::uint32_t y, std::uint32_t x, std::size_t tap)
+                       {
+                           for (std::uint32_t c = 0; c < inner; ++c)
+                           {
+                               sum += std::int64_t{its.weights(tap * inner + c, at.channel)} *
+                                      read(0U, Element{y, x, group * inner + c});
+                           }
+                       });
+        return its.finish(at.channel, sum);
+    }
+    case LayerKind::max_pool:
+    {
+        std::int32_t most = std::numeric_limits<std::int32_t>::min();
+        each_in_window(layer, from, at.row, at.column,
+                       [&](std::uint32_t y, std::uint32_t x, std::size_t)
+                       { most = std::max(most, read(0U, Element{y, x, at.channel})); });
+        return most;
+    }
+    case LayerKind::average_pool:
+    case LayerKind::global_average_pool:
+    {
+        std::int64_t sum = 0;
+        std::int64_t count = 0;
+        each_in_window(layer, from, at.row, at.column,
+                       [&](std::uint32_t y, std::uint32_t x, std::size_t)
+                       {
+                           sum += read(0U, Element{y, x, at.channel});
+                           ++count;
+                       });
+        const Ratio& ratio = its.ratio[0];
+        const std::int64_t divisor = count << (ratio.shift + 1);
+        const std::int64_t dividend = 2 * sum * ratio.multiplier + (count << ratio.shift);
+        const std::int64_t quotient = dividend / divisor;
+        return its.limited(quotient - (dividend % divisor < 0 ? 1 : 0)); // down, not towards 0
+    }
+    case LayerKind::add:
+    {
+        std::int64_t sum = 0;
+        for (std::uint32_t k = 0; k < layer.inputs.size(); ++k)
+        {
+            sum += read(k, at) * its.ratio[k].multiplier;
+        }
+        return its.limited(Ratio{1, its.ratio[0].shift}(sum));
+    }
+    case LayerKind::activation:
+    {
+        const std::int32_t code = read(0U, at);
+        return its.table.empty()
+                   ? its.limited(its.ratio[0](code))
+                   : its.table[static_cast<std::size_t>(code - integers[layer.inputs[0]].least)];
+    }
+    default:
+    {
+        const std::optional<Origin> origin = origin_of(network, layer, at);
+        return origin ? read(static_cast<std::uint32_t>(origin->operand), origin->element) : 0;
+    }
+    }
+}
+
+} // namespace tessera::values
