@@ -85,21 +85,22 @@ Options accuracy_options()
         "Classifies images as the float network, its whole numbers, and the chip's crossbars do:\n"
         "with perfect cells, with each source of errors alone, with all. N is a network with\n"
         "weights, or FILE.integers. DATA is a folder with MNIST's files, an IDX file or *.npz.");
-    options.all().add_options()                                                                 //
-        ("network,n", po::value<std::string>(), "network with weights, or FILE.integers")       //
-        ("dataset", po::value<std::string>(), "images and labels")                              //
-        ("chip,c", po::value<std::string>(), "chip config")                                     //
+    options.all().add_options()                                                                   //
+        ("network,n", po::value<std::string>(), "network with weights, or FILE.integers")         //
+        ("dataset", po::value<std::string>(), "images and labels")                                //
+        ("chip,c", po::value<std::string>(), "chip config")                                       //
         ("set", po::value<std::vector<std::string>>()->composing(), "override a key of the chip") //
-        ("first", po::value<std::size_t>()->default_value(0), "first image")                    //
-        ("images", po::value<std::size_t>()->default_value(10000), "how many images")           //
-        ("trials", po::value<std::uint32_t>()->default_value(10), "programmed chips")           //
-        ("seed", po::value<std::uint64_t>()->default_value(1), "of the first chip; others follow") //
+        ("first", po::value<std::size_t>()->default_value(0), "first image")                      //
+        ("images", po::value<std::size_t>()->default_value(10000), "how many images")             //
+        ("trials", po::value<std::uint32_t>()->default_value(10), "programmed chips")             //
+        ("seed", po::value<std::uint64_t>()->default_value(1),
+         "of the first chip; others follow") //
         ("calibrate", po::value<std::string>(),
          "images that ranges of calibrated converters are chosen by (of a folder the training "
-         "images)") //
-        ("calibrate-first", po::value<std::size_t>()->default_value(0), "first of them")  //
-        ("calibrate-images", po::value<std::size_t>()->default_value(8), "how many")      //
-        ("threads,j", po::value<unsigned>(), "default: as many as the machine has") //
+         "images)")                                                                      //
+        ("calibrate-first", po::value<std::size_t>()->default_value(0), "first of them") //
+        ("calibrate-images", po::value<std::size_t>()->default_value(8), "how many")     //
+        ("threads,j", po::value<unsigned>(), "default: as many as the machine has")      //
         ("json", "print JSON");
     options.offer("network", {{}, network::shipped, true});
     options.offer("dataset", {{}, nullptr, true});
@@ -137,8 +138,7 @@ int accuracy(const Arguments& arguments, const Streams& streams)
     const values::Dataset images =
         values::load_dataset(options.text("dataset"), "t10k", shape,
                              options.get<std::size_t>("first"), options.get<std::size_t>("images"));
-    std::optional<network::WeightedNetwork> weighted =
-        network::load_with_weights(integers.network);
+    std::optional<network::WeightedNetwork> weighted = network::load_with_weights(integers.network);
     values::check_weights(*weighted, integers.network);
     values::AccuracyOptions choices;
     choices.trials = options.get<std::uint32_t>("trials");

@@ -39,7 +39,7 @@ Options quantize_options()
                     "Makes a network of whole numbers from a float ONNX network. DATA is a folder "
                     "with MNIST's\nfiles (the training images are taken), an IDX file, *.npy or "
                     "*.npz.");
-    options.all().add_options()                                                              //
+    options.all().add_options()                                                               //
         ("network,n", po::value<std::string>(), "shipped network or ONNX file, with weights") //
         ("calibrate", po::value<std::string>(), "images that ranges are chosen by")           //
         ("first", po::value<std::size_t>()->default_value(0), "first image taken")            //
@@ -89,12 +89,12 @@ int quantize(const Arguments& arguments, const Streams& streams)
         options.text("calibrate"), "train", values::input_shape(network.network, path),
         options.get<std::size_t>("first"), options.get<std::size_t>("images"));
     const values::IntegerNetwork integers = values::quantize(network, images, choices, path);
-    values::save_integers(
-        integers, name_beside(path, file),
-        fmt::format("tessera quantize --range {}{}, {} images from number {} on",
-                    options.text("range"), choices.per_channel ? "" : " --per-layer",
-                    images.count(), options.get<std::size_t>("first")),
-        file);
+    values::save_integers(integers, name_beside(path, file),
+                          fmt::format("tessera quantize --range {}{}, {} images from number {} on",
+                                      options.text("range"),
+                                      choices.per_channel ? "" : " --per-layer", images.count(),
+                                      options.get<std::size_t>("first")),
+                          file);
     streams.out << fmt::format("{}: {} layers, calibrated on {} images of {}\n", file,
                                integers.layers.size(), images.count(), images.source);
     return 0;

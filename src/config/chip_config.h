@@ -63,7 +63,7 @@ struct ChipConfig
             Duration time = Duration::of_cycles(10); ///< one conversion
             // What conversions do to values.
             std::uint32_t bits = 8;
-            std::string range = "lossless"; ///< lossless | full | granular | calibrated
+            std::string range = "lossless";  ///< lossless | full | granular | calibrated
             std::string circuit = "uniform"; ///< uniform | sar | flash
             double mismatch = 0;
             double comparator_offset = 0; ///< codes

@@ -40,9 +40,9 @@ struct Key
     std::string doc;
     std::uint64_t least = 0; ///< of numbers, in base units; durations: of either cycles or ps
     std::uint64_t most = std::numeric_limits<std::uint64_t>::max(); ///< durations: ps
-    double least_number = 0; ///< of KeyType::number
+    double least_number = 0;                                        ///< of KeyType::number
     double most_number = 0;
-    std::uint64_t multiple = 1;                                     ///< counts only
+    std::uint64_t multiple = 1;       ///< counts only
     std::vector<std::string> choices; ///< choice, list, groups: the texts allowed
     std::string default_doc; ///< said instead of the default when that depends on other keys
     bool unlimited = false;  ///< "unlimited" is allowed

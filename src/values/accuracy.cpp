@@ -22,10 +22,10 @@ using network::LayerKind;
 /// Two-sided 95 % quantile of Student's t; beyond the table that of the normal, a little high.
 double student(std::size_t degrees)
 {
-    constexpr std::array<double, 30> table{
-        12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
-        2.201,  2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
-        2.080,  2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042};
+    constexpr std::array<double, 30> table{12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306,
+                                           2.262,  2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120,
+                                           2.110,  2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064,
+                                           2.060,  2.056, 2.052, 2.048, 2.045, 2.042};
     return degrees == 0 ? table.front() : degrees <= table.size() ? table[degrees - 1] : 1.96;
 }
 
@@ -80,8 +80,8 @@ public:
                     [&](std::size_t image)
                     {
                         const Map<std::int32_t> codes = integers_.codes(images_.image(image));
-                        const auto maps = run(integers_, codes, products,
-                                              static_cast<std::uint32_t>(image));
+                        const auto maps =
+                            run(integers_, codes, products, static_cast<std::uint32_t>(image));
                         outcome.right[image] =
                             best_class(maps[output]) == images_.labels[image] ? 1 : 0;
                         if (products != nullptr)
@@ -147,16 +147,22 @@ Estimate estimate(const std::vector<double>& outcomes, std::size_t trials)
     std::vector<double> image_means(images, 0);
     for (std::size_t i = 0; i < outcomes.size(); ++i)
     {
-        trial_means[i / images] += outcomes[i] / per_trial;
-        image_means[i % images] += outcomes[i] / per_image;
+        trial_means[i / images] += outcomes[i];
+        image_means[i % images] += outcomes[i];
     }
-    const double mean =
-        std::accumulate(trial_means.begin(), trial_means.end(), 0.0) / per_image;
+    for (double& sum : trial_means)
+    {
+        sum /= per_trial;
+    }
+    for (double& sum : image_means)
+    {
+        sum /= per_image;
+    }
+    const double mean = std::accumulate(trial_means.begin(), trial_means.end(), 0.0) / per_image;
     double residual = 0;
     for (std::size_t i = 0; i < outcomes.size(); ++i)
     {
-        const double rest =
-            outcomes[i] - trial_means[i / images] - image_means[i % images] + mean;
+        const double rest = outcomes[i] - trial_means[i / images] - image_means[i % images] + mean;
         residual += rest * rest;
     }
     const double degrees = (per_trial - 1) * (per_image - 1);
@@ -179,7 +185,8 @@ AccuracyReport accuracy(const network::WeightedNetwork* weighted, const IntegerN
         throw InputError({images.source, 0, ""}, "has no labels",
                          "accuracy needs to know what the images show");
     }
-    const std::size_t classes = integers.network[integers.network.outputs.front()].output.elements();
+    const std::size_t classes =
+        integers.network[integers.network.outputs.front()].output.elements();
     for (std::size_t i = 0; i < images.labels.size(); ++i)
     {
         if (images.labels[i] >= classes)
@@ -243,11 +250,10 @@ AccuracyReport accuracy(const network::WeightedNetwork* weighted, const IntegerN
                     {
                         const Map<float> logits = network.run(images.image(image))[output];
                         const auto best = std::max_element(logits.begin(), logits.end());
-                        outcome.right[image] =
-                            static_cast<std::uint32_t>(best - logits.begin()) ==
-                                    images.labels[image]
-                                ? 1
-                                : 0;
+                        outcome.right[image] = static_cast<std::uint32_t>(best - logits.begin()) ==
+                                                       images.labels[image]
+                                                   ? 1
+                                                   : 0;
                     });
         add("float", {outcome});
     }

@@ -161,18 +161,18 @@ Analogue analogue_of(const config::ChipConfig& chip)
     numerics::Scheme& scheme = analogue.scheme;
     scheme.weight_bits = macro.weight_bits;
     scheme.cell_bits = macro.cell.bits;
-    scheme.signs = one_of<Signs>(macro.cell.signs,
-                                 {{"differential", Signs::differential},
-                                  {"differential-separate", Signs::differential_separate},
-                                  {"offset", Signs::offset},
-                                  {"sign-magnitude", Signs::sign_magnitude}});
+    scheme.signs =
+        one_of<Signs>(macro.cell.signs, {{"differential", Signs::differential},
+                                         {"differential-separate", Signs::differential_separate},
+                                         {"offset", Signs::offset},
+                                         {"sign-magnitude", Signs::sign_magnitude}});
     scheme.input_bits = macro.input_bits;
     scheme.slice_bits = std::min(macro.dac.bits, macro.input_bits);
     scheme.rows = macro.rows;
     scheme.columns = std::size_t{macro.columns} * numerics::cells_per_weight(scheme);
-    analogue.signed_inputs = one_of<InputCoding>(macro.cell.signed_inputs,
-                                                 {{"two-pass", InputCoding::two_pass},
-                                                  {"twos-complement", InputCoding::twos_complement}});
+    analogue.signed_inputs = one_of<InputCoding>(
+        macro.cell.signed_inputs,
+        {{"two-pass", InputCoding::two_pass}, {"twos-complement", InputCoding::twos_complement}});
     numerics::ConverterScheme& converter = scheme.converter;
     const config::ChipConfig::Macro::Adc& adc = macro.adc;
     converter.bits = adc.bits;
@@ -285,9 +285,9 @@ std::vector<Source> sources(const Analogue& analogue)
         {
             add("programming", programming, sound);
         }
-        for (const auto& [step, name] : {std::pair{Step::relaxation, "relaxation"},
-                                         std::pair{Step::retention, "retention"},
-                                         std::pair{Step::read_noise, "read noise"}})
+        for (const auto& [step, name] :
+             {std::pair{Step::relaxation, "relaxation"}, std::pair{Step::retention, "retention"},
+              std::pair{Step::read_noise, "read noise"}})
         {
             if (analogue.steps.count(step) != 0)
             {
@@ -403,26 +403,26 @@ Crossbars::Crossbars(const IntegerNetwork& integers, const config::ChipConfig& c
             jobs.push_back({i, array++, &layers_[i][b], blocks[b]});
         }
     }
-    in_parallel(jobs.size(), threads,
-                [&](std::size_t index)
-                {
-                    const Job& job = jobs[index];
-                    const Matrix<std::int32_t>& all = integers.layers[job.layer].weights;
-                    Matrix<std::int32_t> weights(job.where.rows.size(), job.where.columns.size());
-                    for (std::size_t row = 0; row < weights.rows(); ++row)
-                    {
-                        const std::int32_t* from =
-                            all.row(job.where.rows.begin + row) + job.where.columns.begin;
-                        std::copy(from, from + weights.columns(), weights.row(row));
-                    }
-                    const numerics::Scheme scheme = scheme_for(analogue, integers, job.layer);
-                    job.part->row = job.where.rows.begin;
-                    job.part->column = job.where.columns.begin;
-                    job.part->block = std::make_unique<numerics::Block>(
-                        scheme, weights, written(analogue, scheme, weights, seed, job.number),
-                        numerics::BlockIdentity{seed, static_cast<std::uint32_t>(job.layer),
-                                                job.number});
-                });
+    in_parallel(
+        jobs.size(), threads,
+        [&](std::size_t index)
+        {
+            const Job& job = jobs[index];
+            const Matrix<std::int32_t>& all = integers.layers[job.layer].weights;
+            Matrix<std::int32_t> weights(job.where.rows.size(), job.where.columns.size());
+            for (std::size_t row = 0; row < weights.rows(); ++row)
+            {
+                const std::int32_t* from =
+                    all.row(job.where.rows.begin + row) + job.where.columns.begin;
+                std::copy(from, from + weights.columns(), weights.row(row));
+            }
+            const numerics::Scheme scheme = scheme_for(analogue, integers, job.layer);
+            job.part->row = job.where.rows.begin;
+            job.part->column = job.where.columns.begin;
+            job.part->block = std::make_unique<numerics::Block>(
+                scheme, weights, written(analogue, scheme, weights, seed, job.number),
+                numerics::BlockIdentity{seed, static_cast<std::uint32_t>(job.layer), job.number});
+        });
 }
 
 Matrix<std::int64_t> Crossbars::sums(const Part& part, const Matrix<std::int32_t>& inputs,
@@ -435,8 +435,8 @@ Matrix<std::int64_t> Crossbars::sums(const Part& part, const Matrix<std::int32_t
         {
             // What the macro hands on are whole numbers again: codes times levels per code.
             const double product = static_cast<double>(sums(i, c)) * part.block->step();
-            sums(i, c) = static_cast<std::int64_t>(std::floor(product + 0.5)) +
-                         part.block->correction(c);
+            sums(i, c) =
+                static_cast<std::int64_t>(std::floor(product + 0.5)) + part.block->correction(c);
         }
     }
     return sums;
@@ -542,8 +542,7 @@ std::vector<double> calibrated_limits(const IntegerNetwork& integers,
     constexpr int kHalvings = 10;  // of the full range
     constexpr double kPerStep = 2; // steps that halve it
     Analogue trial = noiseless(analogue);
-    const auto full =
-        static_cast<double>(numerics::greatest_sum(trial.scheme, trial.scheme.rows));
+    const auto full = static_cast<double>(numerics::greatest_sum(trial.scheme, trial.scheme.rows));
     std::vector<double> limits(integers.layers.size(), full);
     std::vector<double> best(integers.layers.size(), std::numeric_limits<double>::infinity());
     for (int step = 0; step <= kHalvings * static_cast<int>(kPerStep); ++step)

@@ -7,7 +7,6 @@
 #include "numerics/wires.h"
 #include "values/integer_network.h"
 
-
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -31,7 +30,8 @@ struct Analogue
     std::vector<double> limits; ///< by layer, of calibrated converters, in levels; empty: not yet
 };
 
-/// Throws InputError for a chip whose macros are not crossbars or whose numbers do not fit together.
+/// Throws InputError for a chip whose macros are not crossbars or whose numbers do not fit
+/// together.
 [[nodiscard]] Analogue analogue_of(const config::ChipConfig& chip);
 /// The same without any error but that of `bits` and ranges: cells, wires and converters perfect.
 [[nodiscard]] Analogue noiseless(const Analogue& analogue);
@@ -81,7 +81,7 @@ private:
     sums(const Part& part, const numerics::Matrix<std::int32_t>& inputs,
          const std::vector<numerics::VectorIdentity>& vectors);
 
-    std::vector<std::vector<Part>> layers_; ///< empty: not on crossbars
+    std::vector<std::vector<Part>> layers_;             ///< empty: not on crossbars
     std::vector<numerics::Matrix<std::int32_t>> exact_; ///< weights of those
 };
 

@@ -125,8 +125,8 @@ Array read_idx(const std::string& path)
     if (data.size() != 4 + 4 * rank + count)
     {
         fail(path,
-             "has " + std::to_string(data.size() - 4 - 4 * rank) + " elements where its header says " +
-                 std::to_string(count),
+             "has " + std::to_string(data.size() - 4 - 4 * rank) +
+                 " elements where its header says " + std::to_string(count),
              "copy it again");
     }
     array.values.resize(count);
@@ -199,8 +199,8 @@ Array read_npy(const std::string& data, const std::string& file)
     }
     array.values.resize(elements(array.extents, file));
     const std::string type = header_value(header, "descr", file).substr(0, 5);
-    const std::map<std::string, std::size_t> sizes{{"'|u1'", 1}, {"'<f4'", 4}, {"'<f8'", 8},
-                                                   {"'<i4'", 4}, {"'<i8'", 8}};
+    const std::map<std::string, std::size_t> sizes{
+        {"'|u1'", 1}, {"'<f4'", 4}, {"'<f8'", 8}, {"'<i4'", 4}, {"'<i8'", 8}};
     const auto size = sizes.find(type);
     if (size == sizes.end())
     {
@@ -240,7 +240,8 @@ std::uint32_t little(const std::string& data, std::size_t at, unsigned bytes)
 std::map<std::string, Array> read_npz(const std::string& path)
 {
     const std::string data = contents(path);
-    const auto damaged = [&path]() { fail(path, "is no zip file, or cut off", "write it with numpy.savez"); };
+    const auto damaged = [&path]()
+    { fail(path, "is no zip file, or cut off", "write it with numpy.savez"); };
     const std::size_t end = data.rfind("PK\x05\x06");
     if (end == std::string::npos || end + 22 > data.size())
     {
@@ -310,8 +311,10 @@ void take_images(const Array& array, const network::Shape& wanted, std::size_t f
     }
     if (first >= extents[0])
     {
-        fail(array.file, "has " + std::to_string(extents[0]) + " images, none from " +
-                             std::to_string(first) + " on", "begin earlier");
+        fail(array.file,
+             "has " + std::to_string(extents[0]) + " images, none from " + std::to_string(first) +
+                 " on",
+             "begin earlier");
     }
     const std::size_t size = wanted.elements();
     const std::size_t count = std::min(limit, extents[0] - first);
@@ -343,8 +346,8 @@ void take_labels(const Array& array, std::size_t images, std::size_t first, Data
     if (array.extents.size() != 1 || array.floats || array.values.size() != images)
     {
         fail(array.file,
-             "holds " + text_of(array.extents) + (array.floats ? " floats" : " numbers") + " where " +
-                 std::to_string(images) + " labels belong",
+             "holds " + text_of(array.extents) + (array.floats ? " floats" : " numbers") +
+                 " where " + std::to_string(images) + " labels belong",
              "give one whole number an image");
     }
     data.labels.resize(data.count());
@@ -353,8 +356,10 @@ void take_labels(const Array& array, std::size_t images, std::size_t first, Data
         const double label = array.values[first + i];
         if (label < 0 || label > 1e6)
         {
-            fail(array.file, "says " + std::to_string(static_cast<long long>(label)) + " of image " +
-                                 std::to_string(first + i), "count classes from 0");
+            fail(array.file,
+                 "says " + std::to_string(static_cast<long long>(label)) + " of image " +
+                     std::to_string(first + i),
+                 "count classes from 0");
         }
         data.labels[i] = static_cast<std::uint32_t>(label);
     }
@@ -398,8 +403,8 @@ bool ends_with(const std::string& text, const std::string& ending)
 
 } // namespace
 
-Dataset load_dataset(const std::string& path, const std::string& part,
-                     const network::Shape& wanted, std::size_t first, std::size_t limit)
+Dataset load_dataset(const std::string& path, const std::string& part, const network::Shape& wanted,
+                     std::size_t first, std::size_t limit)
 {
     Dataset data;
     data.source = path;
@@ -409,7 +414,8 @@ Dataset load_dataset(const std::string& path, const std::string& part,
         const auto images = arrays.find("images");
         if (images == arrays.end())
         {
-            fail(path, "has no array \"images\"", "write numpy.savez(file, images=..., labels=...)");
+            fail(path, "has no array \"images\"",
+                 "write numpy.savez(file, images=..., labels=...)");
         }
         take_images(images->second, wanted, first, limit, data);
         if (const auto labels = arrays.find("labels"); labels != arrays.end())
@@ -423,8 +429,7 @@ Dataset load_dataset(const std::string& path, const std::string& part,
         take_images(read_npy(contents(path), path), wanted, first, limit, data);
         return data;
     }
-    const std::string file =
-        std::filesystem::is_directory(path) ? image_file(path, part) : path;
+    const std::string file = std::filesystem::is_directory(path) ? image_file(path, part) : path;
     const Array images = read_idx(file);
     take_images(images, wanted, first, limit, data);
     if (const auto labels = labels_of(file))

@@ -37,8 +37,8 @@ struct Dataset
 ///   *.npy: images x height x width [x channels], bytes or floats, no labels;
 ///   *.npz: arrays "images" and, for accuracy, "labels".
 /// Where height x width [x channels] is not `wanted` but channels x height x width is, images are
-/// turned round. At most `limit` images are read, from `first` on. Throws InputError naming file and
-/// remedy for anything mislabelled, truncated, not finite or of another shape.
+/// turned round. At most `limit` images are read, from `first` on. Throws InputError naming file
+/// and remedy for anything mislabelled, truncated, not finite or of another shape.
 [[nodiscard]] Dataset load_dataset(const std::string& path, const std::string& part,
                                    const network::Shape& wanted, std::size_t first,
                                    std::size_t limit);

@@ -7,8 +7,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <functional>
+#include <limits>
 
 namespace tessera::values
 {
@@ -128,9 +128,10 @@ void FloatNetwork::multiply(const Layer& layer, const network::Weights& weights,
         {
             for (std::uint32_t column = 0; column < to.width; ++column)
             {
-                gather(layer, from, group, row, column,
-                       [&](const Element& at) { return in[index_of(from, at)]; },
-                       inputs.row(std::size_t{row} * to.width + column));
+                gather(
+                    layer, from, group, row, column,
+                    [&](const Element& at) { return in[index_of(from, at)]; },
+                    inputs.row(std::size_t{row} * to.width + column));
             }
         }
         numerics::product(pixels, wide, weights.rows, inputs.row(0), weights.rows,
@@ -188,10 +189,11 @@ std::vector<Map<float>> FloatNetwork::run(const float* image) const
                 [&](const Element& at)
                 {
                     float most = -std::numeric_limits<float>::infinity();
-                    each_in_window(layer, from, at.row, at.column,
-                                   [&](std::uint32_t y, std::uint32_t x, std::size_t) {
-                                       most = std::max(most, in[index_of(from, {y, x, at.channel})]);
-                                   });
+                    each_in_window(
+                        layer, from, at.row, at.column,
+                        [&](std::uint32_t y, std::uint32_t x, std::size_t) {
+                            most = std::max(most, in[index_of(from, {y, x, at.channel})]);
+                        });
                     return most;
                 });
             break;
@@ -219,8 +221,10 @@ std::vector<Map<float>> FloatNetwork::run(const float* image) const
             }
             break;
         case LayerKind::activation:
-            std::transform(in.begin(), in.end(), out.begin(), [&layer](float value)
-                           { return static_cast<float>(activate(layer, static_cast<double>(value))); });
+            std::transform(
+                in.begin(), in.end(), out.begin(),
+                [&layer](float value)
+                { return static_cast<float>(activate(layer, static_cast<double>(value))); });
             break;
         case LayerKind::batch_norm:
             for (std::size_t k = 0; k < out.size(); ++k)
@@ -235,10 +239,10 @@ std::vector<Map<float>> FloatNetwork::run(const float* image) const
                 [&](const Element& at)
                 {
                     const std::optional<Origin> origin = origin_of(network, layer, at);
-                    return origin ? maps[layer.inputs[origin->operand].index()][index_of(
-                                        network.input_shape(layer, origin->operand),
-                                        origin->element)]
-                                  : 0.0F;
+                    return origin
+                               ? maps[layer.inputs[origin->operand].index()][index_of(
+                                     network.input_shape(layer, origin->operand), origin->element)]
+                               : 0.0F;
                 });
         }
     }

@@ -56,8 +56,7 @@ std::optional<Origin> origin_of(const network::Network& network, const network::
         {
             return std::nullopt;
         }
-        return Origin{
-            0, {at.row - layer.padding.top, at.column - layer.padding.left, at.channel}};
+        return Origin{0, {at.row - layer.padding.top, at.column - layer.padding.left, at.channel}};
     case LayerKind::reshape:
     {
         const std::size_t place = index_of(layer.output, at);

@@ -63,7 +63,8 @@ public:
         const json* found = find(key);
         return found == nullptr ? std::vector<std::int64_t>() : numbers_of(*found, key);
     }
-    [[nodiscard]] std::vector<std::int64_t> numbers_of(const json& list, const std::string& key) const
+    [[nodiscard]] std::vector<std::int64_t> numbers_of(const json& list,
+                                                       const std::string& key) const
     {
         if (!list.is_array())
         {
@@ -194,8 +195,9 @@ void save_integers(const IntegerNetwork& integers, const std::string& network,
                    const std::string& origin, const std::string& path)
 {
     std::ofstream out(path);
-    out << "{\"format\":\"" << kIntegerFormat << "\",\"version\":\"1.0\",\"network\":"
-        << json(network).dump() << ",\"origin\":" << json(origin).dump() << ",\"layers\":[\n";
+    out << "{\"format\":\"" << kIntegerFormat
+        << "\",\"version\":\"1.0\",\"network\":" << json(network).dump()
+        << ",\"origin\":" << json(origin).dump() << ",\"layers\":[\n";
     for (std::size_t i = 0; i < integers.layers.size(); ++i)
     {
         out << layer_json(integers.network.layers[i], integers.layers[i]).dump()
@@ -229,8 +231,9 @@ IntegerFile load_integers(const std::string& path)
     const json& layers = reader.get("layers");
     if (!layers.is_array() || layers.size() != network.layers.size())
     {
-        reader.fail("layers", "are not the " + std::to_string(network.layers.size()) +
-                                  " layers of " + file.network,
+        reader.fail("layers",
+                    "are not the " + std::to_string(network.layers.size()) + " layers of " +
+                        file.network,
                     "make the file again with tessera quantize");
     }
     for (std::size_t i = 0; i < layers.size(); ++i)

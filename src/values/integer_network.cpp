@@ -43,8 +43,8 @@ void check_product(const IntegerNetwork& integers, const Layer& layer, const Int
                    const Complaint& complain)
 {
     const Shape& from = integers.network.input_shape(layer);
-    const std::size_t rows = std::size_t{layer.kernel_height} * layer.kernel_width *
-                             (from.channels / layer.groups);
+    const std::size_t rows =
+        std::size_t{layer.kernel_height} * layer.kernel_width * (from.channels / layer.groups);
     const std::size_t columns = layer.output.channels;
     complain.unless(its.weights.rows() == rows && its.weights.columns() == columns,
                     "has " + std::to_string(its.weights.rows()) + " x " +
@@ -79,7 +79,8 @@ Ratio Ratio::of(double value, unsigned bits)
 {
     int exponent = 0;
     const double fraction = std::frexp(value, &exponent); // 0.5 .. 1
-    auto multiplier = static_cast<std::int64_t>(std::llround(std::ldexp(fraction, static_cast<int>(bits))));
+    auto multiplier =
+        static_cast<std::int64_t>(std::llround(std::ldexp(fraction, static_cast<int>(bits))));
     int shift = static_cast<int>(bits) - exponent;
     if (multiplier == std::int64_t{1} << bits)
     {
@@ -130,7 +131,8 @@ void check(const IntegerNetwork& integers, const std::string& file)
         const Layer& layer = integers.network.layers[i];
         const IntegerLayer& its = integers.layers[i];
         const Complaint complain(file, layer);
-        complain.unless(std::isfinite(its.scale) && its.scale > 0, "has a scale that is not above 0");
+        complain.unless(std::isfinite(its.scale) && its.scale > 0,
+                        "has a scale that is not above 0");
         complain.unless(its.least <= 0 && its.most > 0 && its.least >= -(1 << 24U) &&
                             its.most <= 1 << 24U,
                         "has a range that is empty or beyond 24 bits");
@@ -242,14 +244,15 @@ std::vector<Map<std::int32_t>> run(const IntegerNetwork& integers, Map<std::int3
             {
                 for (std::uint32_t column = 0; column < to.width; ++column)
                 {
-                    gather(layer, from, 0, row, column,
-                           [&](const Element& at) { return in[index_of(from, at)]; },
-                           inputs.row(std::size_t{row} * to.width + column));
+                    gather(
+                        layer, from, 0, row, column,
+                        [&](const Element& at) { return in[index_of(from, at)]; },
+                        inputs.row(std::size_t{row} * to.width + column));
                 }
             }
-            const Matrix<std::int64_t> sums = products == nullptr
-                                                  ? exact_product(inputs, weights)
-                                                  : products->multiply(LayerId(i), inputs, image, 0);
+            const Matrix<std::int64_t> sums =
+                products == nullptr ? exact_product(inputs, weights)
+                                    : products->multiply(LayerId(i), inputs, image, 0);
             for (std::size_t k = 0; k < out.size(); ++k)
             {
                 out[k] = integers.layers[i].finish(k % to.channels,
@@ -266,8 +269,7 @@ std::vector<Map<std::int32_t>> run(const IntegerNetwork& integers, Map<std::int3
                 {
                     out[next++] =
                         element(integers, LayerId(i), {row, column, channel},
-                                [&](std::uint32_t k, const Element& at)
-                                {
+                                [&](std::uint32_t k, const Element& at) {
                                     return maps[layer.inputs[k].index()]
                                                [index_of(network.input_shape(layer, k), at)];
                                 });

@@ -55,8 +55,7 @@ struct IntegerLayer
     [[nodiscard]] std::int32_t finish(std::size_t channel, std::int64_t sum) const
     {
         constexpr std::int64_t most_sum = std::numeric_limits<std::int32_t>::max();
-        return limited(
-            ratio[channel](std::clamp(sum + bias[channel], -most_sum, most_sum)));
+        return limited(ratio[channel](std::clamp(sum + bias[channel], -most_sum, most_sum)));
     }
 };
 
@@ -73,8 +72,8 @@ struct IntegerNetwork
     [[nodiscard]] Map<std::int32_t> codes(const float* image) const;
 };
 
-/// Throws InputError unless all numbers of all layers fit their shapes and the bounds above, so that
-/// nothing overflows. `file` is used in messages.
+/// Throws InputError unless all numbers of all layers fit their shapes and the bounds above, so
+/// that nothing overflows. `file` is used in messages.
 void check(const IntegerNetwork& network, const std::string& file);
 
 /// One element of a layer that is not an input: read(operand, element) gives codes of operands.
@@ -143,8 +142,9 @@ std::int32_t element(const IntegerNetwork& integers, LayerId id, const Element& 
     {
         std::int32_t most = std::numeric_limits<std::int32_t>::min();
         each_in_window(layer, from, at.row, at.column,
-                       [&](std::uint32_t y, std::uint32_t x, std::size_t)
-                       { most = std::max(most, read(0U, Element{y, x, at.channel})); });
+                       [&](std::uint32_t y, std::uint32_t x, std::size_t) {
+                           most = std::max(most, read(0U, Element{y, x, at.channel}));
+                       });
         return most;
     }
     case LayerKind::average_pool:

@@ -27,7 +27,10 @@ constexpr std::size_t kMseSteps = 80; ///< ranges tried, down to a fifth of the 
 class Groups
 {
 public:
-    explicit Groups(std::size_t size) : parent_(size) { std::iota(parent_.begin(), parent_.end(), 0); }
+    explicit Groups(std::size_t size) : parent_(size)
+    {
+        std::iota(parent_.begin(), parent_.end(), 0);
+    }
     [[nodiscard]] std::size_t of(std::size_t layer) const
     {
         while (parent_[layer] != layer)
@@ -83,8 +86,8 @@ Structure structure_of(const Network& network)
         {
             const std::size_t from = layer.inputs[0].index();
             const LayerKind kind = network.layers[from].kind;
-            if (readers[from] == 1 && (kind == LayerKind::conv2d || kind == LayerKind::dense ||
-                                       kind == LayerKind::add))
+            if (readers[from] == 1 &&
+                (kind == LayerKind::conv2d || kind == LayerKind::dense || kind == LayerKind::add))
             {
                 its.groups.join(i, from);
                 its.swallowed[from] = 1;
@@ -236,8 +239,7 @@ void quantize_product(const network::Weights& weights, const std::vector<double>
     {
         for (std::size_t column = 0; column < weights.columns; ++column)
         {
-            const auto weight =
-                static_cast<double>(weights.matrix[row * weights.columns + column]);
+            const auto weight = static_cast<double>(weights.matrix[row * weights.columns + column]);
             its.weights(row, column) =
                 static_cast<std::int32_t>(std::lround(weight / scales[column]));
         }
@@ -307,7 +309,8 @@ IntegerNetwork quantize(const network::WeightedNetwork& weighted, const Dataset&
         const std::size_t group = structure.groups.of(i);
         const unsigned bits = wide[group] != 0 ? options.output_bits : network.activation_bits;
         const bool with_sign = seen[group].least < 0;
-        its.most = static_cast<std::int32_t>((std::int64_t{1} << (bits - (with_sign ? 1U : 0U))) - 1);
+        its.most =
+            static_cast<std::int32_t>((std::int64_t{1} << (bits - (with_sign ? 1U : 0U))) - 1);
         its.least = with_sign ? -its.most - 1 : 0;
         its.scale = group == input_group && images.bytes
                         ? 1.0 / 255

@@ -29,9 +29,9 @@ struct QuantizeOptions
 };
 
 /// A network of whole numbers, with ranges that suit the images. Codes are symmetric about 0:
-/// unsigned where no value below 0 was seen, else two's complement. Layers that keep codes share one
-/// scale with their operands, and so do an activation relu and the conv2d, dense or add that feeds
-/// nothing else: the limit of the codes does its work. Images of bytes keep their codes.
+/// unsigned where no value below 0 was seen, else two's complement. Layers that keep codes share
+/// one scale with their operands, and so do an activation relu and the conv2d, dense or add that
+/// feeds nothing else: the limit of the codes does its work. Images of bytes keep their codes.
 /// `file` names the network in messages. Throws InputError where values cannot be computed.
 [[nodiscard]] IntegerNetwork quantize(const network::WeightedNetwork& network,
                                       const Dataset& images, const QuantizeOptions& options,

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+// The shipped networks of whole numbers against logits that tests/oracle/integers.py computed with
+// NumPy.
+#include "config/load.h"
+#include "tessera/error.h"
+#include "values/accuracy.h"
+#include "values/crossbars.h"
+#include "values/dataset.h"
+#include "values/integer_file.h"
+#include "values/integer_network.h"
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <cmath>
+#include <fstream>
+
+namespace tessera::values
+{
+namespace
+{
+
+const std::string kSource = TESSERA_SOURCE_DIR;
+const std::string kImages = kSource + "/tests/oracle/fashion-200-images-idx3-ubyte.gz";
+
+IntegerNetwork load(const std::string& name)
+{
+    return load_integers(kSource + "/models/networks/" + name + ".integers").integers;
+}
+
+std::vector<Map<std::int32_t>> truth_of(const std::string& name)
+{
+    std::ifstream file(kSource + "/tests/oracle/integers_truth.json");
+    return nlohmann::json::parse(file)[name]["first"].get<std::vector<Map<std::int32_t>>>();
+}
+
+/// Of the first `count` images, how many have other logits than NumPy says.
+std::size_t different(const std::string& name, const IntegerNetwork& network, std::size_t count,
+                      const Products* products = nullptr)
+{
+    const Dataset images = load_dataset(kImages, "", {28, 28, 1}, 0, count);
+    const auto truth = truth_of(name);
+    const std::size_t output = network.network.outputs.front().index();
+    std::size_t wrong = 0;
+    for (std::size_t i = 0; i < count; ++i)
+    {
+        const auto maps =
+            run(network, network.codes(images.image(i)), products, static_cast<std::uint32_t>(i));
+        wrong += maps[output] == truth[i] ? 0 : 1;
+    }
+    return wrong;
+}
+
+std::size_t layer_named(const IntegerNetwork& network, const std::string& name)
+{
+    std::size_t i = 0;
+    while (network.network.layers.at(i).name != name)
+    {
+        ++i;
+    }
+    return i;
+}
+
+class Shipped : public testing::TestWithParam<const char*>
+{
+};
+
+TEST_P(Shipped, LogitsAreThoseOfNumpy)
+{
+    EXPECT_EQ(different(GetParam(), load(GetParam()), 200), 0);
+}
+
+TEST_P(Shipped, LosslessCrossbarsGiveTheSameBits)
+{
+    const IntegerNetwork network = load(GetParam());
+    for (const char* signs : {"differential", "offset"})
+    {
+        config::ChipConfig chip = config::load("clsa-256", {}, {});
+        chip.macro.cell.signs = signs;
+        chip.macro.rows = 100; // several blocks, the last ones not full
+        chip.macro.columns = 24;
+        const Crossbars crossbars(network, chip, lossless(analogue_of(chip)), 1, 2);
+        EXPECT_EQ(different(GetParam(), network, 3, &crossbars), 0) << signs;
+    }
+}
+
+TEST_P(Shipped, ConvertersWithEnoughBitsLoseNothingAndThoseWithFewDo)
+{
+    const IntegerNetwork network = load(GetParam());
+    config::ChipConfig chip = config::load("clsa-256", {"macro.adc.range=granular"}, {});
+    const numerics::Scheme scheme = analogue_of(chip).scheme;
+    chip.macro.adc.bits = numerics::lossless_bits(scheme, scheme.rows);
+    const Crossbars enough(network, chip, analogue_of(chip), 1, 2);
+    EXPECT_EQ(different(GetParam(), network, 3, &enough), 0);
+    chip.macro.adc.bits = 4;
+    const Crossbars few(network, chip, analogue_of(chip), 1, 2);
+    EXPECT_NE(different(GetParam(), network, 3, &few), 0);
+}
+
+TEST_P(Shipped, OneWeightBitMakesADifference)
+{
+    IntegerNetwork network = load(GetParam());
+    network.layers[layer_named(network, "/0/Conv")].weights(4, 0) ^= 1;
+    EXPECT_NE(different(GetParam(), network, 20), 0);
+}
+
+TEST_P(Shipped, APaddingMakesADifference)
+{
+    IntegerNetwork network = load(GetParam());
+    network::Layer& layer = network.network.layers[layer_named(network, "/0/Conv")];
+    --layer.padding.top;
+    ++layer.padding.bottom;
+    EXPECT_NE(different(GetParam(), network, 20), 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Networks, Shipped, testing::Values("lenet5-fashion", "resnet-fashion"));
+
+TEST(Ratio, RoundsTiesUp)
+{
+    const Ratio half = Ratio::of(0.5);
+    EXPECT_EQ(half(3), 2);
+    EXPECT_EQ(half(-3), -1);
+    EXPECT_EQ(half(-2), -1);
+    EXPECT_NEAR(static_cast<double>(Ratio::of(1e-4)(1'000'000'000)), 1e5, 1);
+}
+
+TEST(Accuracy, DoesNotDependOnThreads)
+{
+    const IntegerNetwork network = load("lenet5-fashion");
+    const Dataset images = load_dataset(kImages, "", {28, 28, 1}, 0, 12);
+    const config::ChipConfig chip =
+        config::load("clsa-256", {"macro.adc.range=full", "macro.cell.device=generic"}, {});
+    AccuracyOptions options;
+    options.trials = 2;
+    const AccuracyReport one = accuracy(nullptr, network, images, chip, options);
+    options.threads = 3;
+    const AccuracyReport three = accuracy(nullptr, network, images, chip, options);
+    ASSERT_EQ(one.answers.size(), three.answers.size());
+    for (std::size_t i = 0; i < one.answers.size(); ++i)
+    {
+        EXPECT_EQ(one.answers[i].accuracy.value, three.answers[i].accuracy.value);
+        EXPECT_EQ(one.answers[i].snr_db, three.answers[i].snr_db) << one.answers[i].name;
+    }
+    EXPECT_TRUE(std::isfinite(one.answers.back().snr_db.front())); // errors do something
+}
+
+TEST(Accuracy, IntervalOfOneTrialIsThatOfAProportion)
+{
+    std::vector<double> outcomes(400, 1);
+    std::fill(outcomes.begin(), outcomes.begin() + 100, 0);
+    const Estimate its = estimate(outcomes, 1);
+    EXPECT_DOUBLE_EQ(its.value, 0.75);
+    EXPECT_NEAR(its.high - its.value, 1.96 * std::sqrt(0.75 * 0.25 / 399), 1e-9);
+}
+
+TEST(Accuracy, ChipsThatDifferWidenTheInterval)
+{
+    // Two chips, one always right, one always wrong: a t of one degree of freedom.
+    std::vector<double> outcomes(200, 1);
+    std::fill(outcomes.begin() + 100, outcomes.end(), 0);
+    const Estimate its = estimate(outcomes, 2);
+    EXPECT_NEAR(its.high - its.value, 12.706 * 0.5, 1e-6);
+}
+
+TEST(Accuracy, LabelsOfAnotherNetworkAreRefused)
+{
+    Dataset images = load_dataset(kImages, "", {28, 28, 1}, 0, 3);
+    images.labels.assign(3, 10);
+    const config::ChipConfig chip = config::load("clsa-256", {}, {});
+    EXPECT_THROW(static_cast<void>(accuracy(nullptr, load("lenet5-fashion"), images, chip, {})),
+                 InputError);
+}
+
+TEST(Dataset, RefusesWhatDoesNotFit)
+{
+    EXPECT_THROW(static_cast<void>(load_dataset(kImages, "", {32, 32, 3}, 0, 1)), InputError);
+    EXPECT_THROW(static_cast<void>(load_dataset(kImages, "", {28, 28, 1}, 200, 1)), InputError);
+    EXPECT_THROW(static_cast<void>(load_dataset(kSource, "t10k", {28, 28, 1}, 0, 1)), InputError);
+}
+
+} // namespace
+} // namespace tessera::values
