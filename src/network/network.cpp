@@ -103,6 +103,7 @@ std::vector<std::string> shipped()
                       "; TESSERA_DATA must name the folder that holds models/ and configs/");
     }
     std::sort(names.begin(), names.end());
+    names.erase(std::unique(names.begin(), names.end()), names.end()); // JSON comes before ONNX
     return names;
 }
 

@@ -4,9 +4,11 @@
 #include "config/chip_keys.h"
 #include "config/load.h"
 
+#include <cmath>
 #include <cstdint>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <limits>
 #include <set>
 #include <string>
 #include <vector>
@@ -86,6 +88,8 @@ std::vector<json> samples(const Key& key)
         return {json::array(), json::parse(R"([["drive", "crossbar"], ["convert"]])")};
     case KeyType::costs:
         return {json::object(), json{{"mish", 4}}};
+    case KeyType::number:
+        return {key.least_number, (key.least_number + key.most_number) / 3, key.most_number};
     default:
     {
         const std::uint64_t step = key.multiple;
@@ -202,6 +206,21 @@ TEST(ChipKeys, RangesHoldAtTheirEdges)
     EXPECT_GT(ranges, 40U);
 }
 
+TEST(ChipKeys, NumbersHaveARange)
+{
+    for (const Key& key : keys())
+    {
+        if (key.type == KeyType::number)
+        {
+            EXPECT_TRUE(accepts(key, key.least_number)) << key.path;
+            EXPECT_TRUE(accepts(key, key.most_number)) << key.path;
+            EXPECT_FALSE(accepts(key, std::nextafter(key.least_number, -1e300))) << key.path;
+            EXPECT_FALSE(accepts(key, std::nextafter(key.most_number, 1e300))) << key.path;
+            EXPECT_FALSE(accepts(key, std::numeric_limits<double>::quiet_NaN())) << key.path;
+        }
+    }
+}
+
 TEST(ChipKeys, DurationsHaveARangeInCyclesToo)
 {
     for (const Key& key : keys())
@@ -227,8 +246,15 @@ TEST(ChipKeys, WrongTypesAreRefused)
         {
             accepted += accepts(key, value) ? 1 : 0;
         }
-        const unsigned allowed =
+        unsigned allowed =
             key.type == KeyType::text || key.type == KeyType::flag || (key.optional) ? 1 : 0;
+        if (key.type == KeyType::number)
+        {
+            for (const double number : {0.5, -3.0})
+            {
+                allowed += number >= key.least_number && number <= key.most_number ? 1 : 0;
+            }
+        }
         EXPECT_EQ(accepted, allowed) << key.path;
         EXPECT_EQ(accepts(key, "unlimited"), key.unlimited || key.type == KeyType::text)
             << key.path;

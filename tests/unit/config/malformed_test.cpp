@@ -81,7 +81,7 @@ INSTANTIATE_TEST_SUITE_P(
         Malformed{"{\"noc.vcs\": 1}", 1, "/noc.vcs", "unknown key"},
         Malformed{"{\"macro.adc\": {}}", 1, "/macro.adc", "unknown key"},
         Malformed{"{\"noc\": {\"a/b\": 1}}", 1, "/noc/a~1b", "known here: kind"},
-        Malformed{"{\"macro\": {\"adc\": {\"bits\": 8}}}", 1, "/macro/adc/bits", "unknown key"},
+        Malformed{"{\"macro\": {\"adc\": {\"bit\": 8}}}", 1, "/macro/adc/bit", "unknown key"},
         Malformed{"{\"noc\": {\"extends\": \"x\"}}", 1, "/noc/extends", "unknown key"},
         Malformed{"{\"$preset\": \"x\"}", 1, "/$preset", "unknown key"},
         Malformed{"{\"noc\": 7}", 1, "/noc", "must not be a whole number; write an object"},
