@@ -36,7 +36,7 @@ network::Network network_of(const std::string& file, const Options& options)
         return network::load(network::find(options.text("network")));
     }
     const std::string name = trace::open_in_order(file)->header().network;
-    const std::vector<std::string> shipped = shipped_networks();
+    const std::vector<std::string> shipped = network::shipped();
     if (!std::binary_search(shipped.begin(), shipped.end(), name))
     {
         throw InputError({file, 1, "/network/name"},
@@ -117,7 +117,7 @@ Options trace_options()
         ("network", po::value<std::string>(),
          "check --semantic: the network, if it is not the shipped one that FILE names") //
         ("json", "print figures as JSON");
-    options.offer("network", {{}, shipped_networks, true});
+    options.offer("network", {{}, network::shipped, true});
     options.positional("action");
     options.positional("file", -1);
     options.offer("action", {{"check", "convert", "stats", "head", "schema"}});
