@@ -274,6 +274,15 @@ void set_attribute(hid_t object, const std::string& name, std::uint64_t value)
     check(H5Awrite(attribute.get(), H5T_NATIVE_UINT64, &value), "write attribute " + name);
 }
 
+void set_attribute(hid_t object, const std::string& name, double value)
+{
+    const Handle space = scalar();
+    const Handle attribute(
+        H5Acreate2(object, name.c_str(), H5T_NATIVE_DOUBLE, space.get(), H5P_DEFAULT, H5P_DEFAULT),
+        H5Aclose, "create attribute " + name);
+    check(H5Awrite(attribute.get(), H5T_NATIVE_DOUBLE, &value), "write attribute " + name);
+}
+
 void set_attribute(hid_t object, const std::string& name, const std::string& value)
 {
     const Handle type = text_type(value.size());

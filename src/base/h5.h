@@ -79,6 +79,7 @@ void read_range(hid_t dataset, hid_t memory_type, std::uint64_t first, std::uint
 void write_text(hid_t parent, const std::string& name, const std::string& text);
 [[nodiscard]] std::string read_text(hid_t parent, const std::string& name);
 void set_attribute(hid_t object, const std::string& name, std::uint64_t value);
+void set_attribute(hid_t object, const std::string& name, double value);
 void set_attribute(hid_t object, const std::string& name, const std::string& value);
 [[nodiscard]] std::uint64_t integer_attribute(hid_t object, const std::string& name);
 [[nodiscard]] std::string text_attribute(hid_t object, const std::string& name);

@@ -61,6 +61,9 @@ public:
     /// answer. Contract: as for answer().
     void accept(std::uint32_t tag, Tick tick);
 
+    /// Tells `follower` about all data. Call before the first event.
+    void follow(Follower& follower) { sequencer_->follow(follower); }
+
     /// Hands a unit over to the module that represents it; the chip goes on using it.
     [[nodiscard]] std::unique_ptr<IssueUnit> release(UnitId unit);
 

@@ -34,6 +34,7 @@ void IssueUnit::wake(Phase phase)
     case Phase::traverse:
         if (starting_ != nullptr)
         {
+            sequencer_.start(*starting_);
             begin(*std::exchange(starting_, nullptr));
         }
         for (Flight* const flight : flights_)

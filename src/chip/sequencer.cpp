@@ -101,8 +101,20 @@ Flight& Sequencer::take_off()
     return flight;
 }
 
+void Sequencer::start(const Flight& flight)
+{
+    if (follower_ != nullptr)
+    {
+        follower_->started(flight.op, units_[flight.unit.index()]->place().node, wheel_.now());
+    }
+}
+
 void Sequencer::deliver(OpId operation, NodeId node)
 {
+    if (follower_ != nullptr)
+    {
+        follower_->arrived(operation, node);
+    }
     const std::uint64_t freed = data_.make_available(operation, node);
     if (freed != 0)
     {
@@ -130,6 +142,10 @@ void Sequencer::land(Flight& flight)
         {
             space_->give_back(node, *freed, op.id);
         }
+    }
+    if (follower_ != nullptr)
+    {
+        follower_->ended(op, node);
     }
     data_.end(op.id);
     landed_.push_back(&flight);

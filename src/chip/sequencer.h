@@ -6,6 +6,7 @@
 #include "chip/buffer.h"
 #include "chip/data_table.h"
 #include "chip/flight.h"
+#include "chip/follower.h"
 #include "noc/fabric.h"
 #include "tessera/summary.h"
 #include "tessera/trace.h"
@@ -32,6 +33,8 @@ public:
     void connect(std::vector<IssueUnit*> units, SpaceAllocator& space);
     /// `unit` issues the operations of `stream`, an index into the trace header's units.
     void assign(UnitId unit, UnitId stream);
+    /// Tells `follower` about all data. Call before the first event.
+    void follow(Follower& follower) { follower_ = &follower; }
 
     // For the units.
     [[nodiscard]] bool next(UnitId unit, trace::Operation& operation);
@@ -42,6 +45,8 @@ public:
     [[nodiscard]] const ActivitySink& sink() const { return sink_; }
     [[nodiscard]] Flight& take_off(); ///< an empty flight
     [[nodiscard]] Flight& flight(std::uint32_t tag) { return *flights_[tag]; }
+    /// The operation starts now (phase traverse).
+    void start(const Flight& flight);
     /// The operation's result is there, its operands are used, and it will be recorded (phase
     /// arrive).
     void land(Flight& flight);
@@ -80,6 +85,7 @@ private:
     trace::OperationSource& source_;
     ActivitySink& sink_;
     SpaceAllocator* space_ = nullptr;
+    Follower* follower_ = nullptr; ///< null: nobody
     std::vector<IssueUnit*> units_;
     std::vector<UnitId> streams_;
     DataTable data_;

@@ -6,6 +6,7 @@
 #include "chip/chip.h"
 #include "cli/command.h"
 #include "cli/progress.h"
+#include "cli/value_run.h"
 #include "cli/workload.h"
 #include "platform/modules.h"
 #include "record/inspect.h"
@@ -173,14 +174,29 @@ int execute(const Arguments& arguments, const Options& options, const Streams& s
     identity.kernel = kernel;
     identity.shuffle = options.get<std::uint64_t>("shuffle");
     simulation::Run run(workload.chip, workload.program, std::move(settings), std::move(identity));
+    std::optional<ValueRun> numbers;
+    if (options.has("values"))
+    {
+        numbers.emplace(options, workload);
+        run.chip().follow(numbers->follower());
+    }
     const RunResult result = run_under(kernel, run);
     progress.reset();
+    if (numbers)
+    {
+        numbers->finish(folder);
+    }
 
     const trace::Header& header = workload.program.header();
     tell_end(streams.err, result, workload, options, folder);
     if (options.has("json"))
     {
-        streams.out << figures(result.summary, header, workload.chip.name()).dump(2) << '\n';
+        nlohmann::ordered_json all = figures(result.summary, header, workload.chip.name());
+        if (numbers)
+        {
+            all["values"] = numbers->json();
+        }
+        streams.out << all.dump(2) << '\n';
     }
     else if (!quiet)
     {
@@ -191,6 +207,14 @@ int execute(const Arguments& arguments, const Options& options, const Streams& s
             print_writing(streams.out, *mapping,
                           complete ? std::optional(result.summary.makespan) : std::nullopt);
         }
+        if (numbers)
+        {
+            numbers->print(streams.out);
+        }
+    }
+    if (numbers)
+    {
+        numbers->judge();
     }
     return static_cast<int>(result.end == RunEnd::stopped ? ExitCode::interrupted : ExitCode::ok);
 }
@@ -205,6 +229,7 @@ Options run_options()
         "results. N and CHIP are shipped names (`tessera network list`, `tessera config list`)\n"
         "or files.");
     add_workload_options(options);
+    ValueRun::add_options(options);
     options.all().add_options() //
         ("output,o", po::value<std::string>(),
          "folder for the results; default: tessera-out, replaced")        //
@@ -214,7 +239,7 @@ Options run_options()
         ("kernel", po::value<std::string>()->default_value("systemc"),
          "systemc or native; the results are the same") //
         ("seed", po::value<std::uint64_t>()->default_value(1),
-         "of everything random: Poisson arrivals") //
+         "of everything random: Poisson arrivals, programmed cells, noise") //
         ("shuffle", po::value<std::uint64_t>()->default_value(0),
          "visit simultaneous events in another order; the results must not change") //
         ("until", po::value<std::string>(),

@@ -52,11 +52,6 @@ std::string text_of(const Box& box)
     return fmt::format("[{}]", fmt::join(box.bounds, ","));
 }
 
-bool elementwise(LayerKind kind)
-{
-    return kind == LayerKind::activation || kind == LayerKind::batch_norm;
-}
-
 /// Adds rows to those of a partial sum. The first row that is in both.
 std::optional<std::uint32_t> add_rows(Stretches& rows, const Stretches& more)
 {
@@ -116,91 +111,12 @@ std::string Report::text() const
 }
 
 Checker::Checker(const trace::Header& header, const network::Network& network)
-    : header_(header), network_(network), order_(header.units.size())
+    : header_(header),
+      network_(network),
+      naming_(header, network, effort_),
+      order_(header.units.size())
 {
-    read_layers();
     report_.network = network.name;
-}
-
-/// Matches the header's layers and tensors with those of the network.
-void Checker::read_layers()
-{
-    std::unordered_map<std::string, LayerId> names;
-    for (std::uint32_t i = 0; i < network_.layers.size(); ++i)
-    {
-        names.emplace(network_.layers[i].name, LayerId(i));
-        outputs_.emplace_back(i);
-    }
-    bits_.assign(network_.layers.size(), 0);
-    tensors_.assign(header_.tensors.size(), LayerId::none());
-    for (std::size_t i = 0; i < header_.tensors.size(); ++i)
-    {
-        const auto found = names.find(header_.tensors[i].name);
-        tensors_[i] = found == names.end() ? LayerId::none() : found->second;
-    }
-    const auto pointer = [](const char* list, std::size_t i)
-    { return fmt::format("/network/{}/{}", list, i); };
-    for (std::size_t i = 0; i < header_.layers.size(); ++i)
-    {
-        const trace::TracedLayer& traced = header_.layers[i];
-        const auto found = names.find(traced.name);
-        if (found == names.end() || name_of(network_[found->second].kind) != traced.kind)
-        {
-            throw Malformed{pointer("layers", i),
-                            fmt::format("network {} has no layer '{}' of kind {}",
-                                        trace::shown(network_.name), trace::shown(traced.name),
-                                        trace::shown(traced.kind)),
-                            "name the layers as the network does, or give the network that the "
-                            "trace was made for (--network)"};
-        }
-        const LayerId id = found->second;
-        layers_.push_back(id);
-        LayerId& tensor = tensors_[traced.output.index()];
-        if (!tensor.valid())
-        {
-            tensor = id; // the trace has a name of its own for it
-        }
-        outputs_[id.index()] = tensor;
-    }
-    for (std::size_t i = 0; i < header_.layers.size(); ++i)
-    {
-        // A layer's data may hold the output of a later one that works element by element.
-        LayerId tensor = outputs_[layers_[i].index()];
-        while (tensor != layers_[i] && elementwise(network_[tensor].kind))
-        {
-            effort_.spend(1);
-            tensor = network_[tensor].inputs[0];
-        }
-        if (tensor != layers_[i])
-        {
-            throw Malformed{
-                pointer("layers", i) + "/output",
-                fmt::format("layer '{}' cannot make tensor '{}'",
-                            trace::shown(header_.layers[i].name),
-                            trace::shown(header_.tensors[header_.layers[i].output.index()].name)),
-                "name its own output, or that of activation and batch_norm layers "
-                "which follow it"};
-        }
-    }
-    for (std::size_t i = 0; i < header_.tensors.size(); ++i)
-    {
-        if (!tensors_[i].valid())
-        {
-            continue;
-        }
-        const trace::Tensor& tensor = header_.tensors[i];
-        const Shape& shape = network_[tensors_[i]].output;
-        if (Shape{tensor.height, tensor.width, tensor.channels} != shape)
-        {
-            throw Malformed{pointer("tensors", i) + "/shape",
-                            fmt::format("is {} x {} x {}, in network {} it is {} x {} x {}",
-                                        tensor.height, tensor.width, tensor.channels,
-                                        trace::shown(network_.name), shape.height, shape.width,
-                                        shape.channels),
-                            "give the network that the trace was made for (--network)"};
-        }
-        bits_[tensors_[i].index()] = tensor.bits;
-    }
 }
 
 std::string Checker::text_of(const Operation& operation) const
@@ -237,7 +153,7 @@ const Checker::Content& Checker::operand(const Operation& operation, std::size_t
 
 std::uint8_t Checker::bits_of(LayerId layer) const
 {
-    return bits_[layer.index()];
+    return naming_.bits[layer.index()];
 }
 
 /// `ofm` of an operation that computes.
@@ -367,7 +283,7 @@ Checker::Content Checker::product(const Operation& operation)
                         "give `block`, or check the trace without --semantic"};
     }
     const trace::Block& block = header_.blocks[operation.block.index()];
-    const LayerId layer = layers_[block.layer.index()];
+    const LayerId layer = naming_.layers[block.layer.index()];
     const Layer& its = network_[layer];
     if (its.kind != LayerKind::conv2d && its.kind != LayerKind::dense)
     {
@@ -406,7 +322,7 @@ Checker::Content Checker::product(const Operation& operation)
     append_block_needs(network_, layer, {block.row_begin, block.row_end}, box, effort_, needs);
     find_needs(operation, layer, needs);
     Content result{
-        outputs_[layer.index()], layer, {{block.row_begin, block.row_end}}, box, operation.image};
+        naming_.outputs[layer.index()], layer, {{block.row_begin, block.row_end}}, box, operation.image};
     if (operation.bits != 0 && operation.bits == bits_of(result.tensor))
     {
         check_rows(operation, layer, result.rows, box);
@@ -422,7 +338,7 @@ Checker::Content Checker::sum(const Operation& operation, LayerId layer)
     LayerId made = layer;
     if (operation.layer.valid())
     {
-        made = layers_[operation.layer.index()];
+        made = naming_.layers[operation.layer.index()];
         LayerId from = made;
         while (from != layer && elementwise(network_[from].kind))
         {
@@ -477,10 +393,10 @@ Checker::Content Checker::sum(const Operation& operation, LayerId layer)
         std::sort(its.begin(), its.end());
         its.erase(std::unique(its.begin(), its.end()), its.end());
     }
-    const std::uint8_t bits = bits_of(outputs_[made.index()]);
+    const std::uint8_t bits = bits_of(naming_.outputs[made.index()]);
     const bool finished = operation.bits == 0 || bits == 0 || operation.bits == bits;
     Content result{
-        outputs_[made.index()], finished ? LayerId::none() : layer, {}, box, operation.image};
+        naming_.outputs[made.index()], finished ? LayerId::none() : layer, {}, box, operation.image};
     bool first = true;
     for (std::size_t r = 0; r + 1 < bounds[0].size(); ++r)
     {
@@ -553,7 +469,7 @@ Checker::Content Checker::function(const Operation& operation, LayerId layer)
 {
     const Box box = made_by(operation, layer);
     const std::string given = trace::functions()[operation.function].name;
-    const LayerId tensor = outputs_[layer.index()];
+    const LayerId tensor = naming_.outputs[layer.index()];
     std::vector<Need> needs;
     if (given == "copy" || given == "requantize")
     {
@@ -603,7 +519,7 @@ void Checker::check_store(const Operation& operation) const
         throw Malformed{"/box", text_of(operation) + " does not say what it stores",
                         "give `tensor` and `box`, or check the trace without --semantic"};
     }
-    const LayerId tensor = tensors_[operation.tensor.index()];
+    const LayerId tensor = naming_.tensors[operation.tensor.index()];
     if (content.sum_of.valid() || tensor != content.tensor ||
         !contains(content.box, *operation.box))
     {
@@ -621,7 +537,7 @@ void Checker::check_store(const Operation& operation) const
 Checker::Content Checker::loaded(const Operation& operation)
 {
     const LayerId tensor =
-        operation.tensor.valid() ? tensors_[operation.tensor.index()] : LayerId::none();
+        operation.tensor.valid() ? naming_.tensors[operation.tensor.index()] : LayerId::none();
     Content content{tensor, LayerId::none(), {}, {}, operation.image};
     if (!tensor.valid())
     {
@@ -713,9 +629,9 @@ Checker::Content Checker::result_of(const Operation& operation)
         }
         if (trace::functions()[operation.function].name == std::string_view("accumulate"))
         {
-            return sum(operation, layers_[operation.layer.index()]);
+            return sum(operation, naming_.layers[operation.layer.index()]);
         }
-        return function(operation, layers_[operation.layer.index()]);
+        return function(operation, naming_.layers[operation.layer.index()]);
     case OpKind::store:
         check_store(operation);
         return {};
@@ -741,9 +657,9 @@ void Checker::add(const Operation& operation)
     report_.loads += loads_;
     images_.insert(operation.image);
     if (operation.kind == OpKind::store && operation.box &&
-        tensors_[operation.tensor.index()].valid())
+        naming_.tensors[operation.tensor.index()].valid())
     {
-        stores_[{operation.image, tensors_[operation.tensor.index()]}].push_back(
+        stores_[{operation.image, naming_.tensors[operation.tensor.index()]}].push_back(
             {operation.id, *operation.box});
     }
     const bool computes = operation.kind == OpKind::mvm || operation.kind == OpKind::vec;

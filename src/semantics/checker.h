@@ -4,6 +4,7 @@
 #include "network/network.h"
 #include "semantics/effort.h"
 #include "semantics/field.h"
+#include "semantics/naming.h"
 #include "semantics/order.h"
 #include "tessera/trace.h"
 
@@ -84,7 +85,6 @@ private:
     using Stores = std::vector<Stored>;
     using ImageOfTensor = std::pair<std::uint32_t, LayerId>;
 
-    void read_layers();
     [[nodiscard]] std::string text_of(const trace::Operation& operation) const;
     [[nodiscard]] const Content& operand(const trace::Operation& operation, std::size_t i) const;
     [[nodiscard]] Content result_of(const trace::Operation& operation);
@@ -104,11 +104,8 @@ private:
 
     const trace::Header& header_;
     const network::Network& network_;
-    std::vector<LayerId> tensors_;   ///< by tensor of the header: the layer whose output it is
-    std::vector<LayerId> layers_;    ///< by layer of the header
-    std::vector<LayerId> outputs_;   ///< by layer of the network: whose output its data hold
-    std::vector<std::uint8_t> bits_; ///< by layer of the network: of its tensor; 0: not said
     Effort effort_;
+    Naming naming_;
     Order order_;
     std::unordered_map<OpId, Datum> data_;
     std::map<ImageOfTensor, Stores> stores_;

@@ -199,13 +199,14 @@ AccuracyReport accuracy(const network::WeightedNetwork* weighted, const IntegerN
         }
     }
     Analogue analogue = analogue_of(chip);
-    if (analogue.scheme.converter.range == numerics::Range::calibrated)
+    const std::vector<Piece> pieces = pieces_of(integers, chip);
+    if (!options.calibration.empty())
     {
-        if (options.calibration.empty())
-        {
-            throw UsageError("the chip's converters are calibrated: give --calibrate");
-        }
-        analogue.limits = calibrated_limits(integers, chip, analogue, options.calibration);
+        analogue = calibrated(analogue, integers, pieces, options.calibration);
+    }
+    else if (analogue.needs_calibration())
+    {
+        throw UsageError("the chip's converters are calibrated: give --calibrate");
     }
     const Examination examination(integers, images, options.threads);
     AccuracyReport report;
@@ -263,7 +264,7 @@ AccuracyReport accuracy(const network::WeightedNetwork* weighted, const IntegerN
         std::vector<Outcome> outcomes;
         for (std::uint32_t trial = 0; trial < trials; ++trial)
         {
-            const Crossbars crossbars(integers, chip, how, options.seed + trial, options.threads);
+            const Crossbars crossbars(integers, pieces, how, options.seed + trial, options.threads);
             outcomes.push_back(examination.take(&crossbars));
         }
         add(name, outcomes);

@@ -79,7 +79,7 @@ TEST_P(Shipped, LosslessCrossbarsGiveTheSameBits)
         chip.macro.cell.signs = signs;
         chip.macro.rows = 100; // several blocks, the last ones not full
         chip.macro.columns = 24;
-        const Crossbars crossbars(network, chip, lossless(analogue_of(chip)), 1, 2);
+        const Crossbars crossbars(network, pieces_of(network, chip), lossless(analogue_of(chip)), 1, 2);
         EXPECT_EQ(different(GetParam(), network, 3, &crossbars), 0) << signs;
     }
 }
@@ -90,10 +90,10 @@ TEST_P(Shipped, ConvertersWithEnoughBitsLoseNothingAndThoseWithFewDo)
     config::ChipConfig chip = config::load("clsa-256", {"macro.adc.range=granular"}, {});
     const numerics::Scheme scheme = analogue_of(chip).scheme;
     chip.macro.adc.bits = numerics::lossless_bits(scheme, scheme.rows);
-    const Crossbars enough(network, chip, analogue_of(chip), 1, 2);
+    const Crossbars enough(network, pieces_of(network, chip), analogue_of(chip), 1, 2);
     EXPECT_EQ(different(GetParam(), network, 3, &enough), 0);
     chip.macro.adc.bits = 4;
-    const Crossbars few(network, chip, analogue_of(chip), 1, 2);
+    const Crossbars few(network, pieces_of(network, chip), analogue_of(chip), 1, 2);
     EXPECT_NE(different(GetParam(), network, 3, &few), 0);
 }
 

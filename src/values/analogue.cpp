@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "values/analogue.h"
+
+#include "chip/aidac.h"
+#include "tessera/error.h"
+
+#include <stdexcept>
+#include <utility>
+
+namespace tessera::values
+{
+
+using numerics::AidacErrors;
+using numerics::Circuit;
+using numerics::InputCoding;
+using numerics::Range;
+using numerics::Rounding;
+using numerics::Signs;
+using numerics::Step;
+
+namespace
+{
+
+/// What a choice of the config means here.
+template <class Enum>
+Enum one_of(const std::string& name, std::initializer_list<std::pair<const char*, Enum>> names)
+{
+    for (const auto& [known, value] : names)
+    {
+        if (name == known)
+        {
+            return value;
+        }
+    }
+    throw std::logic_error("the config knows '" + name + "', the numerics do not");
+}
+
+bool flawed(const numerics::ConverterScheme& converter)
+{
+    return converter.mismatch != 0 || converter.comparator_offset != 0 || converter.offset != 0 ||
+           converter.gain != 1 || converter.inl != 0;
+}
+
+numerics::ConverterScheme without_flaws(numerics::ConverterScheme converter)
+{
+    converter.circuit = Circuit::uniform;
+    converter.mismatch = converter.comparator_offset = converter.offset = converter.inl = 0;
+    converter.gain = 1;
+    return converter;
+}
+
+} // namespace
+
+Analogue analogue_of(const config::ChipConfig& chip)
+{
+    const config::ChipConfig::Macro& macro = chip.macro;
+    Analogue analogue;
+    if (macro.kind == "aidac")
+    {
+        chip::AidacDesign design = chip::aidac_design(macro);
+        analogue.aidac = AidacAnalogue{std::move(design.model), design.scheme, {}, {}};
+        return analogue;
+    }
+    numerics::Scheme& scheme = analogue.scheme;
+    scheme.weight_bits = macro.weight_bits;
+    scheme.cell_bits = macro.cell.bits;
+    scheme.signs =
+        one_of<Signs>(macro.cell.signs, {{"differential", Signs::differential},
+                                         {"differential-separate", Signs::differential_separate},
+                                         {"offset", Signs::offset},
+                                         {"sign-magnitude", Signs::sign_magnitude}});
+    scheme.input_bits = macro.input_bits;
+    scheme.slice_bits = std::min(macro.dac.bits, macro.input_bits);
+    scheme.rows = macro.rows;
+    scheme.columns = std::size_t{macro.columns} * numerics::cells_per_weight(scheme);
+    analogue.signed_inputs = one_of<InputCoding>(
+        macro.cell.signed_inputs,
+        {{"two-pass", InputCoding::two_pass}, {"twos-complement", InputCoding::twos_complement}});
+    numerics::ConverterScheme& converter = scheme.converter;
+    const config::ChipConfig::Macro::Adc& adc = macro.adc;
+    converter.bits = adc.bits;
+    converter.rounding = adc.range == "lossless" ? Rounding::ideal : Rounding::uniform;
+    converter.range = one_of<Range>(adc.range, {{"lossless", Range::full},
+                                                {"full", Range::full},
+                                                {"granular", Range::granular},
+                                                {"calibrated", Range::calibrated}});
+    converter.limit = 1; // until it is calibrated
+    converter.circuit = one_of<Circuit>(
+        adc.circuit,
+        {{"uniform", Circuit::uniform}, {"sar", Circuit::sar}, {"flash", Circuit::flash}});
+    converter.mismatch = adc.mismatch;
+    converter.comparator_offset = adc.comparator_offset;
+    converter.offset = adc.offset;
+    converter.gain = adc.gain;
+    converter.inl = adc.inl;
+    converter.shared_by = (scheme.columns + adc.count - 1) / adc.count;
+    if (converter.rounding == Rounding::ideal)
+    {
+        converter = without_flaws(converter);
+    }
+    try
+    {
+        numerics::check(scheme);
+    }
+    catch (const InputError& error)
+    {
+        throw InputError({chip.name, 0, "/macro: " + error.place().pointer}, error.problem(),
+                         error.remedy());
+    }
+    analogue.age = macro.cell.age;
+    if (!macro.cell.device.empty())
+    {
+        analogue.device = numerics::load_device(macro.cell.device);
+        for (const Step step : analogue.device->steps())
+        {
+            if (analogue.device->contained.count(step) == 0)
+            {
+                analogue.steps.insert(step);
+            }
+        }
+    }
+    if (macro.cell.row_ohm > 0 || macro.cell.column_ohm > 0)
+    {
+        numerics::Wires wires;
+        wires.read = one_of<numerics::Read>(
+            macro.cell.read, {{"row-voltage", numerics::Read::row_voltage},
+                              {"row-voltage-floating", numerics::Read::row_voltage_floating},
+                              {"gated-1t1r", numerics::Read::gated_1t1r}});
+        wires.row_segment = macro.cell.row_ohm;
+        wires.column_segment = macro.cell.column_ohm;
+        wires.driver = macro.cell.driver_ohm;
+        wires.sense = macro.cell.sense_ohm;
+        if (!analogue.device)
+        {
+            throw InputError({chip.name, 0, "/macro/cell/device"},
+                             "is not given, but wires have a resistance",
+                             "name a device, whose conductances wires compare with");
+        }
+        numerics::check(wires);
+        analogue.wires = wires;
+    }
+    return analogue;
+}
+
+Analogue noiseless(const Analogue& analogue)
+{
+    Analogue result = analogue;
+    if (result.aidac)
+    {
+        result.aidac->errors = AidacErrors::none();
+        result.aidac->errors.quantisation = true;
+        return result;
+    }
+    result.device.reset();
+    result.steps.clear();
+    result.wires.reset();
+    result.scheme.converter = without_flaws(result.scheme.converter);
+    return result;
+}
+
+Analogue lossless(const Analogue& analogue)
+{
+    Analogue result = noiseless(analogue);
+    if (result.aidac)
+    {
+        result.aidac->errors.quantisation = false;
+        return result;
+    }
+    result.scheme.converter.rounding = Rounding::ideal;
+    result.scheme.converter.range = Range::full;
+    return result;
+}
+
+namespace
+{
+
+std::vector<Source> aidac_sources(const Analogue& analogue)
+{
+    std::vector<Source> all;
+    for (const auto& [name, error] : {std::pair{"mismatch", &AidacErrors::mismatch},
+                                      {"kT/C", &AidacErrors::thermal},
+                                      {"injection", &AidacErrors::injection},
+                                      {"leakage", &AidacErrors::leakage},
+                                      {"voltage to time", &AidacErrors::converter},
+                                      {"jitter", &AidacErrors::jitter},
+                                      {"device", &AidacErrors::device}})
+    {
+        const bool rram = analogue.aidac->model.cell != numerics::AidacCell::sram;
+        if (error != &AidacErrors::device || rram)
+        {
+            Analogue alone = noiseless(analogue);
+            alone.aidac->errors.*error = true;
+            all.push_back({name, std::move(alone)});
+        }
+    }
+    return all;
+}
+
+} // namespace
+
+std::vector<Source> sources(const Analogue& analogue)
+{
+    std::vector<Source> all;
+    if (analogue.aidac)
+    {
+        return aidac_sources(analogue);
+    }
+    if (analogue.device)
+    {
+        // Faults are part of every write; a source on its own is without them.
+        numerics::Device sound = *analogue.device;
+        sound.faults.reset();
+        sound.endurance.reset();
+        const auto add = [&](const char* name, std::set<Step> steps, const numerics::Device& device)
+        {
+            Analogue alone = noiseless(analogue);
+            alone.device = device;
+            alone.steps = std::move(steps);
+            all.push_back({name, std::move(alone)});
+        };
+        std::set<Step> programming;
+        for (const Step step : {Step::programming, Step::verify})
+        {
+            if (analogue.steps.count(step) != 0)
+            {
+                programming.insert(step);
+            }
+        }
+        if (!programming.empty())
+        {
+            add("programming", programming, sound);
+        }
+        for (const auto& [step, name] :
+             {std::pair{Step::relaxation, "relaxation"}, std::pair{Step::retention, "retention"},
+              std::pair{Step::read_noise, "read noise"}})
+        {
+            if (analogue.steps.count(step) != 0)
+            {
+                add(name, {step}, sound);
+            }
+        }
+        const auto& faults = analogue.device->faults;
+        if (faults && faults->stuck_on + faults->stuck_off > 0)
+        {
+            add("stuck cells", {}, *analogue.device);
+        }
+        if (analogue.wires)
+        {
+            Analogue alone = noiseless(analogue);
+            alone.device = sound;
+            alone.wires = analogue.wires;
+            all.push_back({"wires", std::move(alone)});
+        }
+    }
+    if (flawed(analogue.scheme.converter))
+    {
+        Analogue alone = noiseless(analogue);
+        alone.scheme.converter = analogue.scheme.converter;
+        all.push_back({"converter flaws", std::move(alone)});
+    }
+    return all;
+}
+
+std::vector<std::string> remarks(const config::ChipConfig& chip)
+{
+    if (chip.macro.kind != "adc")
+    {
+        return {};
+    }
+    Analogue analogue;
+    try
+    {
+        analogue = analogue_of(chip);
+    }
+    catch (const InputError& error)
+    {
+        if (error.place().file != chip.name)
+        {
+            throw; // a device's file
+        }
+        return {std::string("values cannot be computed: ") + error.what()};
+    }
+    const numerics::Scheme& scheme = analogue.scheme;
+    std::vector<std::string> all;
+    const unsigned needed = numerics::lossless_bits(scheme, scheme.rows);
+    std::string text = "converters of " + std::to_string(needed) + " bits lose nothing of " +
+                       std::to_string(scheme.rows) + " rows";
+    if (chip.macro.adc.range == "lossless")
+    {
+        text += "; macro.adc.range is lossless";
+    }
+    else if (scheme.converter.bits < needed)
+    {
+        text += "; warning: macro.adc.bits is " + std::to_string(scheme.converter.bits) +
+                ", so results differ from whole-number arithmetic";
+    }
+    all.push_back(text);
+    const unsigned conversions =
+        numerics::weight_slices(scheme) * (scheme.signs == Signs::differential_separate ? 2 : 1);
+    if (!chip.macro.timed_as_whole && chip.macro.cells_per_weight != conversions)
+    {
+        all.push_back("warning: macro.cell has " + std::to_string(conversions) +
+                      " conversions a weight, but times are those of macro.cells_per_weight = " +
+                      std::to_string(chip.macro.cells_per_weight));
+    }
+    return all;
+}
+
+} // namespace tessera::values

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "values/array.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace tessera::values
+{
+
+using numerics::Matrix;
+using numerics::VectorIdentity;
+
+namespace
+{
+
+/// What the macro hands on is a whole number again: ties go up.
+std::int64_t whole(double product)
+{
+    return static_cast<std::int64_t>(std::floor(product + 0.5));
+}
+
+numerics::Analog written(const Analogue& analogue, const numerics::Scheme& scheme,
+                         const Matrix<std::int32_t>& weights, std::uint64_t seed,
+                         std::uint32_t array)
+{
+    if (!analogue.device)
+    {
+        return {};
+    }
+    const numerics::Device& device = *analogue.device;
+    numerics::Writing writing;
+    writing.cell_bits = scheme.cell_bits;
+    writing.steps = analogue.steps;
+    writing.time = analogue.age;
+    writing.seed = seed;
+    writing.array = array;
+    numerics::Analog analog =
+        numerics::write_cells(device, numerics::cells_of(scheme, weights).levels, writing).analog;
+    if (!analogue.wires)
+    {
+        return analog;
+    }
+    numerics::ReadOut out;
+    out.wires = *analogue.wires;
+    out.off_us = device.off;
+    out.step_us = device.target(1, scheme.cell_bits) - device.target(0, scheme.cell_bits);
+    return numerics::through_wires(scheme, analog, out);
+}
+
+/// Crossbars with converters.
+class AdcArray final : public Array
+{
+public:
+    AdcArray(const numerics::Scheme& scheme, const Matrix<std::int32_t>& weights,
+             const numerics::Analog& analog, const numerics::BlockIdentity& identity)
+        : block_(scheme, weights, analog, identity)
+    {
+    }
+    [[nodiscard]] std::size_t rows() const override { return block_.rows(); }
+    [[nodiscard]] std::size_t columns() const override { return block_.columns(); }
+    [[nodiscard]] Matrix<std::int64_t>
+    sums(const Matrix<std::int32_t>& inputs,
+         const std::vector<VectorIdentity>& vectors) const override
+    {
+        Matrix<std::int64_t> sums = block_.multiply(inputs, vectors);
+        for (std::size_t i = 0; i < sums.rows(); ++i)
+        {
+            for (std::size_t c = 0; c < sums.columns(); ++c)
+            {
+                sums(i, c) = whole(static_cast<double>(sums(i, c)) * block_.step()) +
+                             block_.correction(c);
+            }
+        }
+        return sums;
+    }
+
+private:
+    numerics::Block block_;
+};
+
+/// Arrays of capacitors. Negative inputs take a second pass.
+class AidacArray final : public Array
+{
+public:
+    AidacArray(const AidacAnalogue& how, std::size_t layer, const Matrix<std::int32_t>& weights,
+               const numerics::BlockIdentity& identity, bool two_passes)
+        : block_(how.model, how.scheme, weights, how.errors, identity,
+                 how.readouts.empty() ? numerics::AidacReadout{} : how.readouts[layer]),
+          two_passes_(two_passes)
+    {
+    }
+    [[nodiscard]] std::size_t rows() const override { return block_.rows(); }
+    [[nodiscard]] std::size_t columns() const override { return block_.columns(); }
+    [[nodiscard]] Matrix<std::int64_t>
+    sums(const Matrix<std::int32_t>& inputs,
+         const std::vector<VectorIdentity>& vectors) const override
+    {
+        Matrix<double> products =
+            block_.product(two_passes_ ? part(inputs, 1) : inputs, vectors);
+        if (two_passes_)
+        {
+            std::vector<VectorIdentity> again = vectors;
+            for (VectorIdentity& vector : again)
+            {
+                vector.image ^= kSecondPass; // noise of its own
+            }
+            const Matrix<double> negative = block_.product(part(inputs, -1), again);
+            for (std::size_t i = 0; i < products.rows(); ++i)
+            {
+                for (std::size_t c = 0; c < products.columns(); ++c)
+                {
+                    products(i, c) -= negative(i, c);
+                }
+            }
+        }
+        Matrix<std::int64_t> sums(products.rows(), products.columns());
+        for (std::size_t i = 0; i < sums.rows(); ++i)
+        {
+            std::transform(products.row(i), products.row(i) + products.columns(), sums.row(i),
+                           whole);
+        }
+        return sums;
+    }
+
+private:
+    static constexpr std::uint32_t kSecondPass = 1U << 31U;
+
+    /// Magnitudes of the inputs of one sign.
+    [[nodiscard]] static Matrix<std::int32_t> part(const Matrix<std::int32_t>& inputs,
+                                                   std::int32_t sign)
+    {
+        Matrix<std::int32_t> result(inputs.rows(), inputs.columns());
+        for (std::size_t i = 0; i < inputs.rows(); ++i)
+        {
+            std::transform(inputs.row(i), inputs.row(i) + inputs.columns(), result.row(i),
+                           [sign](std::int32_t input) { return std::max(sign * input, 0); });
+        }
+        return result;
+    }
+
+    numerics::AidacBlock block_;
+    bool two_passes_;
+};
+
+} // namespace
+
+std::unique_ptr<const Array> make_array(const Analogue& analogue, std::size_t layer,
+                                        bool signed_inputs, const Matrix<std::int32_t>& weights,
+                                        const numerics::BlockIdentity& identity)
+{
+    if (analogue.aidac)
+    {
+        return std::make_unique<AidacArray>(*analogue.aidac, layer, weights, identity,
+                                            signed_inputs);
+    }
+    numerics::Scheme scheme = analogue.scheme;
+    if (signed_inputs)
+    {
+        scheme.coding = analogue.signed_inputs;
+    }
+    if (scheme.converter.range == numerics::Range::calibrated && !analogue.limits.empty())
+    {
+        scheme.converter.limit = analogue.limits[layer];
+    }
+    return std::make_unique<AdcArray>(
+        scheme, weights, written(analogue, scheme, weights, identity.seed, identity.block),
+        identity);
+}
+
+} // namespace tessera::values

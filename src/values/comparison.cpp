@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "values/comparison.h"
+
+#include "base/h5.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cmath>
+#include <limits>
+
+namespace tessera::values
+{
+namespace
+{
+
+constexpr std::int32_t kNotMade = std::numeric_limits<std::int32_t>::min();
+
+/// Slashes would make groups.
+std::string name_of(LayerId layer, const std::string& name)
+{
+    std::string plain = name;
+    std::replace_if(
+        plain.begin(), plain.end(),
+        [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0; }, '_');
+    return fmt::format("{:03}_{}", layer.value(), plain);
+}
+
+} // namespace
+
+std::vector<LayerComparison> compare(const Machine& machine, const IntegerNetwork& integers,
+                                     const std::vector<Map<std::int32_t>>& inputs,
+                                     const ReferenceOf& reference)
+{
+    const std::size_t count = integers.layers.size();
+    std::vector<LayerComparison> all(count);
+    std::vector<double> signal(count, 0);
+    std::vector<double> noise(count, 0);
+    for (std::uint32_t image = 0; image < inputs.size(); ++image)
+    {
+        const std::vector<Map<std::int32_t>> exact = run(integers, inputs[image]);
+        const std::vector<Map<std::int32_t>> slow =
+            reference ? reference(inputs[image]) : std::vector<Map<std::int32_t>>();
+        for (std::uint32_t i = 0; i < count; ++i)
+        {
+            LayerComparison& its = all[i];
+            its.layer = LayerId(i);
+            const std::vector<std::int64_t>* const made = machine.made(image, its.layer);
+            if (made == nullptr)
+            {
+                continue;
+            }
+            its.elements += made->size();
+            if (reference)
+            {
+                its.from_reference = its.from_reference.value_or(0);
+            }
+            for (std::size_t k = 0; k < made->size(); ++k)
+            {
+                const std::int64_t code = (*made)[k];
+                if (code == Machine::kPoison)
+                {
+                    ++its.missing;
+                    continue;
+                }
+                const auto wanted = static_cast<double>(exact[i][k]);
+                const double off = static_cast<double>(code) - wanted;
+                signal[i] += wanted * wanted;
+                noise[i] += off * off;
+                its.different += code != exact[i][k] ? 1 : 0;
+                if (reference && code != slow[i][k])
+                {
+                    ++*its.from_reference;
+                }
+            }
+        }
+    }
+    for (std::size_t i = 0; i < count; ++i)
+    {
+        all[i].snr_db = noise[i] == 0 ? std::numeric_limits<double>::infinity()
+                                      : 10 * std::log10(signal[i] / noise[i]);
+    }
+    all.erase(std::remove_if(all.begin(), all.end(),
+                             [](const LayerComparison& its) { return its.elements == 0; }),
+              all.end());
+    return all;
+}
+
+void write_values(const std::filesystem::path& path, const Machine& machine,
+                  const IntegerNetwork& integers, const std::vector<LayerComparison>& layers)
+{
+    const h5::Lock lock;
+    const h5::Handle file = h5::create_file(path.string());
+    const h5::Handle group = h5::create_group(file.get(), "layers");
+    for (const LayerComparison& its : layers)
+    {
+        const network::Layer& layer = integers.network[its.layer];
+        const std::string name = name_of(its.layer, layer.name);
+        std::vector<std::int32_t> codes;
+        for (std::uint32_t image = 0; image < machine.images(); ++image)
+        {
+            const std::vector<std::int64_t>* const made = machine.made(image, its.layer);
+            for (std::size_t k = 0; k < layer.output.elements(); ++k)
+            {
+                const std::int64_t code = made == nullptr ? Machine::kPoison : (*made)[k];
+                codes.push_back(code == Machine::kPoison ? kNotMade
+                                                         : static_cast<std::int32_t>(code));
+            }
+        }
+        const std::array<hsize_t, 4> shape{machine.images(), layer.output.height,
+                                           layer.output.width, layer.output.channels};
+        const h5::Handle space(H5Screate_simple(4, shape.data(), nullptr), H5Sclose,
+                               "describe " + name);
+        const h5::Handle dataset(H5Dcreate2(group.get(), name.c_str(), H5T_STD_I32LE, space.get(),
+                                            H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
+                                 H5Dclose, "create " + name);
+        h5::check(H5Dwrite(dataset.get(), H5T_NATIVE_INT32, H5S_ALL, H5S_ALL, H5P_DEFAULT,
+                           codes.data()),
+                  "write " + name);
+        h5::set_attribute(dataset.get(), "layer", layer.name);
+        h5::set_attribute(dataset.get(), "kind", std::string(network::name_of(layer.kind)));
+        h5::set_attribute(dataset.get(), "scale", integers[its.layer].scale);
+        h5::set_attribute(dataset.get(), "missing", its.missing);
+        h5::set_attribute(dataset.get(), "different_from_integers", its.different);
+        if (its.from_reference)
+        {
+            h5::set_attribute(dataset.get(), "different_from_reference", *its.from_reference);
+        }
+    }
+}
+
+} // namespace tessera::values

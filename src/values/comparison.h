@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "values/machine.h"
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace tessera::values
+{
+
+/// What operations made of one layer's output, over all images, beside what it should be.
+struct LayerComparison
+{
+    LayerId layer;
+    std::uint64_t elements = 0;
+    std::uint64_t missing = 0;   ///< not made, or poison
+    std::uint64_t different = 0; ///< made, and not as in the network of whole numbers
+    /// 10 log10 of its squared codes over squared deviations of what was made; infinity where there
+    /// are none.
+    double snr_db = 0;
+    std::optional<std::uint64_t> from_reference; ///< made, and not as in `reference`
+};
+
+/// Codes of all layers for one image.
+using ReferenceOf = std::function<std::vector<Map<std::int32_t>>(const Map<std::int32_t>& input)>;
+
+/// Layers of which something was made. `reference` may be empty.
+[[nodiscard]] std::vector<LayerComparison> compare(const Machine& machine,
+                                                   const IntegerNetwork& network,
+                                                   const std::vector<Map<std::int32_t>>& inputs,
+                                                   const ReferenceOf& reference);
+
+/// Writes an HDF5 file: /layers/<position>_<name>, images x rows x columns x channels of int32
+/// codes (-2^31: not made), with the comparison, scale and range as attributes. Throws IoError.
+void write_values(const std::filesystem::path& path, const Machine& machine,
+                  const IntegerNetwork& network, const std::vector<LayerComparison>& layers);
+
+} // namespace tessera::values

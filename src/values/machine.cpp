@@ -1,0 +1,658 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "values/machine.h"
+
+#include "tessera/error.h"
+#include "trace/reader.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+#include <string_view>
+
+namespace tessera::values
+{
+
+using network::Layer;
+using network::LayerKind;
+using network::Shape;
+using numerics::Matrix;
+using semantics::Stretch;
+using semantics::Stretches;
+using trace::Box;
+using trace::Operation;
+using trace::OpKind;
+
+namespace
+{
+
+/// Of the rows, columns or channels of a box.
+std::uint32_t extent(const Box& box, std::size_t axis)
+{
+    return box.bounds[2 * axis + 1] - box.bounds[2 * axis];
+}
+
+std::size_t count(const Box& box)
+{
+    return std::size_t{extent(box, 0)} * extent(box, 1) * extent(box, 2);
+}
+
+bool valid(const Box& box, const Shape& shape)
+{
+    const std::array<std::uint32_t, 3> most{shape.height, shape.width, shape.channels};
+    for (std::size_t axis = 0; axis < 3; ++axis)
+    {
+        if (box.bounds[2 * axis] >= box.bounds[2 * axis + 1] ||
+            box.bounds[2 * axis + 1] > most[axis])
+        {
+            return false;
+        }
+    }
+    return true;
+}
+
+template <class Visit> void each(const Box& box, Visit visit)
+{
+    for (std::uint32_t row = box.bounds[0]; row < box.bounds[1]; ++row)
+    {
+        for (std::uint32_t column = box.bounds[2]; column < box.bounds[3]; ++column)
+        {
+            for (std::uint32_t channel = box.bounds[4]; channel < box.bounds[5]; ++channel)
+            {
+                visit(Element{row, column, channel});
+            }
+        }
+    }
+}
+
+bool apart(const Stretches& a, const Stretches& b)
+{
+    return std::none_of(a.begin(), a.end(),
+                        [&](const Stretch& x)
+                        {
+                            return std::any_of(b.begin(), b.end(), [&](const Stretch& y)
+                                               { return x.begin < y.end && y.begin < x.end; });
+                        });
+}
+
+std::uint64_t size_of(const Stretches& rows)
+{
+    std::uint64_t all = 0;
+    for (const Stretch& stretch : rows)
+    {
+        all += stretch.size();
+    }
+    return all;
+}
+
+} // namespace
+
+bool Machine::Content::holds(const Element& at) const
+{
+    const auto& b = box.bounds;
+    return at.row >= b[0] && at.row < b[1] && at.column >= b[2] && at.column < b[3] &&
+           at.channel >= b[4] && at.channel < b[5];
+}
+
+std::int64_t Machine::Content::at(const Element& element) const
+{
+    const auto& b = box.bounds;
+    return values[(std::size_t{element.row - b[0]} * (b[3] - b[2]) + (element.column - b[2])) *
+                      (b[5] - b[4]) +
+                  (element.channel - b[4])];
+}
+
+/// What one operation sees of its tile's buffer.
+class Machine::Reader
+{
+public:
+    Reader(Machine& machine, const Operation& operation, NodeId node, Tick now)
+        : machine_(machine), operation_(operation), node_(node), now_(now)
+    {
+        for (const OpId operand : operation.in)
+        {
+            const auto found = machine.data_.find({operand, node});
+            if (found != machine.data_.end() && found->second.here)
+            {
+                operands_.push_back(found->second.content.get());
+            }
+        }
+    }
+
+    /// What is computed next: named when something is missing.
+    void begin(LayerId layer, const Element& making)
+    {
+        layer_ = layer;
+        making_ = making;
+        poisoned_ = false;
+    }
+    [[nodiscard]] bool poisoned() const { return poisoned_; }
+
+    /// Code of one element of the output of `tensor`; 0 where it is poison.
+    [[nodiscard]] std::int32_t code(LayerId tensor, const Element& at)
+    {
+        const std::int64_t value = find(tensor, at);
+        if (value == kPoison)
+        {
+            poisoned_ = true;
+            return 0;
+        }
+        return static_cast<std::int32_t>(value);
+    }
+
+    [[nodiscard]] const std::vector<const Content*>& operands() const { return operands_; }
+
+    /// Sum of the products of `all` rows of the weight matrix of `layer`, of which `tensor` will
+    /// hold what becomes of them; 0 where it is poison.
+    [[nodiscard]] std::int64_t sum(LayerId layer, const Element& at, std::uint64_t all)
+    {
+        std::int64_t total = 0;
+        Stretches rows;
+        const auto add = [&](const Content& part)
+        {
+            if (part.sum_of != layer || part.image != operation_.image || !part.holds(at) ||
+                !apart(rows, part.rows))
+            {
+                return;
+            }
+            rows.insert(rows.end(), part.rows.begin(), part.rows.end());
+            const std::int64_t value = part.at(at);
+            poisoned_ = poisoned_ || value == kPoison;
+            total += value == kPoison ? 0 : value;
+        };
+        for (const Content* const operand : operands_)
+        {
+            add(*operand);
+        }
+        if (size_of(rows) < all)
+        {
+            machine_.each_here(node_, add);
+        }
+        if (size_of(rows) < all)
+        {
+            miss(layer, at, true);
+        }
+        return total;
+    }
+
+    /// Of the external memory.
+    [[nodiscard]] std::int64_t stored(LayerId tensor, const Element& at)
+    {
+        const auto found = machine_.memory_.find({operation_.image, tensor});
+        const std::int64_t value =
+            found == machine_.memory_.end()
+                ? kPoison
+                : found->second[index_of(machine_.integers_.network[tensor].output, at)];
+        if (value == kPoison)
+        {
+            miss(tensor, at, false);
+        }
+        return value;
+    }
+
+private:
+    [[nodiscard]] std::int64_t find(LayerId tensor, const Element& at)
+    {
+        const auto fits = [&](const Content& content)
+        {
+            return content.tensor == tensor && !content.sum_of.valid() &&
+                   content.image == operation_.image && content.holds(at);
+        };
+        if (last_ != nullptr && fits(*last_))
+        {
+            return last_->at(at);
+        }
+        for (const Content* const operand : operands_)
+        {
+            if (fits(*operand))
+            {
+                last_ = operand;
+                return operand->at(at);
+            }
+        }
+        const network::Network& network = machine_.integers_.network;
+        if (semantics::renames(network[tensor].kind))
+        {
+            const std::optional<Origin> origin = origin_of(network, network[tensor], at);
+            return origin ? find(network[tensor].inputs[origin->operand], origin->element) : 0;
+        }
+        bool there = false;
+        std::int64_t value = kPoison;
+        machine_.each_here(node_,
+                           [&](const Content& content)
+                           {
+                               if (value == kPoison && fits(content))
+                               {
+                                   there = true;
+                                   value = content.at(at);
+                               }
+                           });
+        if (!there)
+        {
+            miss(tensor, at, false);
+        }
+        return value;
+    }
+
+    void miss(LayerId tensor, const Element& at, bool sum)
+    {
+        poisoned_ = true;
+        if (reported_.insert({tensor, sum}).second)
+        {
+            machine_.poison_.push_back(
+                {operation_.id, now_, node_, layer_, making_, tensor, at, sum});
+        }
+    }
+
+    Machine& machine_;
+    const Operation& operation_;
+    NodeId node_;
+    Tick now_;
+    std::vector<const Content*> operands_;
+    const Content* last_ = nullptr; ///< operand in which the last element was
+    LayerId layer_;
+    Element making_;
+    bool poisoned_ = false;
+    std::set<std::pair<LayerId, bool>> reported_;
+};
+
+std::vector<Piece> pieces_of(const trace::Header& header, const semantics::Naming& naming)
+{
+    std::vector<Piece> pieces;
+    for (const trace::Block& block : header.blocks)
+    {
+        const Piece piece{naming.layers[block.layer.index()],
+                          block.copy,
+                          {block.row_begin, block.row_end},
+                          {block.column_begin, block.column_end}};
+        if (std::find(pieces.begin(), pieces.end(), piece) == pieces.end())
+        {
+            pieces.push_back(piece);
+        }
+    }
+    return pieces;
+}
+
+Machine::Machine(const trace::Header& header, const IntegerNetwork& integers,
+                 const Crossbars& crossbars, std::vector<Map<std::int32_t>> images)
+    : header_(header),
+      integers_(integers),
+      crossbars_(crossbars),
+      naming_(header, integers.network, effort_),
+      images_(std::move(images))
+{
+}
+
+template <class Visit> void Machine::each_here(NodeId node, Visit visit) const
+{
+    for (const auto& [key, datum] : data_)
+    {
+        if (key.node == node && datum.here)
+        {
+            visit(*datum.content);
+        }
+    }
+}
+
+void Machine::refuse(const Operation& operation, const std::string& problem) const
+{
+    throw InputError({"trace", 0, "operation " + std::to_string(operation.id.value())},
+                     std::string("(") + name_of(operation.kind) + ") " + problem,
+                     "see what tessera trace check --semantic says, or run without --values");
+}
+
+Box Machine::made_by(const Operation& operation, LayerId layer) const
+{
+    if (!operation.ofm || !valid(*operation.ofm, integers_.network[layer].output))
+    {
+        refuse(operation, "does not say which elements of its layer it makes");
+    }
+    return *operation.ofm;
+}
+
+/// Is the result codes, or partial sums still?
+bool Machine::finishes(const Operation& operation, LayerId layer) const
+{
+    const std::uint8_t bits = naming_.bits[naming_.outputs[layer.index()].index()];
+    return operation.bits == 0 || bits == 0 || operation.bits == bits;
+}
+
+/// What layers after `from`, up to `to`, make of its code.
+std::int64_t Machine::through(LayerId from, LayerId to, const Element& at, std::int64_t code) const
+{
+    if (from == to || code == kPoison)
+    {
+        return code;
+    }
+    const std::int64_t before =
+        through(from, integers_.network[to].inputs[0], at, code);
+    return element(integers_, to, at, [before](std::uint32_t, const Element&)
+                   { return static_cast<std::int32_t>(before); });
+}
+
+Machine::Content Machine::product(const Operation& operation, Reader& reader) const
+{
+    if (!operation.block.valid())
+    {
+        refuse(operation, "does not say which weights it uses");
+    }
+    const trace::Block& block = header_.blocks[operation.block.index()];
+    const LayerId layer = naming_.layers[block.layer.index()];
+    const Layer& its = integers_.network[layer];
+    const Shape& from = integers_.network.input_shape(its);
+    const Box box = made_by(operation, layer);
+    if (box.bounds[4] < block.column_begin || box.bounds[5] > block.column_end)
+    {
+        refuse(operation, "makes channels that its block has no columns of");
+    }
+    const std::size_t pixels = std::size_t{extent(box, 0)} * extent(box, 1);
+    Matrix<std::int32_t> inputs(pixels, block.row_end - block.row_begin);
+    std::vector<std::uint32_t> positions;
+    std::vector<char> poisoned;
+    each({{box.bounds[0], box.bounds[1], box.bounds[2], box.bounds[3], 0, 1}},
+         [&](const Element& pixel)
+         {
+             std::int32_t* const row = inputs.row(positions.size());
+             reader.begin(layer, {pixel.row, pixel.column, box.bounds[4]});
+             each_in_window(its, from, pixel.row, pixel.column,
+                            [&](std::uint32_t y, std::uint32_t x, std::size_t tap)
+                            {
+                                const std::size_t first = tap * from.channels;
+                                const std::size_t begin =
+                                    std::max<std::size_t>(first, block.row_begin);
+                                const std::size_t end =
+                                    std::min<std::size_t>(first + from.channels, block.row_end);
+                                for (std::size_t k = begin; k < end; ++k)
+                                {
+                                    row[k - block.row_begin] = reader.code(
+                                        its.inputs[0],
+                                        {y, x, static_cast<std::uint32_t>(k - first)});
+                                }
+                            });
+             positions.push_back(pixel.row * its.output.width + pixel.column);
+             poisoned.push_back(reader.poisoned() ? 1 : 0);
+         });
+    const Piece piece{layer,
+                      block.copy,
+                      {block.row_begin, block.row_end},
+                      {block.column_begin, block.column_end}};
+    const Matrix<std::int64_t> sums =
+        crossbars_.multiply_piece(piece, inputs, operation.image, positions);
+
+    const bool finished = operation.bits != 0 && finishes(operation, layer);
+    const LayerId tensor = naming_.outputs[layer.index()];
+    Content result{tensor, finished ? LayerId::none() : layer,
+                   {{block.row_begin, block.row_end}}, box, operation.image, {}};
+    result.values.reserve(count(box));
+    std::size_t pixel = 0;
+    each(box,
+         [&](const Element& at)
+         {
+             const std::int64_t sum = sums(pixel, at.channel - block.column_begin);
+             const std::int64_t value =
+                 finished ? through(layer, tensor, at, integers_[layer].finish(at.channel, sum))
+                          : sum;
+             result.values.push_back(poisoned[pixel] != 0 ? kPoison : value);
+             pixel += at.channel + 1 == box.bounds[5] ? 1 : 0;
+         });
+    return result;
+}
+
+/// A vec that adds up partial sums of `layer`.
+Machine::Content Machine::sum(const Operation& operation, LayerId layer, Reader& reader) const
+{
+    const Box box = made_by(operation, layer);
+    const LayerId made =
+        operation.layer.valid() ? naming_.layers[operation.layer.index()] : layer;
+    const LayerId tensor = naming_.outputs[made.index()];
+    const bool finished = finishes(operation, made);
+    Content result{tensor, finished ? LayerId::none() : layer, {}, box, operation.image, {}};
+    std::uint64_t all = integers_[layer].weights.rows();
+    if (!finished)
+    {
+        for (const Content* const part : reader.operands())
+        {
+            result.rows.insert(result.rows.end(), part->rows.begin(), part->rows.end());
+        }
+        all = size_of(result.rows);
+    }
+    each(box,
+         [&](const Element& at)
+         {
+             reader.begin(made, at);
+             const std::int64_t sum = reader.sum(layer, at, all);
+             const std::int64_t value =
+                 finished ? through(layer, tensor, at, integers_[layer].finish(at.channel, sum))
+                          : sum;
+             result.values.push_back(reader.poisoned() ? kPoison : value);
+         });
+    return result;
+}
+
+/// A vec that computes a layer from codes.
+Machine::Content Machine::function(const Operation& operation, LayerId layer, Reader& reader) const
+{
+    const Box box = made_by(operation, layer);
+    const std::string_view name = trace::functions()[operation.function].name;
+    const LayerId tensor = naming_.outputs[layer.index()];
+    const bool copies = name == "copy" || name == "requantize";
+    Content result{tensor, LayerId::none(), {}, box, operation.image, {}};
+    result.values.reserve(count(box));
+    const std::vector<LayerId>& inputs = integers_.network[layer].inputs;
+    each(box,
+         [&](const Element& at)
+         {
+             reader.begin(layer, at);
+             const std::int64_t value =
+                 copies ? reader.code(tensor, at)
+                        : through(layer, tensor, at,
+                                  element(integers_, layer, at,
+                                          [&](std::uint32_t operand, const Element& from)
+                                          { return reader.code(inputs[operand], from); }));
+             result.values.push_back(reader.poisoned() ? kPoison : value);
+         });
+    return result;
+}
+
+Machine::Content Machine::computed(const Operation& operation, Reader& reader) const
+{
+    if (operation.kind == OpKind::mvm)
+    {
+        return product(operation, reader);
+    }
+    for (const Content* const operand : reader.operands())
+    {
+        if (operand->sum_of.valid())
+        {
+            return sum(operation, operand->sum_of, reader);
+        }
+    }
+    if (!operation.layer.valid())
+    {
+        refuse(operation, "does not say what it computes");
+    }
+    const LayerId layer = naming_.layers[operation.layer.index()];
+    return trace::functions()[operation.function].name == std::string_view("accumulate")
+               ? sum(operation, layer, reader)
+               : function(operation, layer, reader);
+}
+
+Machine::Content Machine::loaded(const Operation& operation, Reader& reader) const
+{
+    const LayerId tensor =
+        operation.tensor.valid() ? naming_.tensors[operation.tensor.index()] : LayerId::none();
+    Content result{tensor, LayerId::none(), {}, {}, operation.image, {}};
+    if (!tensor.valid())
+    {
+        return result; // weights, say
+    }
+    const Shape& shape = integers_.network[tensor].output;
+    if (!operation.box || !valid(*operation.box, shape))
+    {
+        refuse(operation, "does not say what it loads");
+    }
+    result.box = *operation.box;
+    result.values.reserve(count(result.box));
+    const bool input = integers_.network[tensor].kind == LayerKind::input;
+    each(result.box,
+         [&](const Element& at)
+         {
+             reader.begin(tensor, at);
+             result.values.push_back(input ? images_[operation.image][index_of(shape, at)]
+                                           : reader.stored(tensor, at));
+         });
+    return result;
+}
+
+/// What a move or store takes along.
+std::shared_ptr<const Machine::Content> Machine::carried(const Operation& operation,
+                                                         NodeId node) const
+{
+    const auto found = data_.find({operation.in[0], node});
+    if (found == data_.end() || !found->second.here)
+    {
+        refuse(operation, "moves what its tile does not hold");
+    }
+    const std::shared_ptr<const Content>& all = found->second.content;
+    if (!all->tensor.valid() || !operation.ofm || *operation.ofm == all->box)
+    {
+        return all;
+    }
+    auto part = std::make_shared<Content>(*all);
+    part->box = *operation.ofm;
+    part->values.clear();
+    each(part->box,
+         [&](const Element& at)
+         {
+             if (!all->holds(at))
+             {
+                 refuse(operation, "moves elements that its operand does not have");
+             }
+             part->values.push_back(all->at(at));
+         });
+    return part;
+}
+
+void Machine::started(const Operation& operation, NodeId node, Tick now)
+{
+    if (operation.image >= images_.size())
+    {
+        refuse(operation, "works for image " + std::to_string(operation.image) + ", but only " +
+                              std::to_string(images_.size()) + " were given");
+    }
+    switch (operation.kind)
+    {
+    case OpKind::mvm:
+    case OpKind::vec:
+    {
+        Reader reader(*this, operation, node, now);
+        auto content = std::make_shared<Content>(computed(operation, reader));
+        if (!content->sum_of.valid())
+        {
+            keep(made_, *content, content->box);
+        }
+        data_[{operation.id, node}] = {std::move(content), operation.uses, false};
+        break;
+    }
+    case OpKind::load:
+    {
+        Reader reader(*this, operation, node, now);
+        const auto content = std::make_shared<const Content>(loaded(operation, reader));
+        for (const trace::Destination& to : operation.to)
+        {
+            data_[{operation.id, to.at}] = {content, to.uses, false};
+        }
+        break;
+    }
+    case OpKind::move:
+    {
+        const std::shared_ptr<const Content> content = carried(operation, node);
+        for (const trace::Destination& to : operation.to)
+        {
+            data_[{operation.id, to.at}] = {content, to.uses, false};
+        }
+        break;
+    }
+    case OpKind::store:
+        stores_[operation.id] = carried(operation, node);
+        break;
+    case OpKind::program:
+        break;
+    }
+}
+
+void Machine::arrived(OpId operation, NodeId node)
+{
+    const auto found = data_.find({operation, node});
+    found->second.here = true;
+    if (found->second.uses == 0)
+    {
+        data_.erase(found);
+    }
+}
+
+void Machine::ended(const Operation& operation, NodeId node)
+{
+    if (operation.kind == OpKind::store)
+    {
+        const auto found = stores_.find(operation.id);
+        const Content& content = *found->second;
+        const LayerId tensor =
+            operation.tensor.valid() ? naming_.tensors[operation.tensor.index()] : LayerId::none();
+        if (content.tensor.valid() && tensor.valid())
+        {
+            if (tensor != content.tensor || content.sum_of.valid() || !operation.box ||
+                !valid(*operation.box, integers_.network[tensor].output))
+            {
+                refuse(operation, "does not say which elements of its operand it stores");
+            }
+            keep(memory_, content, *operation.box);
+        }
+        stores_.erase(found);
+    }
+    for (const OpId operand : operation.in)
+    {
+        const auto found = data_.find({operand, node});
+        if (found != data_.end() && --found->second.uses == 0)
+        {
+            data_.erase(found);
+        }
+    }
+}
+
+void Machine::keep(std::map<ImageOfLayer, std::vector<std::int64_t>>& maps, const Content& content,
+                   const Box& box) const
+{
+    const Shape& shape = integers_.network[content.tensor].output;
+    std::vector<std::int64_t>& map = maps[{content.image, content.tensor}];
+    map.resize(shape.elements(), kPoison);
+    each(box,
+         [&](const Element& at)
+         {
+             if (content.holds(at))
+             {
+                 map[index_of(shape, at)] = content.at(at);
+             }
+         });
+}
+
+const std::vector<std::int64_t>* Machine::made(std::uint32_t image, LayerId layer) const
+{
+    const auto found = made_.find({image, layer});
+    return found == made_.end() ? nullptr : &found->second;
+}
+
+std::string Machine::text_of(const Poison& poison) const
+{
+    const network::Network& network = integers_.network;
+    const auto place = [](const Element& at)
+    { return fmt::format("[{},{},{}]", at.row, at.column, at.channel); };
+    return fmt::format(
+        "operation {} at {} ps in {}: {}{} of layer \"{}\" had not arrived, which is needed for {} "
+        "of layer \"{}\" (row, column, channel)",
+        poison.operation.value(), poison.at, trace::node_name(poison.node, header_.tiles),
+        poison.sum ? "partial sums of " : "", place(poison.missing), network[poison.tensor].name,
+        place(poison.making), network[poison.layer].name);
+}
+
+} // namespace tessera::values

@@ -1,0 +1,542 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "values/reference.h"
+
+#include "tessera/error.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <iterator>
+#include <limits>
+
+namespace tessera::values
+{
+namespace
+{
+
+using network::Layer;
+using network::LayerKind;
+using network::Shape;
+
+using Inputs = std::vector<std::int64_t>; ///< of one output position, all rows of the weights
+
+/// The digit of `bits` bits number `index` of a pattern.
+std::int64_t digit(std::int64_t pattern, unsigned index, unsigned bits)
+{
+    return (pattern >> (index * bits)) & ((std::int64_t{1} << bits) - 1);
+}
+
+unsigned digits(unsigned all, unsigned bits)
+{
+    return all / bits + (all % bits != 0 ? 1 : 0);
+}
+
+std::int64_t power(unsigned exponent)
+{
+    return std::int64_t{1} << exponent;
+}
+
+std::int64_t nearest_up(double value)
+{
+    return static_cast<std::int64_t>(std::floor(value + 0.5));
+}
+
+/// Crossbars with converters.
+class Adc
+{
+public:
+    Adc(const Analogue& analogue, const numerics::Matrix<std::int32_t>& weights, std::size_t layer,
+        bool has_sign)
+        : scheme_(analogue.scheme),
+          weights_(weights),
+          two_pass_(has_sign && analogue.signed_inputs == numerics::InputCoding::two_pass),
+          complement_(has_sign && !two_pass_),
+          both_signs_(scheme_.signs == numerics::Signs::differential ||
+                      scheme_.signs == numerics::Signs::sign_magnitude)
+    {
+        const numerics::ConverterScheme& converter = scheme_.converter;
+        exact_ = converter.rounding == numerics::Rounding::ideal;
+        const double codes = static_cast<double>(
+            std::max<std::int64_t>(1, power(converter.bits - (both_signs_ ? 1 : 0)) - 1));
+        const double full =
+            static_cast<double>(static_cast<std::int64_t>(scheme_.rows) *
+                                (power(scheme_.cell_bits) - 1) * (power(scheme_.slice_bits) - 1));
+        if (exact_ || converter.range == numerics::Range::granular)
+        {
+            step_ = 1;
+        }
+        else if (converter.range == numerics::Range::full)
+        {
+            step_ = full / codes;
+        }
+        else
+        {
+            step_ = analogue.limits.at(layer) / codes;
+        }
+    }
+
+    [[nodiscard]] std::int64_t product(const Piece& piece, const Inputs& inputs,
+                                       std::size_t column) const
+    {
+        std::int64_t codes = pass(piece, inputs, column, two_pass_ ? 1 : 0);
+        if (two_pass_)
+        {
+            codes -= pass(piece, inputs, column, -1);
+        }
+        return nearest_up(static_cast<double>(codes) * step_);
+    }
+
+private:
+    /// sign 0: inputs as they are; else the magnitudes of those of that sign.
+    [[nodiscard]] std::int64_t pass(const Piece& piece, const Inputs& inputs, std::size_t column,
+                                    int sign) const
+    {
+        const unsigned slices = digits(scheme_.input_bits, scheme_.slice_bits);
+        std::int64_t total = 0;
+        for (std::size_t first = piece.rows.begin; first < piece.rows.end; first += scheme_.rows)
+        {
+            const std::size_t last = std::min<std::size_t>(first + scheme_.rows, piece.rows.end);
+            for (unsigned slice = 0; slice < slices; ++slice)
+            {
+                const bool negative = complement_ && slice + 1 == slices;
+                const std::int64_t worth =
+                    (negative ? -1 : 1) * power(slice * scheme_.slice_bits);
+                total += worth * conversions(inputs, first, last, column, slice, sign);
+            }
+        }
+        return total;
+    }
+
+    /// Codes of all cells of a weight, by their worth.
+    [[nodiscard]] std::int64_t conversions(const Inputs& inputs, std::size_t first,
+                                           std::size_t last, std::size_t column, unsigned slice,
+                                           int sign) const
+    {
+        const std::int64_t half = power(scheme_.weight_bits - 1);
+        const unsigned cells = digits(scheme_.weight_bits, scheme_.cell_bits);
+        std::int64_t codes = 0;
+        std::int64_t driven = 0; // the sum of the drives
+        for (unsigned cell = 0; cell < cells; ++cell)
+        {
+            std::int64_t positive = 0;
+            std::int64_t negative = 0;
+            std::int64_t offset = 0;
+            driven = 0;
+            for (std::size_t row = first; row < last; ++row)
+            {
+                const std::int64_t input = sign == 0 ? inputs[row]
+                                                     : std::max<std::int64_t>(sign * inputs[row],
+                                                                              0);
+                const std::int64_t drive = digit(input, slice, scheme_.slice_bits);
+                const std::int64_t weight = weights_(row, column);
+                driven += drive;
+                (weight < 0 ? negative : positive) +=
+                    drive * digit(std::abs(weight), cell, scheme_.cell_bits);
+                offset += drive * digit(weight + half, cell, scheme_.cell_bits);
+            }
+            std::int64_t its = 0;
+            if (both_signs_)
+            {
+                its = code(positive - negative);
+            }
+            else if (scheme_.signs == numerics::Signs::differential_separate)
+            {
+                its = code(positive) - code(negative);
+            }
+            else
+            {
+                its = code(offset);
+            }
+            codes += its * power(cell * scheme_.cell_bits);
+        }
+        if (scheme_.signs == numerics::Signs::offset)
+        {
+            const unsigned top = (cells - 1) * scheme_.cell_bits;
+            codes -= code(driven * (half >> top)) * power(top);
+        }
+        return codes;
+    }
+
+    [[nodiscard]] std::int64_t code(std::int64_t levels) const
+    {
+        if (exact_)
+        {
+            return levels;
+        }
+        // Converters are modelled in single precision, ties to even.
+        const float ratio = static_cast<float>(levels) * static_cast<float>(1 / step_);
+        const auto code = static_cast<std::int64_t>(std::nearbyint(ratio));
+        const std::int64_t codes = power(scheme_.converter.bits);
+        return both_signs_ ? std::clamp(code, -codes / 2, codes / 2 - 1)
+                           : std::clamp(code, std::int64_t{0}, codes - 1);
+    }
+
+    const numerics::Scheme& scheme_;
+    const numerics::Matrix<std::int32_t>& weights_;
+    bool two_pass_;
+    bool complement_;
+    bool both_signs_;
+    bool exact_;
+    double step_ = 1;
+};
+
+/// AiDAC: a chain of arrays is one sum of charges, a window of time and a converter.
+class Aidac
+{
+public:
+    Aidac(const AidacAnalogue& how, const numerics::Matrix<std::int32_t>& weights,
+          std::size_t layer, bool has_sign)
+        : how_(how), weights_(weights), layer_(layer), has_sign_(has_sign)
+    {
+    }
+
+    [[nodiscard]] std::int64_t product(const Piece& piece, const Inputs& inputs,
+                                       std::size_t column) const
+    {
+        const double positive = pass(piece, inputs, column, 1);
+        return nearest_up(has_sign_ ? positive - pass(piece, inputs, column, -1) : positive);
+    }
+
+private:
+    [[nodiscard]] double pass(const Piece& piece, const Inputs& inputs, std::size_t column,
+                              int sign) const
+    {
+        const numerics::AidacModel& model = how_.model;
+        const unsigned weight_bits = how_.scheme.weight_bits;
+        const unsigned input_bits = how_.scheme.input_bits;
+        const bool paired = how_.scheme.signs == numerics::AidacSigns::paired;
+        const std::int64_t half = power(weight_bits - 1);
+        std::int64_t first = 0; // what the two chains hold, in units of input times weight
+        std::int64_t second = 0;
+        for (std::size_t row = piece.rows.begin; row < piece.rows.end; ++row)
+        {
+            const std::int64_t input = std::max<std::int64_t>(sign * inputs[row], 0);
+            const std::int64_t weight = weights_(row, column);
+            first += input * (paired ? std::max<std::int64_t>(weight, 0) : weight + half);
+            second += input * (paired ? std::max<std::int64_t>(-weight, 0) : half);
+        }
+        if (!how_.errors.quantisation)
+        {
+            return static_cast<double>(first - second);
+        }
+        // Volts of one unit: a row's cells share what those of one unit were charged with, a
+        // column's rows share again, and the lowest bit is so much of the line of the sum.
+        const double rows = model.array_rows;
+        const double row_cells = (model.array_outputs + 1) * weight_bits;
+        const double unit = model.array_outputs * weight_bits / std::exp2(input_bits);
+        const double lowest = rows / std::exp2(weight_bits - 1);
+        const double line =
+            lowest * (std::exp2(weight_bits) - 1) + model.vtc_input_ff / model.unit_ff;
+        const double volts = model.supply_v * unit / row_cells / rows * lowest / line;
+        const double window = model.window_ns * 1e-9;
+        const double codes = std::exp2(model.tdc_bits);
+        double gain = 0;
+        double range = 0;
+        if (how_.readouts.empty())
+        {
+            const double chained = std::ceil(static_cast<double>(piece.rows.size()) / rows);
+            gain = window / (volts * rows * chained * (std::exp2(input_bits) - 1) *
+                             (std::exp2(weight_bits) - 1));
+            range = paired ? 2 * window : window;
+        }
+        else
+        {
+            gain = how_.readouts[layer_].gain;
+            range = how_.readouts[layer_].range;
+        }
+        const auto seconds = [&](std::int64_t units)
+        { return std::min(static_cast<double>(units) * volts * gain, window); };
+        const double step = range / codes;
+        const double code = std::clamp(
+            std::nearbyint((seconds(first) - seconds(second)) / step), -codes / 2, codes / 2 - 1);
+        return code * step / (gain * volts);
+    }
+
+    const AidacAnalogue& how_;
+    const numerics::Matrix<std::int32_t>& weights_;
+    std::size_t layer_;
+    bool has_sign_;
+};
+
+class Reference
+{
+public:
+    Reference(const IntegerNetwork& integers, const std::vector<Piece>& pieces,
+              const Analogue& analogue)
+        : integers_(integers), pieces_(pieces), analogue_(analogue)
+    {
+    }
+
+    [[nodiscard]] std::vector<Map<std::int32_t>> run(const Map<std::int32_t>& input)
+    {
+        const auto& layers = integers_.network.layers;
+        maps_.resize(layers.size());
+        for (std::size_t i = 0; i < layers.size(); ++i)
+        {
+            if (layers[i].kind == LayerKind::input)
+            {
+                maps_[i] = input;
+                continue;
+            }
+            maps_[i].resize(layers[i].output.elements());
+            if (layers[i].kind == LayerKind::conv2d || layers[i].kind == LayerKind::dense)
+            {
+                multiply(i);
+            }
+            else
+            {
+                compute(i);
+            }
+        }
+        return std::move(maps_);
+    }
+
+private:
+    /// Operand `k` at a position, which may lie beyond its edges.
+    [[nodiscard]] std::int64_t at(const Layer& layer, std::size_t k, std::int64_t row,
+                                  std::int64_t column, std::int64_t channel) const
+    {
+        const LayerId id = layer.inputs[k];
+        const Shape& shape = integers_.network[id].output;
+        if (row < 0 || column < 0 || row >= shape.height || column >= shape.width)
+        {
+            return 0;
+        }
+        return maps_[id.index()][static_cast<std::size_t>(
+            (row * shape.width + column) * shape.channels + channel)];
+    }
+
+    [[nodiscard]] std::int32_t saturated(std::size_t i, std::int64_t code) const
+    {
+        const IntegerLayer& its = integers_.layers[i];
+        return static_cast<std::int32_t>(
+            std::clamp<std::int64_t>(code, its.least, its.most));
+    }
+
+    /// value x multiplier / 2^shift to the nearest, ties up.
+    [[nodiscard]] static std::int64_t scaled(std::int64_t value, std::int64_t multiplier,
+                                             unsigned shift)
+    {
+        const std::int64_t product = value * multiplier;
+        if (shift == 0)
+        {
+            return product;
+        }
+        const std::int64_t divisor = power(shift);
+        std::int64_t quotient = product / divisor;
+        std::int64_t rest = product % divisor;
+        if (rest < 0)
+        {
+            rest += divisor;
+            --quotient;
+        }
+        return quotient + (rest >= divisor / 2 ? 1 : 0);
+    }
+
+    void multiply(std::size_t i)
+    {
+        const Layer& layer = integers_.network.layers[i];
+        const IntegerLayer& its = integers_.layers[i];
+        const Shape& from = integers_.network.input_shape(layer);
+        const Shape& to = layer.output;
+        const bool has_sign = integers_[layer.inputs[0]].least < 0;
+        std::vector<Piece> own;
+        std::copy_if(pieces_.begin(), pieces_.end(), std::back_inserter(own),
+                     [&](const Piece& piece)
+                     { return piece.layer.index() == i && piece.copy == 0; });
+        const std::uint32_t inner = from.channels / layer.groups;
+        const std::uint32_t outer = to.channels / layer.groups;
+        Inputs inputs;
+        std::size_t next = 0;
+        for (std::uint32_t row = 0; row < to.height; ++row)
+        {
+            for (std::uint32_t column = 0; column < to.width; ++column)
+            {
+                for (std::uint32_t channel = 0; channel < to.channels; ++channel)
+                {
+                    inputs.clear();
+                    for (std::uint32_t ky = 0; ky < layer.kernel_height; ++ky)
+                    {
+                        for (std::uint32_t kx = 0; kx < layer.kernel_width; ++kx)
+                        {
+                            for (std::uint32_t c = 0; c < inner; ++c)
+                            {
+                                inputs.push_back(
+                                    at(layer, 0,
+                                       std::int64_t{row} * layer.stride_height +
+                                           std::int64_t{ky} * layer.dilation_height -
+                                           layer.padding.top,
+                                       std::int64_t{column} * layer.stride_width +
+                                           std::int64_t{kx} * layer.dilation_width -
+                                           layer.padding.left,
+                                       channel / outer * inner + c));
+                            }
+                        }
+                    }
+                    std::int64_t sum = its.bias[channel];
+                    if (own.empty())
+                    {
+                        for (std::size_t k = 0; k < inputs.size(); ++k)
+                        {
+                            sum += inputs[k] * its.weights(k, channel);
+                        }
+                    }
+                    for (const Piece& piece : own)
+                    {
+                        if (channel < piece.columns.begin || channel >= piece.columns.end)
+                        {
+                            continue;
+                        }
+                        sum += analogue_.aidac
+                                   ? Aidac(*analogue_.aidac, its.weights, i, has_sign)
+                                         .product(piece, inputs, channel)
+                                   : Adc(analogue_, its.weights, i, has_sign)
+                                         .product(piece, inputs, channel);
+                    }
+                    constexpr std::int64_t most = 2'147'483'647; // accumulators saturate
+                    sum = std::clamp(sum, -most, most);
+                    const Ratio& ratio = its.ratio[channel];
+                    maps_[i][next++] =
+                        saturated(i, scaled(sum, ratio.multiplier, ratio.shift));
+                }
+            }
+        }
+    }
+
+    void compute(std::size_t i)
+    {
+        const Layer& layer = integers_.network.layers[i];
+        const Shape& to = layer.output;
+        std::size_t next = 0;
+        for (std::uint32_t row = 0; row < to.height; ++row)
+        {
+            for (std::uint32_t column = 0; column < to.width; ++column)
+            {
+                for (std::uint32_t channel = 0; channel < to.channels; ++channel)
+                {
+                    maps_[i][next++] = value(i, layer, row, column, channel);
+                }
+            }
+        }
+    }
+
+    [[nodiscard]] std::int32_t value(std::size_t i, const Layer& layer, std::uint32_t row,
+                                     std::uint32_t column, std::uint32_t channel) const
+    {
+        const IntegerLayer& its = integers_.layers[i];
+        switch (layer.kind)
+        {
+        case LayerKind::max_pool:
+            return static_cast<std::int32_t>(window(layer, row, column, channel).most);
+        case LayerKind::average_pool:
+        case LayerKind::global_average_pool:
+        {
+            const Window seen = window(layer, row, column, channel);
+            // floor((2 sum m + n 2^s) / (n 2^(s + 1))): the mean to the nearest, ties up.
+            const std::int64_t divisor = seen.count * power(its.ratio[0].shift + 1);
+            const std::int64_t dividend =
+                2 * seen.sum * its.ratio[0].multiplier + seen.count * power(its.ratio[0].shift);
+            return saturated(i, (dividend - (dividend % divisor + divisor) % divisor) / divisor);
+        }
+        case LayerKind::add:
+        {
+            std::int64_t sum = 0;
+            for (std::size_t k = 0; k < layer.inputs.size(); ++k)
+            {
+                sum += at(layer, k, row, column, channel) * its.ratio[k].multiplier;
+            }
+            return saturated(i, scaled(sum, 1, its.ratio[0].shift));
+        }
+        case LayerKind::activation:
+        {
+            const std::int64_t code = at(layer, 0, row, column, channel);
+            return its.table.empty()
+                       ? saturated(i, scaled(code, its.ratio[0].multiplier, its.ratio[0].shift))
+                       : its.table[static_cast<std::size_t>(code -
+                                                            integers_[layer.inputs[0]].least)];
+        }
+        case LayerKind::reshape:
+        {
+            const std::size_t index =
+                (std::size_t{row} * layer.output.width + column) * layer.output.channels + channel;
+            return maps_[layer.inputs[0].index()][index];
+        }
+        case LayerKind::concat:
+        {
+            if (layer.axis != "channels")
+            {
+                break;
+            }
+            std::uint32_t c = channel;
+            for (std::size_t k = 0; k < layer.inputs.size(); ++k)
+            {
+                const std::uint32_t its_channels =
+                    integers_.network[layer.inputs[k]].output.channels;
+                if (c < its_channels)
+                {
+                    return static_cast<std::int32_t>(at(layer, k, row, column, c));
+                }
+                c -= its_channels;
+            }
+            break;
+        }
+        default:
+            break;
+        }
+        throw InputError({integers_.network.name, 0, "/layers/" + layer.name},
+                         std::string("is of kind ") + name_of(layer.kind) +
+                             ", which the slow reference does not compute",
+                         "compare with whole numbers only: --errors lossless");
+    }
+
+    struct Window
+    {
+        std::int64_t most = std::numeric_limits<std::int64_t>::min();
+        std::int64_t sum = 0;
+        std::int64_t count = 0;
+    };
+    [[nodiscard]] Window window(const Layer& layer, std::uint32_t row, std::uint32_t column,
+                                std::uint32_t channel) const
+    {
+        const Shape& from = integers_.network.input_shape(layer);
+        Window seen;
+        for (std::uint32_t ky = 0; ky < layer.kernel_height; ++ky)
+        {
+            for (std::uint32_t kx = 0; kx < layer.kernel_width; ++kx)
+            {
+                const std::int64_t y = std::int64_t{row} * layer.stride_height +
+                                       std::int64_t{ky} * layer.dilation_height -
+                                       layer.padding.top;
+                const std::int64_t x = std::int64_t{column} * layer.stride_width +
+                                       std::int64_t{kx} * layer.dilation_width -
+                                       layer.padding.left;
+                if (y < 0 || x < 0 || y >= from.height || x >= from.width)
+                {
+                    continue;
+                }
+                const std::int64_t code = at(layer, 0, y, x, channel);
+                seen.most = std::max(seen.most, code);
+                seen.sum += code;
+                ++seen.count;
+            }
+        }
+        return seen;
+    }
+
+    const IntegerNetwork& integers_;
+    const std::vector<Piece>& pieces_;
+    const Analogue& analogue_;
+    std::vector<Map<std::int32_t>> maps_;
+};
+
+} // namespace
+
+std::vector<Map<std::int32_t>> finite_noiseless(const IntegerNetwork& integers,
+                                                const std::vector<Piece>& pieces,
+                                                const Analogue& analogue,
+                                                const Map<std::int32_t>& input)
+{
+    return Reference(integers, pieces, analogue).run(input);
+}
+
+} // namespace tessera::values
