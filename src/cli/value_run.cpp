@@ -45,14 +45,14 @@ std::vector<values::Map<std::int32_t>> codes_of(const values::IntegerNetwork& in
                                                 const std::string& path, const char* part,
                                                 std::size_t first, std::size_t count)
 {
-    const values::Dataset images = values::load_dataset(
-        path, part, values::input_shape(integers.network, path), first, count);
+    const values::Dataset images =
+        values::load_dataset(path, part, values::input_shape(integers.network, path), first, count);
     if (images.count() < count)
     {
-        throw InputError({path, 0, ""},
-                         fmt::format("has {} images from number {} on, not {}", images.count(),
-                                     first, count),
-                         "ask for fewer");
+        throw InputError(
+            {path, 0, ""},
+            fmt::format("has {} images from number {} on, not {}", images.count(), first, count),
+            "ask for fewer");
     }
     std::vector<values::Map<std::int32_t>> codes;
     for (std::size_t i = 0; i < count; ++i)
@@ -79,7 +79,7 @@ void ValueRun::add_options(Options& options)
          "lossless") //
         ("calibrate", po::value<std::string>(),
          "images that ranges of converters are chosen by (of a folder the training images)") //
-        ("calibrate-first", po::value<std::size_t>()->default_value(0), "first of them")      //
+        ("calibrate-first", po::value<std::size_t>()->default_value(0), "first of them")     //
         ("calibrate-images", po::value<std::size_t>()->default_value(8), "how many");
     options.offer("values", {{}, nullptr, true});
     options.offer("integers", {{}, nullptr, true});
@@ -92,14 +92,13 @@ ValueRun::ValueRun(const Options& options, const Workload& workload)
 {
     const trace::Header& header = workload.program.header();
     integers_ = values::load_integers(integer_file(options, header)).integers;
-    inputs_ = codes_of(integers_, options.text("values"), "t10k",
-                       options.get<std::size_t>("values-first"),
-                       options.get<std::uint32_t>("images"));
+    inputs_ =
+        codes_of(integers_, options.text("values"), "t10k",
+                 options.get<std::size_t>("values-first"), options.get<std::uint32_t>("images"));
     try
     {
         semantics::Effort effort;
-        pieces_ = values::pieces_of(header,
-                                    semantics::Naming(header, integers_.network, effort));
+        pieces_ = values::pieces_of(header, semantics::Naming(header, integers_.network, effort));
     }
     catch (const trace::Malformed& problem)
     {
@@ -121,11 +120,10 @@ ValueRun::ValueRun(const Options& options, const Workload& workload)
     }
     if (options.has("calibrate"))
     {
-        analogue_ = values::calibrated(
-            analogue_, integers_, pieces_,
-            codes_of(integers_, options.text("calibrate"), "train",
-                     options.get<std::size_t>("calibrate-first"),
-                     options.get<std::size_t>("calibrate-images")));
+        analogue_ = values::calibrated(analogue_, integers_, pieces_,
+                                       codes_of(integers_, options.text("calibrate"), "train",
+                                                options.get<std::size_t>("calibrate-first"),
+                                                options.get<std::size_t>("calibrate-images")));
     }
     else if (analogue_.needs_calibration())
     {
@@ -173,8 +171,7 @@ nlohmann::ordered_json ValueRun::json() const
                                    {"missing", its.missing},
                                    {"different", its.different}};
         // JSON has no infinity: null where nothing deviates.
-        one["snr_db"] =
-            std::isfinite(its.snr_db) ? nlohmann::ordered_json(its.snr_db) : nullptr;
+        one["snr_db"] = std::isfinite(its.snr_db) ? nlohmann::ordered_json(its.snr_db) : nullptr;
         if (its.from_reference)
         {
             one["different_from_reference"] = *its.from_reference;
@@ -200,15 +197,14 @@ void ValueRun::judge() const
     }
     for (const values::LayerComparison& its : layers_)
     {
-        const std::uint64_t wrong = errors_ == "lossless" ? its.different
-                                                          : its.from_reference.value_or(0);
+        const std::uint64_t wrong =
+            errors_ == "lossless" ? its.different : its.from_reference.value_or(0);
         if (wrong != 0)
         {
-            throw SimulationError(
-                fmt::format("{} of {} elements of layer \"{}\" are not those of {}", wrong,
-                            its.elements, integers_.network[its.layer].name,
-                            errors_ == "lossless" ? "the network of whole numbers"
-                                                  : "the slow reference"));
+            throw SimulationError(fmt::format(
+                "{} of {} elements of layer \"{}\" are not those of {}", wrong, its.elements,
+                integers_.network[its.layer].name,
+                errors_ == "lossless" ? "the network of whole numbers" : "the slow reference"));
         }
     }
 }

@@ -22,10 +22,9 @@ namespace
 
 namespace fs = std::filesystem;
 
-constexpr std::array kResultFiles = {"activity.h5",   "activity.h5.part",     "stats.json",
-                                     "stats.txt",     "config.resolved.json", "run.json",
-                                     "deadlock.json", "watchdog.json",        "windows.jsonl",
-                                     "values.h5"};
+constexpr std::array kResultFiles = {
+    "activity.h5", "activity.h5.part", "stats.json",    "stats.txt",     "config.resolved.json",
+    "run.json",    "deadlock.json",    "watchdog.json", "windows.jsonl", "values.h5"};
 
 constexpr const char* kReserve = ".run.json.reserve";
 constexpr std::size_t kReservedBytes = 65536;

@@ -321,8 +321,11 @@ Checker::Content Checker::product(const Operation& operation)
     std::vector<Need> needs;
     append_block_needs(network_, layer, {block.row_begin, block.row_end}, box, effort_, needs);
     find_needs(operation, layer, needs);
-    Content result{
-        naming_.outputs[layer.index()], layer, {{block.row_begin, block.row_end}}, box, operation.image};
+    Content result{naming_.outputs[layer.index()],
+                   layer,
+                   {{block.row_begin, block.row_end}},
+                   box,
+                   operation.image};
     if (operation.bits != 0 && operation.bits == bits_of(result.tensor))
     {
         check_rows(operation, layer, result.rows, box);
@@ -395,8 +398,11 @@ Checker::Content Checker::sum(const Operation& operation, LayerId layer)
     }
     const std::uint8_t bits = bits_of(naming_.outputs[made.index()]);
     const bool finished = operation.bits == 0 || bits == 0 || operation.bits == bits;
-    Content result{
-        naming_.outputs[made.index()], finished ? LayerId::none() : layer, {}, box, operation.image};
+    Content result{naming_.outputs[made.index()],
+                   finished ? LayerId::none() : layer,
+                   {},
+                   box,
+                   operation.image};
     bool first = true;
     for (std::size_t r = 0; r + 1 < bounds[0].size(); ++r)
     {

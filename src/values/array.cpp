@@ -68,8 +68,8 @@ public:
         {
             for (std::size_t c = 0; c < sums.columns(); ++c)
             {
-                sums(i, c) = whole(static_cast<double>(sums(i, c)) * block_.step()) +
-                             block_.correction(c);
+                sums(i, c) =
+                    whole(static_cast<double>(sums(i, c)) * block_.step()) + block_.correction(c);
             }
         }
         return sums;
@@ -96,8 +96,7 @@ public:
     sums(const Matrix<std::int32_t>& inputs,
          const std::vector<VectorIdentity>& vectors) const override
     {
-        Matrix<double> products =
-            block_.product(two_passes_ ? part(inputs, 1) : inputs, vectors);
+        Matrix<double> products = block_.product(two_passes_ ? part(inputs, 1) : inputs, vectors);
         if (two_passes_)
         {
             std::vector<VectorIdentity> again = vectors;

@@ -116,9 +116,9 @@ void write_values(const std::filesystem::path& path, const Machine& machine,
         const h5::Handle dataset(H5Dcreate2(group.get(), name.c_str(), H5T_STD_I32LE, space.get(),
                                             H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
                                  H5Dclose, "create " + name);
-        h5::check(H5Dwrite(dataset.get(), H5T_NATIVE_INT32, H5S_ALL, H5S_ALL, H5P_DEFAULT,
-                           codes.data()),
-                  "write " + name);
+        h5::check(
+            H5Dwrite(dataset.get(), H5T_NATIVE_INT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, codes.data()),
+            "write " + name);
         h5::set_attribute(dataset.get(), "layer", layer.name);
         h5::set_attribute(dataset.get(), "kind", std::string(network::name_of(layer.kind)));
         h5::set_attribute(dataset.get(), "scale", integers[its.layer].scale);

@@ -114,9 +114,7 @@ Crossbars::Crossbars(const IntegerNetwork& integers, std::vector<Piece> pieces,
     // The same numbers in whichever order the pieces were found: those of a chip without copies
     // first.
     const auto key = [](const Piece& piece)
-    {
-        return std::tuple(piece.copy, piece.layer.value(), piece.columns.begin, piece.rows.begin);
-    };
+    { return std::tuple(piece.copy, piece.layer.value(), piece.columns.begin, piece.rows.begin); };
     std::sort(pieces.begin(), pieces.end(),
               [&](const Piece& a, const Piece& b) { return key(a) < key(b); });
     std::vector<Part*> made;
@@ -150,18 +148,18 @@ Crossbars::Crossbars(const IntegerNetwork& integers, std::vector<Piece> pieces,
             exact_[i] = integers.layers[i].weights;
         }
     }
-    in_parallel(made.size(), threads,
-                [&](std::size_t number)
-                {
-                    Part& part = *made[number];
-                    const std::size_t layer = part.piece.layer.index();
-                    const LayerId operand = network.layers[layer].inputs[0];
-                    part.array = make_array(
-                        analogue, layer, integers[operand].least < 0,
-                        part_of(integers.layers[layer].weights, part.piece.rows,
-                                part.piece.columns),
-                        {seed, part.piece.layer.value(), static_cast<std::uint32_t>(number)});
-                });
+    in_parallel(
+        made.size(), threads,
+        [&](std::size_t number)
+        {
+            Part& part = *made[number];
+            const std::size_t layer = part.piece.layer.index();
+            const LayerId operand = network.layers[layer].inputs[0];
+            part.array = make_array(
+                analogue, layer, integers[operand].least < 0,
+                part_of(integers.layers[layer].weights, part.piece.rows, part.piece.columns),
+                {seed, part.piece.layer.value(), static_cast<std::uint32_t>(number)});
+        });
 }
 
 Matrix<std::int64_t> Crossbars::multiply(LayerId id, const Matrix<std::int32_t>& inputs,

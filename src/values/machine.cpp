@@ -70,7 +70,8 @@ bool apart(const Stretches& a, const Stretches& b)
     return std::none_of(a.begin(), a.end(),
                         [&](const Stretch& x)
                         {
-                            return std::any_of(b.begin(), b.end(), [&](const Stretch& y)
+                            return std::any_of(b.begin(), b.end(),
+                                               [&](const Stretch& y)
                                                { return x.begin < y.end && y.begin < x.end; });
                         });
 }
@@ -324,9 +325,9 @@ std::int64_t Machine::through(LayerId from, LayerId to, const Element& at, std::
     {
         return code;
     }
-    const std::int64_t before =
-        through(from, integers_.network[to].inputs[0], at, code);
-    return element(integers_, to, at, [before](std::uint32_t, const Element&)
+    const std::int64_t before = through(from, integers_.network[to].inputs[0], at, code);
+    return element(integers_, to, at,
+                   [before](std::uint32_t, const Element&)
                    { return static_cast<std::int32_t>(before); });
 }
 
@@ -364,9 +365,9 @@ Machine::Content Machine::product(const Operation& operation, Reader& reader) co
                                     std::min<std::size_t>(first + from.channels, block.row_end);
                                 for (std::size_t k = begin; k < end; ++k)
                                 {
-                                    row[k - block.row_begin] = reader.code(
-                                        its.inputs[0],
-                                        {y, x, static_cast<std::uint32_t>(k - first)});
+                                    row[k - block.row_begin] =
+                                        reader.code(its.inputs[0],
+                                                    {y, x, static_cast<std::uint32_t>(k - first)});
                                 }
                             });
              positions.push_back(pixel.row * its.output.width + pixel.column);
@@ -381,8 +382,12 @@ Machine::Content Machine::product(const Operation& operation, Reader& reader) co
 
     const bool finished = operation.bits != 0 && finishes(operation, layer);
     const LayerId tensor = naming_.outputs[layer.index()];
-    Content result{tensor, finished ? LayerId::none() : layer,
-                   {{block.row_begin, block.row_end}}, box, operation.image, {}};
+    Content result{tensor,
+                   finished ? LayerId::none() : layer,
+                   {{block.row_begin, block.row_end}},
+                   box,
+                   operation.image,
+                   {}};
     result.values.reserve(count(box));
     std::size_t pixel = 0;
     each(box,
@@ -402,8 +407,7 @@ Machine::Content Machine::product(const Operation& operation, Reader& reader) co
 Machine::Content Machine::sum(const Operation& operation, LayerId layer, Reader& reader) const
 {
     const Box box = made_by(operation, layer);
-    const LayerId made =
-        operation.layer.valid() ? naming_.layers[operation.layer.index()] : layer;
+    const LayerId made = operation.layer.valid() ? naming_.layers[operation.layer.index()] : layer;
     const LayerId tensor = naming_.outputs[made.index()];
     const bool finished = finishes(operation, made);
     Content result{tensor, finished ? LayerId::none() : layer, {}, box, operation.image, {}};

@@ -70,8 +70,8 @@ private:
     /// What a datum holds.
     struct Content
     {
-        LayerId tensor;         ///< layer whose output; none(): nothing of the network
-        LayerId sum_of;         ///< layer whose products these are partial sums of, if they are
+        LayerId tensor;            ///< layer whose output; none(): nothing of the network
+        LayerId sum_of;            ///< layer whose products these are partial sums of, if they are
         semantics::Stretches rows; ///< of its weight matrix: those that are in the sums
         trace::Box box;
         std::uint32_t image = 0;

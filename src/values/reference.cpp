@@ -99,8 +99,7 @@ private:
             for (unsigned slice = 0; slice < slices; ++slice)
             {
                 const bool negative = complement_ && slice + 1 == slices;
-                const std::int64_t worth =
-                    (negative ? -1 : 1) * power(slice * scheme_.slice_bits);
+                const std::int64_t worth = (negative ? -1 : 1) * power(slice * scheme_.slice_bits);
                 total += worth * conversions(inputs, first, last, column, slice, sign);
             }
         }
@@ -124,9 +123,8 @@ private:
             driven = 0;
             for (std::size_t row = first; row < last; ++row)
             {
-                const std::int64_t input = sign == 0 ? inputs[row]
-                                                     : std::max<std::int64_t>(sign * inputs[row],
-                                                                              0);
+                const std::int64_t input =
+                    sign == 0 ? inputs[row] : std::max<std::int64_t>(sign * inputs[row], 0);
                 const std::int64_t drive = digit(input, slice, scheme_.slice_bits);
                 const std::int64_t weight = weights_(row, column);
                 driven += drive;
@@ -247,8 +245,8 @@ private:
         const auto seconds = [&](std::int64_t units)
         { return std::min(static_cast<double>(units) * volts * gain, window); };
         const double step = range / codes;
-        const double code = std::clamp(
-            std::nearbyint((seconds(first) - seconds(second)) / step), -codes / 2, codes / 2 - 1);
+        const double code = std::clamp(std::nearbyint((seconds(first) - seconds(second)) / step),
+                                       -codes / 2, codes / 2 - 1);
         return code * step / (gain * volts);
     }
 
@@ -309,8 +307,7 @@ private:
     [[nodiscard]] std::int32_t saturated(std::size_t i, std::int64_t code) const
     {
         const IntegerLayer& its = integers_.layers[i];
-        return static_cast<std::int32_t>(
-            std::clamp<std::int64_t>(code, its.least, its.most));
+        return static_cast<std::int32_t>(std::clamp<std::int64_t>(code, its.least, its.most));
     }
 
     /// value x multiplier / 2^shift to the nearest, ties up.
@@ -361,15 +358,14 @@ private:
                         {
                             for (std::uint32_t c = 0; c < inner; ++c)
                             {
-                                inputs.push_back(
-                                    at(layer, 0,
-                                       std::int64_t{row} * layer.stride_height +
-                                           std::int64_t{ky} * layer.dilation_height -
-                                           layer.padding.top,
-                                       std::int64_t{column} * layer.stride_width +
-                                           std::int64_t{kx} * layer.dilation_width -
-                                           layer.padding.left,
-                                       channel / outer * inner + c));
+                                inputs.push_back(at(layer, 0,
+                                                    std::int64_t{row} * layer.stride_height +
+                                                        std::int64_t{ky} * layer.dilation_height -
+                                                        layer.padding.top,
+                                                    std::int64_t{column} * layer.stride_width +
+                                                        std::int64_t{kx} * layer.dilation_width -
+                                                        layer.padding.left,
+                                                    channel / outer * inner + c));
                             }
                         }
                     }
@@ -387,17 +383,15 @@ private:
                         {
                             continue;
                         }
-                        sum += analogue_.aidac
-                                   ? Aidac(*analogue_.aidac, its.weights, i, has_sign)
-                                         .product(piece, inputs, channel)
-                                   : Adc(analogue_, its.weights, i, has_sign)
-                                         .product(piece, inputs, channel);
+                        sum += analogue_.aidac ? Aidac(*analogue_.aidac, its.weights, i, has_sign)
+                                                     .product(piece, inputs, channel)
+                                               : Adc(analogue_, its.weights, i, has_sign)
+                                                     .product(piece, inputs, channel);
                     }
                     constexpr std::int64_t most = 2'147'483'647; // accumulators saturate
                     sum = std::clamp(sum, -most, most);
                     const Ratio& ratio = its.ratio[channel];
-                    maps_[i][next++] =
-                        saturated(i, scaled(sum, ratio.multiplier, ratio.shift));
+                    maps_[i][next++] = saturated(i, scaled(sum, ratio.multiplier, ratio.shift));
                 }
             }
         }
@@ -505,11 +499,9 @@ private:
             for (std::uint32_t kx = 0; kx < layer.kernel_width; ++kx)
             {
                 const std::int64_t y = std::int64_t{row} * layer.stride_height +
-                                       std::int64_t{ky} * layer.dilation_height -
-                                       layer.padding.top;
+                                       std::int64_t{ky} * layer.dilation_height - layer.padding.top;
                 const std::int64_t x = std::int64_t{column} * layer.stride_width +
-                                       std::int64_t{kx} * layer.dilation_width -
-                                       layer.padding.left;
+                                       std::int64_t{kx} * layer.dilation_width - layer.padding.left;
                 if (y < 0 || x < 0 || y >= from.height || x >= from.width)
                 {
                     continue;

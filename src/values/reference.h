@@ -14,8 +14,9 @@ namespace tessera::values
 /// from what it checks: it shares no code with the numerics core, run(), element() and Machine.
 /// `analogue` is what noiseless() gives; pieces of copies are not looked at. Throws InputError for
 /// layers that have no whole numbers.
-[[nodiscard]] std::vector<Map<std::int32_t>>
-finite_noiseless(const IntegerNetwork& network, const std::vector<Piece>& pieces,
-                 const Analogue& analogue, const Map<std::int32_t>& input);
+[[nodiscard]] std::vector<Map<std::int32_t>> finite_noiseless(const IntegerNetwork& network,
+                                                              const std::vector<Piece>& pieces,
+                                                              const Analogue& analogue,
+                                                              const Map<std::int32_t>& input);
 
 } // namespace tessera::values

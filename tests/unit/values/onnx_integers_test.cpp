@@ -79,7 +79,8 @@ TEST_P(Shipped, LosslessCrossbarsGiveTheSameBits)
         chip.macro.cell.signs = signs;
         chip.macro.rows = 100; // several blocks, the last ones not full
         chip.macro.columns = 24;
-        const Crossbars crossbars(network, pieces_of(network, chip), lossless(analogue_of(chip)), 1, 2);
+        const Crossbars crossbars(network, pieces_of(network, chip), lossless(analogue_of(chip)), 1,
+                                  2);
         EXPECT_EQ(different(GetParam(), network, 3, &crossbars), 0) << signs;
     }
 }
