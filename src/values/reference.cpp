@@ -304,6 +304,12 @@ private:
             (row * shape.width + column) * shape.channels + channel)];
     }
 
+    [[nodiscard]] std::int32_t copy(const Layer& layer, std::size_t k, std::int64_t row,
+                                    std::int64_t column, std::int64_t channel) const
+    {
+        return static_cast<std::int32_t>(at(layer, k, row, column, channel));
+    }
+
     [[nodiscard]] std::int32_t saturated(std::size_t i, std::int64_t code) const
     {
         const IntegerLayer& its = integers_.layers[i];
@@ -457,23 +463,31 @@ private:
         }
         case LayerKind::concat:
         {
-            if (layer.axis != "channels")
-            {
-                break;
-            }
-            std::uint32_t c = channel;
+            const bool rows = layer.axis == "height";
+            std::uint32_t place = rows ? row : channel;
             for (std::size_t k = 0; k < layer.inputs.size(); ++k)
             {
-                const std::uint32_t its_channels =
-                    integers_.network[layer.inputs[k]].output.channels;
-                if (c < its_channels)
+                const Shape& from = integers_.network[layer.inputs[k]].output;
+                const std::uint32_t size = rows ? from.height : from.channels;
+                if (place < size)
                 {
-                    return static_cast<std::int32_t>(at(layer, k, row, column, c));
+                    return copy(layer, k, rows ? place : row, column, rows ? channel : place);
                 }
-                c -= its_channels;
+                place -= size;
             }
             break;
         }
+        case LayerKind::split:
+            return copy(layer, 0, row, column, layer.channel_begin + channel);
+        case LayerKind::upsample:
+            return copy(layer, 0, row / layer.scale, column / layer.scale, channel);
+        case LayerKind::pad:
+            return copy(layer, 0, std::int64_t{row} - layer.padding.top,
+                        std::int64_t{column} - layer.padding.left, channel);
+        case LayerKind::transpose:
+            return layer.axis == "height,width"      ? copy(layer, 0, column, row, channel)
+                   : layer.axis == "height,channels" ? copy(layer, 0, channel, column, row)
+                                                     : copy(layer, 0, row, channel, column);
         default:
             break;
         }

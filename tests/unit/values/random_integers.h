@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "unit/compiler/random_network.h"
+#include "values/integer_network.h"
+
+#include <algorithm>
+
+namespace tessera::test
+{
+
+/// A random network of kinds that whole numbers compute.
+inline network::Network random_countable_network(Dice& dice)
+{
+    static const std::vector<std::string> kinds{
+        "conv2d", "dense",     "max_pool",  "average_pool", "global_average_pool",
+        "add",    "concat",    "reshape",   "split",        "upsample",
+        "pad",    "transpose", "activation"};
+    json text{
+        {"name", "random"},
+        {"layers",
+         {{{"name", "image"}, {"kind", "input"}, {"shape", {dice(1, 9), dice(1, 9), dice(1, 6)}}},
+          {{"name", "first"}, {"kind", "conv2d"}, {"channels", dice(1, 6)}, {"kernel", 1}}}}};
+    network::Network network = network::parse(text.dump(), "random.json");
+    const std::uint32_t wanted = dice(1, 9);
+    for (std::uint32_t attempt = 0; attempt < 60 && network.layers.size() < wanted + 2; ++attempt)
+    {
+        json more = text;
+        more["layers"].push_back(random_layer(dice, network));
+        const std::string kind = more["layers"].back()["kind"];
+        if (std::find(kinds.begin(), kinds.end(), kind) == kinds.end())
+        {
+            continue;
+        }
+        try
+        {
+            network::Network longer = network::parse(more.dump(), "random.json");
+            if (longer.layers.back().output.elements() <= 2000)
+            {
+                network = std::move(longer);
+                text = std::move(more);
+            }
+        }
+        catch (const InputError&)
+        {
+            // The dice gave shapes that do not match.
+        }
+    }
+    return network;
+}
+
+/// Random weights and ratios for it; codes of 8 bits, with or without a sign.
+inline values::IntegerNetwork random_integers(Dice& dice, const network::Network& network)
+{
+    using network::LayerKind;
+    values::IntegerNetwork integers;
+    integers.network = network;
+    const bool has_sign = dice(0, 1) == 0;
+    for (const network::Layer& layer : network.layers)
+    {
+        values::IntegerLayer its;
+        its.least = has_sign ? -128 : 0;
+        its.most = has_sign ? 127 : 255;
+        if (layer.kind == LayerKind::conv2d || layer.kind == LayerKind::dense)
+        {
+            const std::size_t rows = std::size_t{layer.kernel_height} * layer.kernel_width *
+                                     (network.input_shape(layer).channels / layer.groups);
+            its.weights = numerics::Matrix<std::int32_t>(rows, layer.output.channels);
+            for (std::size_t row = 0; row < rows; ++row)
+            {
+                for (std::uint32_t c = 0; c < layer.output.channels; ++c)
+                {
+                    its.weights(row, c) = static_cast<std::int32_t>(dice(0, 255)) - 128;
+                }
+            }
+            for (std::uint32_t c = 0; c < layer.output.channels; ++c)
+            {
+                its.bias.push_back(static_cast<std::int64_t>(dice(0, 20'000)) - 10'000);
+                its.ratio.push_back(values::Ratio::of(dice(1, 100) * 1e-4));
+            }
+        }
+        else if (layer.kind == LayerKind::add)
+        {
+            for (std::size_t k = 0; k < layer.inputs.size(); ++k)
+            {
+                its.ratio.push_back({dice(1, 3000), 11});
+            }
+        }
+        else if (layer.kind == LayerKind::average_pool ||
+                 layer.kind == LayerKind::global_average_pool)
+        {
+            its.ratio.push_back({dice(1, 3000), 11});
+        }
+        else if (layer.kind == LayerKind::activation)
+        {
+            if (dice(0, 1) == 0)
+            {
+                its.ratio.push_back({dice(1, 3000), 10});
+            }
+            else
+            {
+                for (int code = 0; code < 256; ++code)
+                {
+                    its.table.push_back(its.least + static_cast<std::int32_t>(dice(0, 255)));
+                }
+            }
+        }
+        integers.layers.push_back(std::move(its));
+    }
+    values::check(integers, "random.json");
+    return integers;
+}
+
+inline values::Map<std::int32_t> random_input(Dice& dice, const values::IntegerNetwork& integers)
+{
+    const values::IntegerLayer& its = integers[integers.input()];
+    values::Map<std::int32_t> input(integers.network[integers.input()].output.elements());
+    for (std::int32_t& code : input)
+    {
+        code = its.least + static_cast<std::int32_t>(dice(0, 255));
+    }
+    return input;
+}
+
+} // namespace tessera::test
