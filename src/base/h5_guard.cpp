@@ -3,6 +3,8 @@
 
 #include "tessera/error.h"
 
+#include <array>
+
 namespace tessera::h5
 {
 namespace
@@ -74,7 +76,7 @@ std::uint64_t file_size(hid_t object)
 
 } // namespace
 
-Handle open_checked(hid_t file, const std::string& path, const std::string& name)
+Handle open_checked(hid_t file, const std::string& path, const std::string& name, int rank)
 {
     const auto fail = [&](const std::string& problem) {
         throw InputError({path, 0, name}, problem, kRemedy);
@@ -127,9 +129,11 @@ Handle open_checked(hid_t file, const std::string& path, const std::string& name
     const Handle type(H5Dget_type(dataset.get()), H5Tclose, "read its type");
     const std::uint64_t size = H5Tget_size(type.get());
     const bool text = H5Tget_class(type.get()) == H5T_STRING;
-    if (H5Sget_simple_extent_ndims(space.get()) > 1 || size == 0 || (!text && size > kMostRecord))
+    if (H5Sget_simple_extent_ndims(space.get()) > rank || size == 0 ||
+        (!text && size > kMostRecord))
     {
-        fail("is not a text or a list of records");
+        fail(rank == 1 ? "is not a text or a list of records"
+                       : "has more than " + std::to_string(rank) + " dimensions");
     }
     if (!plain_type(type))
     {
@@ -140,11 +144,19 @@ Handle open_checked(hid_t file, const std::string& path, const std::string& name
     std::uint64_t most = bytes;
     if (layout == H5D_CHUNKED)
     {
-        hsize_t chunk = 0;
-        check(H5Pget_chunk(creation.get(), 1, &chunk), "read its chunk size");
-        if (chunk == 0 || chunk > kMostChunkBytes / size)
+        std::array<hsize_t, H5S_MAX_RANK> chunk{};
+        const int axes = H5Pget_chunk(creation.get(), H5S_MAX_RANK, chunk.data());
+        check(axes, "read its chunk size");
+        hsize_t together = 1;
+        for (int axis = 0; axis < axes; ++axis)
         {
-            fail("has chunks of " + std::to_string(chunk) + " records");
+            const hsize_t extent = chunk[static_cast<std::size_t>(axis)];
+            if (extent == 0 || extent > kMostChunkBytes / size / together)
+            {
+                fail("has chunks of " + std::to_string(together) + " x " + std::to_string(extent) +
+                     " records or more");
+            }
+            together *= extent;
         }
         most = filters > 0 && bytes < ~std::uint64_t{0} / kMostInflation ? bytes * kMostInflation
                                                                          : bytes;

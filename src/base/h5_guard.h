@@ -22,9 +22,10 @@ void survive(const std::string& path, const std::function<void()>& action);
 
 /// Opens a dataset whose data lie in the file `path` itself and are no more than it can hold: no
 /// links to elsewhere, no external or virtual storage, no filters but shuffle, deflate and
-/// checksum, at most one dimension, chunks of at most 64 MiB. `name` is an absolute path in the
+/// checksum, at most `rank` dimensions, chunks of at most 64 MiB. `name` is an absolute path in the
 /// file. Throws InputError naming what is wrong there, IoError.
-[[nodiscard]] Handle open_checked(hid_t file, const std::string& path, const std::string& name);
+[[nodiscard]] Handle open_checked(hid_t file, const std::string& path, const std::string& name,
+                                  int rank = 1);
 
 /// Throws InputError unless the attribute of `object` is one text of fixed length, of at most 64
 /// KiB, or (`integer`) one whole number. `place`: of the object in the file.

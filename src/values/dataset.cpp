@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "values/dataset.h"
 
+#include "base/h5_guard.h"
 #include "base/input_file.h"
 #include "tessera/error.h"
 
 #include <zlib.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
@@ -97,7 +99,7 @@ Array read_idx(const std::string& path)
     if (data.size() < 8 || byte(0) != 0 || byte(1) != 0 || byte(3) == 0 || byte(3) > 4)
     {
         fail(path, "is no IDX file: it does not begin with 0, 0, a type and a rank of 1 to 4",
-             "give MNIST's format, *.npy or *.npz");
+             "give MNIST's format, *.npy, *.npz or *.h5");
     }
     if (byte(2) != 8)
     {
@@ -279,6 +281,73 @@ std::map<std::string, Array> read_npz(const std::string& path)
     return arrays;
 }
 
+/// "images" and "labels" of an HDF5 file, as far as they are there; on trial only their beginning.
+std::map<std::string, Array> h5_arrays(const std::string& path, bool trial)
+{
+    constexpr int rank = 4;
+    std::map<std::string, Array> arrays;
+    const h5::Handle file = h5::open_file(path);
+    for (const std::string name : {"images", "labels"})
+    {
+        if (!h5::exists(file.get(), name))
+        {
+            continue;
+        }
+        const h5::Handle dataset = h5::open_checked(file.get(), path, "/" + name, rank);
+        const h5::Handle space(H5Dget_space(dataset.get()), H5Sclose, "read the size of " + name);
+        const h5::Handle type(H5Dget_type(dataset.get()), H5Tclose, "read the type of " + name);
+        Array array;
+        array.file = path + ":/" + name;
+        std::array<hsize_t, rank> extents{};
+        const int axes = H5Sget_simple_extent_dims(space.get(), extents.data(), nullptr);
+        h5::check(axes, "read the size of " + name);
+        array.extents.assign(extents.begin(), extents.begin() + axes);
+        const H5T_class_t kind = H5Tget_class(type.get());
+        if (axes == 0 || (kind != H5T_INTEGER && kind != H5T_FLOAT))
+        {
+            fail(array.file, "is not an array of numbers",
+                 "write h5py.File(...)[\"images\"] = ...");
+        }
+        array.floats = kind == H5T_FLOAT;
+        array.bytes = kind == H5T_INTEGER && H5Tget_size(type.get()) == 1 &&
+                      H5Tget_sign(type.get()) == H5T_SGN_NONE;
+        std::size_t count = elements(array.extents, array.file);
+        std::vector<hsize_t> part(extents.begin(), extents.begin() + axes);
+        if (trial)
+        {
+            count = count / part[0];
+            part[0] = 1;
+        }
+        array.values.resize(count);
+        const std::vector<hsize_t> begin(part.size(), 0);
+        h5::check(H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, begin.data(), nullptr,
+                                      part.data(), nullptr),
+                  "select " + name);
+        const h5::Handle memory(H5Screate_simple(axes, part.data(), nullptr), H5Sclose,
+                                "describe " + name);
+        h5::check(H5Dread(dataset.get(), H5T_NATIVE_DOUBLE, memory.get(), space.get(), H5P_DEFAULT,
+                          array.values.data()),
+                  "read " + name);
+        arrays.emplace(name, std::move(array));
+    }
+    return arrays;
+}
+
+std::map<std::string, Array> read_h5(const std::string& path)
+{
+    const h5::Lock lock;
+    static_cast<void>(InputFile(path, InputFile::Pipes::refuse)); // nothing but regular files
+    h5::survive(path, [&] { static_cast<void>(h5_arrays(path, true)); });
+    try
+    {
+        return h5_arrays(path, false);
+    }
+    catch (const IoError& error)
+    {
+        fail(path, error.what(), "write the file again");
+    }
+}
+
 std::string text_of(const std::vector<std::size_t>& extents)
 {
     std::string text;
@@ -392,7 +461,7 @@ std::string image_file(const std::string& folder, const std::string& part)
         }
     }
     fail(folder, "has no " + part + "-images-idx3-ubyte.gz",
-         "give a folder with MNIST's files (Debian: dataset-fashion-mnist), *.npy or *.npz");
+         "give a folder with MNIST's files (Debian: dataset-fashion-mnist), *.npy, *.npz or *.h5");
 }
 
 bool ends_with(const std::string& text, const std::string& ending)
@@ -408,14 +477,15 @@ Dataset load_dataset(const std::string& path, const std::string& part, const net
 {
     Dataset data;
     data.source = path;
-    if (ends_with(path, ".npz"))
+    const bool h5 = ends_with(path, ".h5") || ends_with(path, ".hdf5");
+    if (h5 || ends_with(path, ".npz"))
     {
-        const std::map<std::string, Array> arrays = read_npz(path);
+        const std::map<std::string, Array> arrays = h5 ? read_h5(path) : read_npz(path);
         const auto images = arrays.find("images");
         if (images == arrays.end())
         {
             fail(path, "has no array \"images\"",
-                 "write numpy.savez(file, images=..., labels=...)");
+                 "give images, and for accuracy labels, one array each");
         }
         take_images(images->second, wanted, first, limit, data);
         if (const auto labels = arrays.find("labels"); labels != arrays.end())

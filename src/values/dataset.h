@@ -35,7 +35,7 @@ struct Dataset
 ///   a folder with IDX files as MNIST's ("t10k-images-idx3-ubyte.gz" and its labels; `part` chooses
 ///   "t10k" or "train"), or the image file itself, with the labels beside it if there are any;
 ///   *.npy: images x height x width [x channels], bytes or floats, no labels;
-///   *.npz: arrays "images" and, for accuracy, "labels".
+///   *.npz, *.h5: arrays "images" and, for accuracy, "labels".
 /// Where height x width [x channels] is not `wanted` but channels x height x width is, images are
 /// turned round. At most `limit` images are read, from `first` on. Throws InputError naming file
 /// and remedy for anything mislabelled, truncated, not finite or of another shape.
