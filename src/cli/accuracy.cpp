@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "values/accuracy.h"
 
+#include "base/h5.h"
 #include "cli/command.h"
 #include "cli/workload.h"
 #include "config/load.h"
@@ -13,6 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <optional>
 #include <ostream>
@@ -76,6 +78,57 @@ void print_tables(std::ostream& out, const values::AccuracyReport& report)
     }
 }
 
+/// One dataset an answer: images x classes.
+void write_logits(const std::string& path, const values::AccuracyReport& report)
+{
+    const h5::Lock lock;
+    const h5::Handle file = h5::create_file(path);
+    for (const values::Answer& answer : report.answers)
+    {
+        std::vector<std::int32_t> codes;
+        for (const values::Map<std::int32_t>& logits : answer.logits)
+        {
+            codes.insert(codes.end(), logits.begin(), logits.end());
+        }
+        if (codes.empty())
+        {
+            continue; // float
+        }
+        const std::array<hsize_t, 2> shape{report.images, codes.size() / report.images};
+        const h5::Handle space(H5Screate_simple(2, shape.data(), nullptr), H5Sclose,
+                               "describe logits");
+        const h5::Handle dataset(H5Dcreate2(file.get(), answer.name.c_str(), H5T_STD_I32LE,
+                                            space.get(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
+                                 H5Dclose, "create " + answer.name);
+        h5::check(
+            H5Dwrite(dataset.get(), H5T_NATIVE_INT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, codes.data()),
+            "write " + answer.name);
+    }
+}
+
+values::Wanted wanted(const Options& options)
+{
+    const std::vector<std::string> names = options.list("only");
+    if (names.empty())
+    {
+        return {};
+    }
+    values::Wanted wanted{false, false, false, false};
+    for (const std::string& name : names)
+    {
+        bool& its = name == "float"       ? wanted.in_float
+                    : name == "noiseless" ? wanted.noiseless
+                    : name == "alone"     ? wanted.alone
+                                          : wanted.all;
+        if (&its == &wanted.all && name != "all")
+        {
+            throw UsageError("unknown answer '" + name + "'; give float, noiseless, alone or all");
+        }
+        its = true;
+    }
+    return wanted;
+}
+
 } // namespace
 
 Options accuracy_options()
@@ -100,13 +153,20 @@ Options accuracy_options()
          "images)")                                                                      //
         ("calibrate-first", po::value<std::size_t>()->default_value(0), "first of them") //
         ("calibrate-images", po::value<std::size_t>()->default_value(8), "how many")     //
-        ("threads,j", po::value<unsigned>(), "default: as many as the machine has")      //
+        ("only", po::value<std::vector<std::string>>()->composing(),
+         "compute, beside whole numbers, only these: float, noiseless, alone (each source of "
+         "errors), all (together); may repeat") //
+        ("logits", po::value<std::string>(),
+         "write the outputs' codes, of several chips those of the first, to this HDF5 file") //
+        ("threads,j", po::value<unsigned>(), "default: as many as the machine has")          //
         ("json", "print JSON");
     options.offer("network", {{}, network::shipped, true});
     options.offer("dataset", {{}, nullptr, true});
     options.offer("calibrate", {{}, nullptr, true});
     options.offer("chip", {{}, config::shipped, true});
     options.offer("set", {{}, chip_settings});
+    options.offer("only", {{"float", "noiseless", "alone", "all"}});
+    options.offer("logits", {{}, nullptr, true});
     return options;
 }
 
@@ -141,6 +201,7 @@ int accuracy(const Arguments& arguments, const Streams& streams)
     std::optional<network::WeightedNetwork> weighted = network::load_with_weights(integers.network);
     values::check_weights(*weighted, integers.network);
     values::AccuracyOptions choices;
+    choices.wanted = wanted(options);
     choices.trials = options.get<std::uint32_t>("trials");
     choices.seed = options.get<std::uint64_t>("seed");
     choices.threads = options.has("threads") ? std::max(1U, options.get<unsigned>("threads"))
@@ -159,6 +220,10 @@ int accuracy(const Arguments& arguments, const Streams& streams)
         config::load(options.text("chip"), options.list("set"), trace::function_names());
     const values::AccuracyReport report =
         values::accuracy(&*weighted, integers.integers, images, chip, choices);
+    if (options.has("logits"))
+    {
+        write_logits(options.text("logits"), report);
+    }
     options.has("json") ? print_json(streams.out, report) : print_tables(streams.out, report);
     return 0;
 }

@@ -51,6 +51,7 @@ struct Outcome
 {
     std::vector<char> right;
     std::vector<std::vector<Deviation>> deviations; ///< by image and layer
+    std::vector<Map<std::int32_t>> logits;          ///< by image
 };
 
 class Examination
@@ -70,29 +71,61 @@ public:
 
     [[nodiscard]] const std::vector<std::uint32_t>& layers() const { return layers_; }
 
-    [[nodiscard]] Outcome take(const Products* products) const
+    [[nodiscard]] Outcome take(const Products* products)
     {
-        Outcome outcome;
-        outcome.right.resize(images_.count());
-        outcome.deviations.resize(images_.count());
+        Outcome outcome = empty();
+        // Whole numbers are computed beside the others: noted on the way, the first time.
+        const bool notes = whole_.right.empty();
+        if (notes)
+        {
+            whole_ = empty();
+        }
         const std::size_t output = integers_.network.outputs.front().index();
         in_parallel(images_.count(), threads_,
                     [&](std::size_t image)
                     {
                         const Map<std::int32_t> codes = integers_.codes(images_.image(image));
-                        const auto maps =
-                            run(integers_, codes, products, static_cast<std::uint32_t>(image));
-                        outcome.right[image] =
-                            best_class(maps[output]) == images_.labels[image] ? 1 : 0;
+                        const auto note = [&](Outcome& into, const Map<std::int32_t>& logits)
+                        {
+                            into.right[image] = best_class(logits) == images_.labels[image] ? 1 : 0;
+                            into.logits[image] = logits;
+                        };
+                        const auto exact = run(integers_, codes);
+                        if (notes)
+                        {
+                            note(whole_, exact[output]);
+                        }
                         if (products != nullptr)
                         {
-                            compare(maps, run(integers_, codes), outcome.deviations[image]);
+                            const auto maps =
+                                run(integers_, codes, products, static_cast<std::uint32_t>(image));
+                            note(outcome, maps[output]);
+                            compare(maps, exact, outcome.deviations[image]);
                         }
                     });
         return outcome;
     }
 
+    /// Of the whole numbers.
+    [[nodiscard]] const Outcome& whole()
+    {
+        if (whole_.right.empty())
+        {
+            static_cast<void>(take(nullptr));
+        }
+        return whole_;
+    }
+
 private:
+    [[nodiscard]] Outcome empty() const
+    {
+        Outcome outcome;
+        outcome.right.resize(images_.count());
+        outcome.deviations.resize(images_.count());
+        outcome.logits.resize(images_.count());
+        return outcome;
+    }
+
     void compare(const std::vector<Map<std::int32_t>>& maps,
                  const std::vector<Map<std::int32_t>>& exact, std::vector<Deviation>& out) const
     {
@@ -114,6 +147,7 @@ private:
     const Dataset& images_;
     unsigned threads_;
     std::vector<std::uint32_t> layers_;
+    Outcome whole_;
 };
 
 std::vector<double> ratios(const std::vector<Outcome>& outcomes, std::size_t layers)
@@ -208,16 +242,22 @@ AccuracyReport accuracy(const network::WeightedNetwork* weighted, const IntegerN
     {
         throw UsageError("the chip's converters are calibrated: give --calibrate");
     }
-    const Examination examination(integers, images, options.threads);
+    Examination examination(integers, images, options.threads);
     AccuracyReport report;
     report.images = images.count();
     for (const std::uint32_t layer : examination.layers())
     {
         report.layers.push_back(integers.network.layers[layer].name);
     }
-    const Outcome whole = examination.take(nullptr);
+    struct Part
+    {
+        std::string name;
+        std::vector<Outcome> outcomes;
+    };
+    std::vector<Part> parts;
     const auto add = [&](const std::string& name, const std::vector<Outcome>& outcomes)
     {
+        const Outcome& whole = examination.whole();
         std::vector<double> right;
         std::vector<double> difference;
         for (const Outcome& outcome : outcomes)
@@ -237,9 +277,10 @@ AccuracyReport accuracy(const network::WeightedNetwork* weighted, const IntegerN
         {
             answer.snr_db = ratios(outcomes, report.layers.size());
         }
+        answer.logits = outcomes.front().logits;
         report.answers.push_back(std::move(answer));
     };
-    if (weighted != nullptr)
+    if (weighted != nullptr && options.wanted.in_float)
     {
         const FloatNetwork network(*weighted);
         const std::size_t output = weighted->network.outputs.front().index();
@@ -256,9 +297,8 @@ AccuracyReport accuracy(const network::WeightedNetwork* weighted, const IntegerN
                                                    ? 1
                                                    : 0;
                     });
-        add("float", {outcome});
+        parts.push_back({"float", {std::move(outcome)}});
     }
-    add("integers", {whole});
     const auto examine = [&](const std::string& name, const Analogue& how, std::uint32_t trials)
     {
         std::vector<Outcome> outcomes;
@@ -267,17 +307,26 @@ AccuracyReport accuracy(const network::WeightedNetwork* weighted, const IntegerN
             const Crossbars crossbars(integers, pieces, how, options.seed + trial, options.threads);
             outcomes.push_back(examination.take(&crossbars));
         }
-        add(name, outcomes);
+        parts.push_back({name, std::move(outcomes)});
     };
-    examine("finite, noiseless", noiseless(analogue), 1);
+    if (options.wanted.noiseless)
+    {
+        examine("finite, noiseless", noiseless(analogue), 1);
+    }
     const std::vector<Source> alone = sources(analogue);
-    for (const Source& source : alone)
+    for (const Source& source : options.wanted.alone ? alone : std::vector<Source>())
     {
         examine(source.name, source.analogue, options.trials);
     }
-    if (!alone.empty())
+    if (options.wanted.all && !alone.empty())
     {
         examine("all", analogue, options.trials);
+    }
+    const bool in_float = !parts.empty() && parts.front().name == "float";
+    parts.insert(parts.begin() + (in_float ? 1 : 0), {"integers", {examination.whole()}});
+    for (const Part& part : parts)
+    {
+        add(part.name, part.outcomes);
     }
     return report;
 }

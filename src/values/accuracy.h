@@ -13,8 +13,18 @@
 namespace tessera::values
 {
 
+/// What may be asked for; whole numbers are always computed.
+struct Wanted
+{
+    bool in_float = true;
+    bool noiseless = true;
+    bool alone = true; ///< each source of errors
+    bool all = true;   ///< sources together
+};
+
 struct AccuracyOptions
 {
+    Wanted wanted;
     std::uint32_t trials = 10; ///< programmed chips, of configurations with errors
     std::uint64_t seed = 1;
     unsigned threads = 1;
@@ -40,6 +50,8 @@ struct Answer
     /// 10 log10 of squared codes of the integers over squared deviations from them, by layer of
     /// `layers`; infinity where there are none. Over all images and trials.
     std::vector<double> snr_db;
+    /// Codes of the network's first output on the first chip, image by image; of "float" nothing.
+    std::vector<Map<std::int32_t>> logits;
 };
 
 struct AccuracyReport
