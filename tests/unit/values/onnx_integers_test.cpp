@@ -14,6 +14,7 @@
 
 #include <cmath>
 #include <fstream>
+#include <memory>
 
 namespace tessera::values
 {
@@ -111,6 +112,92 @@ TEST_P(Shipped, APaddingMakesADifference)
     network::Layer& layer = network.network.layers[layer_named(network, "/0/Conv")];
     --layer.padding.top;
     ++layer.padding.bottom;
+    EXPECT_NE(different(GetParam(), network, 20), 0);
+}
+
+/// Crossbars without errors, in which the cells of one slice count twice.
+class DoubledSlice : public Products
+{
+public:
+    DoubledSlice(const IntegerNetwork& network, const numerics::Scheme& scheme, unsigned slice)
+        : blocks_(network.layers.size())
+    {
+        for (std::size_t i = 0; i < blocks_.size(); ++i)
+        {
+            const numerics::Matrix<std::int32_t>& weights = network.layers[i].weights;
+            if (weights.rows() == 0)
+            {
+                continue;
+            }
+            const numerics::Cells cells = numerics::cells_of(scheme, weights);
+            numerics::Analog analog;
+            analog.levels = numerics::Matrix<float>(cells.levels.rows(), cells.levels.columns());
+            const unsigned per_weight = numerics::cells_per_weight(scheme);
+            const unsigned per_slice = per_weight / numerics::weight_slices(scheme);
+            for (std::size_t row = 0; row < cells.levels.rows(); ++row)
+            {
+                for (std::size_t cell = 0; cell < cells.levels.columns(); ++cell)
+                {
+                    const bool its = cell % per_weight / per_slice == slice;
+                    analog.levels(row, cell) =
+                        static_cast<float>(cells.levels(row, cell)) * (its ? 2.0F : 1.0F);
+                }
+            }
+            blocks_[i] = std::make_unique<numerics::Block>(scheme, weights, analog);
+        }
+    }
+    [[nodiscard]] numerics::Matrix<std::int64_t>
+    multiply(LayerId id, const numerics::Matrix<std::int32_t>& inputs, std::uint32_t /*image*/,
+             std::uint32_t /*first*/) const override
+    {
+        return blocks_[id.index()]->multiply(inputs);
+    }
+
+private:
+    std::vector<std::unique_ptr<const numerics::Block>> blocks_;
+};
+
+TEST_P(Shipped, TheWorthOfASliceMakesADifference)
+{
+    const IntegerNetwork network = load(GetParam());
+    numerics::Scheme scheme = lossless(analogue_of(config::load("clsa-256", {}, {}))).scheme;
+    const DoubledSlice none(network, scheme, numerics::weight_slices(scheme));
+    EXPECT_EQ(different(GetParam(), network, 2, &none), 0);
+    for (unsigned slice = 0; slice < numerics::weight_slices(scheme); ++slice)
+    {
+        const DoubledSlice wrong(network, scheme, slice);
+        EXPECT_NE(different(GetParam(), network, 2, &wrong), 0) << slice;
+    }
+}
+
+TEST_P(Shipped, OneCodeOfTheConvertersMakesADifference)
+{
+    const IntegerNetwork network = load(GetParam());
+    const config::ChipConfig chip = config::load("clsa-256", {"macro.adc.range=granular"}, {});
+    Analogue analogue = lossless(analogue_of(chip));
+    analogue.scheme.converter.rounding = numerics::Rounding::uniform;
+    analogue.scheme.converter.range = numerics::Range::granular;
+    analogue.scheme.converter.bits = numerics::lossless_bits(analogue.scheme, chip.macro.rows);
+    const Crossbars right(network, pieces_of(network, chip), analogue, 1, 2);
+    EXPECT_EQ(different(GetParam(), network, 2, &right), 0);
+    analogue.scheme.converter.offset = 1;
+    const Crossbars wrong(network, pieces_of(network, chip), analogue, 1, 2);
+    EXPECT_NE(different(GetParam(), network, 2, &wrong), 0);
+}
+
+TEST_P(Shipped, AStrideMakesADifference)
+{
+    IntegerNetwork network = load(GetParam());
+    bool changed = false;
+    for (network::Layer& layer : network.network.layers)
+    {
+        if (!changed && layer.stride_width == 2)
+        {
+            layer.stride_width = 1; // as many outputs, of windows that lie closer together
+            changed = true;
+        }
+    }
+    ASSERT_TRUE(changed);
     EXPECT_NE(different(GetParam(), network, 20), 0);
 }
 
