@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "chip/follower.h"
 #include "tessera/tick.h"
 #include "tessera/trace.h"
 
@@ -22,6 +23,7 @@ struct Simulated
 {
     std::vector<Tick> start; ///< by operation; kNever: never started
     std::vector<Tick> end;
+    std::vector<std::vector<Tick>> arrived; ///< by operation and destination
     Tick makespan = 0;
     bool finished = false;
     std::uint64_t waits = 0;              ///< requests for space that were not granted at once
@@ -35,13 +37,16 @@ public:
     /// `duration(operation, k)`: from start to the end of `operation` (to arrival k of a transfer).
     using Duration = std::function<Tick(const trace::Operation&, std::size_t)>;
 
-    ListSimulator(const trace::Trace& trace, std::uint64_t capacity, Duration duration)
-        : trace_(trace), capacity_(capacity), duration_(std::move(duration))
+    /// `follower`: who is told about all data; null: nobody.
+    ListSimulator(const trace::Trace& trace, std::uint64_t capacity, Duration duration,
+                  chip::Follower* follower = nullptr)
+        : trace_(trace), capacity_(capacity), duration_(std::move(duration)), follower_(follower)
     {
         const std::size_t n = trace.operations.size();
         result_.start.assign(n, kNever);
         result_.end.assign(n, kNever);
         arrived_.resize(n);
+        result_.arrived.resize(n);
         left_uses_.resize(n);
         missing_.assign(n, 0);
         waiting_.resize(n);
@@ -52,6 +57,7 @@ public:
         {
             const std::size_t i = op.id.index();
             arrived_[i].assign(std::max<std::size_t>(op.to.size(), 1), false);
+            result_.arrived[i].assign(arrived_[i].size(), kNever);
             left_uses_[i].assign(1, op.uses);
             if (transfers(op))
             {
@@ -231,6 +237,10 @@ private:
     {
         const std::size_t i = operation.id.index();
         result_.start[i] = now_;
+        if (follower_ != nullptr)
+        {
+            follower_->started(operation, node(operation), now_);
+        }
         pending_arrivals_[i] = transfers(operation) ? operation.to.size() : 1;
         for (std::size_t k = 0; k < pending_arrivals_[i]; ++k)
         {
@@ -250,6 +260,10 @@ private:
         result_.makespan = std::max(result_.makespan, now_);
         units.push_back(operation.at.index());
         wake(i, kWholeEnd);
+        if (follower_ != nullptr)
+        {
+            follower_->ended(operation, node(operation));
+        }
         for (const OpId in : operation.in)
         {
             use(in, slot(in, node(operation)));
@@ -263,6 +277,11 @@ private:
             return; // nothing in a buffer
         }
         arrived_[i][arrival] = true;
+        result_.arrived[i][arrival] = now_;
+        if (follower_ != nullptr)
+        {
+            follower_->arrived(operation.id, space_of(operation)[arrival]);
+        }
         wake(i, arrival);
         if (left_uses_[i][arrival] == 0)
         {
@@ -291,6 +310,7 @@ private:
     const trace::Trace& trace_;
     std::uint64_t capacity_;
     Duration duration_;
+    chip::Follower* follower_;
     Simulated result_;
     Tick now_ = 0;
     std::uint64_t sequence_ = 0;

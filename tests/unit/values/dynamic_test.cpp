@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/philox.h"
+#include "chip/chip.h"
+#include "compiler/compiler.h"
+#include "random_integers.h"
+#include "semantics/checker.h"
+#include "trace/reader.h"
+#include "unit/compiler/list_simulator.h"
+#include "unit/effort.h"
+#include "values/machine.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <memory>
+
+/// A dependency that is taken out of a trace is noticed in exactly those runs in which the read
+/// comes before the data.
+namespace tessera::values
+{
+namespace
+{
+
+using test::Dice;
+using trace::Operation;
+using trace::OpKind;
+
+/// Operation `reader` no longer says that it reads `operand`.
+struct Removed
+{
+    std::size_t reader = 0;
+    std::size_t operand = 0; ///< in `in`
+    OpId made_by;
+    std::size_t arrival = 0; ///< of its destinations, at the reader's tile
+};
+
+bool transfers(const Operation& operation)
+{
+    return operation.kind == OpKind::move || operation.kind == OpKind::load;
+}
+
+/// What follows from what, whatever time operations take: starts, arrivals and ends.
+class Order
+{
+public:
+    explicit Order(const trace::Trace& trace) : trace_(trace)
+    {
+        std::vector<std::size_t> latest(trace.header.units.size(), kNone);
+        first_.push_back(0);
+        for (const Operation& operation : trace.operations)
+        {
+            first_.push_back(first_.back() + 2 + arrivals(operation));
+        }
+        next_.resize(first_.back());
+        for (std::size_t i = 0; i < trace.operations.size(); ++i)
+        {
+            const Operation& operation = trace.operations[i];
+            for (std::size_t k = 0; k < arrivals(operation); ++k)
+            {
+                next_[start(i)].push_back(arrival(i, k));
+                next_[arrival(i, k)].push_back(end(i));
+            }
+            std::size_t& before = latest[operation.at.index()];
+            if (before != kNone)
+            {
+                next_[end(before)].push_back(start(i));
+            }
+            before = i;
+            for (const OpId id : operation.in)
+            {
+                next_[arrival(id.index(), slot(id, operation))].push_back(start(i));
+            }
+            for (const OpId id : operation.after)
+            {
+                next_[end(id.index())].push_back(start(i));
+            }
+        }
+    }
+
+    [[nodiscard]] std::size_t slot(OpId made_by, const Operation& reader) const
+    {
+        const Operation& made = trace_.operations[made_by.index()];
+        const NodeId node = trace_.header.units[reader.at.index()].node;
+        std::size_t k = 0;
+        while (transfers(made) && made.to[k].at != node)
+        {
+            ++k;
+        }
+        return k;
+    }
+
+    /// The reader starts after the arrival even without its own edge.
+    [[nodiscard]] bool implied(const Removed& removed) const
+    {
+        const std::size_t from = arrival(removed.made_by.index(), removed.arrival);
+        const std::size_t to = start(removed.reader);
+        std::vector<char> seen(next_.size(), 0);
+        std::vector<std::size_t> open{from};
+        seen[from] = 1;
+        while (!open.empty())
+        {
+            const std::size_t at = open.back();
+            open.pop_back();
+            for (const std::size_t next : next_[at])
+            {
+                if (next == to)
+                {
+                    if (at != from)
+                    {
+                        return true;
+                    }
+                    continue;
+                }
+                if (seen[next] == 0)
+                {
+                    seen[next] = 1;
+                    open.push_back(next);
+                }
+            }
+        }
+        return false;
+    }
+
+private:
+    static constexpr std::size_t kNone = ~std::size_t{0};
+
+    [[nodiscard]] static std::size_t arrivals(const Operation& operation)
+    {
+        return transfers(operation) ? operation.to.size() : 1;
+    }
+    [[nodiscard]] std::size_t start(std::size_t i) const { return first_[i]; }
+    [[nodiscard]] std::size_t arrival(std::size_t i, std::size_t k) const
+    {
+        return first_[i] + 1 + k;
+    }
+    [[nodiscard]] std::size_t end(std::size_t i) const { return first_[i + 1] - 1; }
+
+    const trace::Trace& trace_;
+    std::vector<std::size_t> first_; ///< by operation: its start's place among all events
+    std::vector<std::vector<std::size_t>> next_;
+};
+
+/// Operands without which the semantic checker misses an element, and for which no other edge
+/// waits.
+std::vector<Removed> necessary(const trace::Trace& trace, const network::Network& network)
+{
+    std::vector<Removed> all;
+    semantics::Checker checker(trace.header, network);
+    const Order order(trace);
+    for (const Operation& operation : trace.operations)
+    {
+        for (std::size_t k = 0; k < operation.in.size(); ++k)
+        {
+            const bool twice =
+                std::count(operation.in.begin(), operation.in.end(), operation.in[k]) > 1;
+            if (twice || operation.kind == OpKind::move || operation.kind == OpKind::store)
+            {
+                continue; // the format alone demands a transfer's operand
+            }
+            Operation less = operation;
+            less.in.erase(less.in.begin() + static_cast<std::ptrdiff_t>(k));
+            const Removed removed{operation.id.index(), k, operation.in[k],
+                                  order.slot(operation.in[k], operation)};
+            try
+            {
+                checker.check(less);
+            }
+            catch (const trace::Malformed&)
+            {
+                if (!order.implied(removed))
+                {
+                    all.push_back(removed);
+                }
+            }
+        }
+        checker.add(operation);
+    }
+    return all;
+}
+
+/// Every operation takes 1 to 10 times 100 ps. Units are fast or slow as a whole, which makes far
+/// more orders of events than times drawn one by one.
+test::ListSimulator::Duration durations(std::uint32_t seed)
+{
+    return [=](const Operation& operation, std::size_t)
+    {
+        const Draws draws(seed);
+        const bool slow = draws.words({operation.at.value(), 0, 0, 0})[0] % 2 == 0;
+        const Tick within =
+            draws.words({static_cast<std::uint32_t>(operation.id.value()), 1, 0, 0})[0] %
+            (seed % 2 == 0 ? 20 : 300);
+        return slow ? Tick{1000 - within} : Tick{100 + within / 30};
+    };
+}
+
+/// When what happened to the operation and the datum in question, while a machine computes.
+class Witness : public chip::Follower
+{
+public:
+    Witness(Machine& machine, const Removed& removed, NodeId node)
+        : machine_(machine), removed_(removed), node_(node)
+    {
+    }
+    void started(const Operation& operation, NodeId node, Tick now) override
+    {
+        read_ = read_ || operation.id.index() == removed_.reader;
+        machine_.started(operation, node, now);
+    }
+    void arrived(OpId operation, NodeId node) override
+    {
+        early_ = early_ || (read_ && operation == removed_.made_by && node == node_);
+        machine_.arrived(operation, node);
+    }
+    void ended(const Operation& operation, NodeId node) override
+    {
+        machine_.ended(operation, node);
+    }
+    /// The read came before the data.
+    [[nodiscard]] bool early() const { return early_; }
+
+private:
+    Machine& machine_;
+    const Removed& removed_;
+    NodeId node_;
+    bool read_ = false;
+    bool early_ = false;
+};
+
+/// A small network with numbers, compiled.
+struct Case
+{
+    explicit Case(std::uint32_t seed) : dice(seed)
+    {
+        network = test::random_countable_network(dice);
+        integers = test::random_integers(dice, network);
+        chip = test::random_chip(dice);
+        chip.mapping.depthwise = "vector";
+        compiler::Options options;
+        options.schedule = dice.pick(std::vector<std::string>{"layer-by-layer", "xinf"});
+        options.plan.sets = dice.pick(std::vector<std::string>{"row", "2x3"});
+        trace = compiler::compile(network, chip, options);
+        semantics::Effort effort;
+        crossbars = std::make_unique<const Crossbars>(
+            integers, pieces_of(trace.header, semantics::Naming(trace.header, network, effort)),
+            lossless(analogue_of(chip)), 1, 1);
+        input = test::random_input(dice, integers);
+    }
+
+    /// Takes the edge out and runs it: was the read early? The machine must have said the same.
+    template <class Drive> bool early(const Removed& removed, Drive drive) const
+    {
+        trace::Trace less = trace;
+        Operation& reader = less.operations[removed.reader];
+        reader.in.erase(reader.in.begin() + static_cast<std::ptrdiff_t>(removed.operand));
+        reader.into = -1;
+        Machine machine(less.header, integers, *crossbars, {input});
+        Witness witness(machine, removed, less.header.units[reader.at.index()].node);
+        drive(less, witness);
+        EXPECT_EQ(!machine.poison().empty(), witness.early())
+            << "operation " << removed.reader << " reads " << removed.made_by.value();
+        for (const Poison& poison : machine.poison())
+        {
+            EXPECT_EQ(poison.operation.index(), removed.reader) << machine.text_of(poison);
+        }
+        return witness.early();
+    }
+
+    Dice dice;
+    network::Network network;
+    IntegerNetwork integers;
+    config::ChipConfig chip;
+    trace::Trace trace;
+    std::unique_ptr<const Crossbars> crossbars;
+    Map<std::int32_t> input;
+};
+
+constexpr std::uint32_t kNetworks = tessera::test::effort(24U);
+constexpr std::size_t kMostOperations = 150;
+
+TEST(DynamicCheck, ReportsExactlyTheReadsThatComeBeforeTheData)
+{
+    constexpr std::uint32_t seeds = 50;
+    std::uint64_t edges = 0;
+    std::uint64_t covered = 0; // at least one of the seeds makes the read early
+    for (std::uint32_t seed = 0; seed < kNetworks; ++seed)
+    {
+        const Case its(seed);
+        if (its.trace.operations.size() > kMostOperations)
+        {
+            continue;
+        }
+        SCOPED_TRACE("seed " + std::to_string(seed) + '\n' + test::describe(its.network));
+        for (const Removed& removed : necessary(its.trace, its.network))
+        {
+            ++edges;
+            bool early = false;
+            for (std::uint32_t fuzz = 0; fuzz < seeds && !early && !HasFailure(); ++fuzz)
+            {
+                early = its.early(removed,
+                                  [&](const trace::Trace& less, chip::Follower& follower)
+                                  {
+                                      const test::Simulated run =
+                                          test::ListSimulator(less, config::kUnlimited,
+                                                              durations(fuzz), &follower)
+                                              .run();
+                                      EXPECT_TRUE(run.finished);
+                                  });
+            }
+            covered += early ? 1 : 0;
+        }
+        ASSERT_FALSE(HasFailure());
+    }
+    // The rest would need times that differ more than tenfold, or in one way out of thousands.
+    EXPECT_GT(edges, 10 * kNetworks);
+    EXPECT_GE(covered * 100, edges * 90) << covered << " of " << edges;
+    RecordProperty("edges", std::to_string(edges));
+    RecordProperty("covered", std::to_string(covered));
+}
+
+TEST(DynamicCheck, HoldsOnTheChipToo)
+{
+    std::uint64_t early = 0;
+    std::uint64_t late = 0;
+    for (std::uint32_t seed = 0; seed < kNetworks; ++seed)
+    {
+        const Case its(seed);
+        if (its.trace.operations.size() > kMostOperations)
+        {
+            continue;
+        }
+        SCOPED_TRACE("seed " + std::to_string(seed) + '\n' + test::describe(its.network));
+        for (const Removed& removed : necessary(its.trace, its.network))
+        {
+            const bool first = its.early(
+                removed,
+                [&](const trace::Trace& less, chip::Follower& follower)
+                {
+                    trace::MemorySource source(less);
+                    ActivitySink sink;
+                    chip::Chip chip(its.chip, source, sink);
+                    chip.follow(follower);
+                    EXPECT_TRUE(chip::run_native(chip, [](const Progress&) { return true; }));
+                });
+            ++(first ? early : late);
+            ASSERT_FALSE(HasFailure());
+        }
+    }
+    EXPECT_GT(early, kNetworks);
+    EXPECT_GT(late, kNetworks);
+}
+
+} // namespace
+} // namespace tessera::values
