@@ -31,7 +31,7 @@ std::uint64_t ComputeUnit::bytes_read(const trace::Operation& op)
         const DataTable::Datum* const datum = sequencer().data().find(operand, place().node);
         if (datum == nullptr)
         {
-            Sequencer::reject_over_read(op, operand);
+            sequencer().reject_over_read(op, operand);
         }
         bytes += datum->bytes;
     }

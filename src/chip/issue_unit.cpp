@@ -441,7 +441,7 @@ void IssueUnit::check_end(const trace::Operation& op, double ticks) const
 void IssueUnit::reject(const trace::Operation& op, const std::string& problem,
                        const std::string& remedy) const
 {
-    throw InputError({"trace", 0, "operation " + std::to_string(op.id.value())},
+    throw InputError({sequencer_.source().name(), 0, "operation " + std::to_string(op.id.value())},
                      "on " + place_.name + ": " + problem, remedy);
 }
 

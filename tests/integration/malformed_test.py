@@ -706,6 +706,11 @@ case("run: chip", ["run", "--network", "lenet5", "--chip", "FILE"], "chip.json",
 case("run: network", ["run", "--network", "FILE", "--chip", "tiny"], "net.json", "{", ":1: ", "not valid JSON")
 case("run: trace", ["run", "--trace", "FILE", "--chip", "tiny", "--set", "tiles.rows=1", "--level", "off"],
      "a.trace.jsonl", GOOD[:-30], ":4: ", "ends within")
+# Only the run meets these; they name the file all the same.
+ON_TINY = ["run", "--trace", "FILE", "--chip", "tiny", "--level", "off"]
+case("run: trace of another chip", ON_TINY, "other.trace.jsonl", GOOD, ":1: ", "the chip has")
+case("run: trace read too often", [*ON_TINY, "--set", "tiles.rows=1"], "often.trace.jsonl",
+     sealed(HEADER, FIRST.replace(',"uses":1', ',"uses":0'), SECOND), ": operation 1: ", "is read more often")
 case("compile: network", ["compile", "--network", "FILE", "--chip", "tiny", "-o", "out.trace.jsonl"], "net.json", "{",
      ":1: ", "not valid JSON")
 case("convert: trace", ["trace", "convert", "FILE", "out.trace.h5"], "a.trace.jsonl", GOOD[:-30], ":4: ", "ends within")
