@@ -14,11 +14,13 @@
 
 #include <nlohmann/json.hpp>
 
+#include <cerrno>
 #include <fstream>
 #include <iostream>
 #include <memory>
 #include <optional>
 #include <ostream>
+#include <system_error>
 #include <unistd.h>
 
 namespace tessera::cli
@@ -134,6 +136,11 @@ void tell_end(std::ostream& err, const RunResult& result, const Workload& worklo
     }
 }
 
+[[noreturn]] void fail_to_write(const std::string& file)
+{
+    throw IoError("cannot write " + file + ": " + std::generic_category().message(errno));
+}
+
 int execute(const Arguments& arguments, const Options& options, const Streams& streams)
 {
     const std::string kernel = options.text("kernel");
@@ -150,7 +157,7 @@ int execute(const Arguments& arguments, const Options& options, const Streams& s
         log_file.open(options.text("log-file"), std::ios::binary | std::ios::trunc);
         if (!log_file)
         {
-            throw IoError("cannot write " + options.text("log-file"));
+            fail_to_write(options.text("log-file"));
         }
         settings.log_to = &log_file;
     }
@@ -175,6 +182,14 @@ int execute(const Arguments& arguments, const Options& options, const Streams& s
     simulation::Run run(workload.chip, workload.program, std::move(settings), std::move(identity));
     const RunResult result = run_under(kernel, run);
     progress.reset();
+    if (log_file.is_open())
+    {
+        log_file.close(); // writes what it still holds
+        if (!log_file)
+        {
+            fail_to_write(options.text("log-file"));
+        }
+    }
 
     const trace::Header& header = workload.program.header();
     tell_end(streams.err, result, workload, options, folder);
