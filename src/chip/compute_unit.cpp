@@ -100,11 +100,13 @@ void ComputeUnit::complete(Flight& flight)
     {
         account(flight);
     }
-    const bool frees_slot = flight.slot_held && flight.slot_free_at == kNever;
+    // Who takes longer for the next operation than for the result has one in line by then: the
+    // flight will be used for something else.
+    const Tick turn = flight.slot_free_at == kNever ? wheel().now() : flight.slot_free_at;
     finish(flight);
-    if (frees_slot)
+    if (flight.slot_held)
     {
-        free_slot(flight);
+        free_slot(flight, turn);
     }
 }
 

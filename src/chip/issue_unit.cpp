@@ -57,7 +57,7 @@ void IssueUnit::arrive_all()
     if (!started_up_)
     {
         started_up_ = true;
-        fetch();
+        fetch(now);
         return;
     }
     for (std::size_t i = 0; i < flights_.size();)
@@ -81,7 +81,8 @@ void IssueUnit::arrive_all()
     }
 }
 
-void IssueUnit::fetch()
+/// Takes the next operation, which may not start before `turn`, now or later.
+void IssueUnit::fetch(Tick turn)
 {
     has_head_ = sequencer_.next(place_.id, head_);
     if (!has_head_)
@@ -100,7 +101,7 @@ void IssueUnit::fetch()
     }
     stage_of_head_ = Head::waiting;
     missing_ = 0;
-    dependencies_met_ = wheel_.now();
+    dependencies_met_ = turn;
     cause_ = previous_.valid() ? Cause::unit : Cause::none;
     because_ = previous_;
     for (std::size_t i = 0; i < head_.in.size(); ++i)
@@ -298,7 +299,7 @@ void IssueUnit::hold_slot_until(Flight& flight, Tick tick)
     wheel_.wake_at(place_.id.value(), Phase::arrive, tick);
 }
 
-void IssueUnit::free_slot(Flight& flight)
+void IssueUnit::free_slot(Flight& flight, Tick turn)
 {
     flight.slot_held = false;
     flight.slot_free_at = kNever;
@@ -311,7 +312,7 @@ void IssueUnit::free_slot(Flight& flight)
         busy_ = false;
         sequencer_.busy(place_.kind, -1);
     }
-    fetch();
+    fetch(std::max(turn, wheel_.now()));
 }
 
 void IssueUnit::finish(Flight& flight)
