@@ -173,12 +173,12 @@ def test_full_disks(base, step):
                    f"{name}: {path.name} is not whole")
     pages = base / "pages"
     assert tessera("help", "--pages", pages).returncode == 0
-    assert tessera("reproduce", "aidac", "-o", base / "report").returncode == 0
+    assert tessera("reproduce", "clsa-cim", "--quick", "-o", base / "report").returncode == 0
     whole = {path.name: path.read_bytes() for folder in (pages, base / "report") for path in folder.iterdir()}
     sweep(base, "help --pages", lambda disk: ["help", "--pages", disk / "p"], ["p/tessera.1"], 2 * step, 400,
           check_reason)
-    sweep(base, "reproduce -o", lambda disk: ["reproduce", "aidac", "-o", disk / "q"], ["q/report.json", "q/report.txt"],
-          2 * step, 64, check_reason)
+    sweep(base, "reproduce -o", lambda disk: ["reproduce", "clsa-cim", "--quick", "-o", disk / "q"],
+          ["q/report.json", "q/report.txt"], 2 * step, 64, check_reason)
     sweep(base, "run --log-file", lambda disk: ["run", "--trace", trace, "--chip", "tiny", "--quiet", "--log", "all",
                                                 "--log-file", disk / "log", "-o", base / "logged", "--force"],
           ["log"], step, 100, check_reason)
