@@ -214,6 +214,8 @@ public:
     /// Next operation of `unit` (index into header().units) in issue order. False: no more.
     /// Throws InputError (malformed), IoError.
     virtual bool next(UnitId unit, Operation& operation) = 0;
+    /// What messages about its operations call it: the path of a file.
+    [[nodiscard]] virtual std::string name() const { return "trace"; }
 };
 
 /// A whole trace in memory: what the compiler returns and what small tests write.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/h5.h"
 
+#include "base/input_file.h"
 #include "tessera/error.h"
 
 #include <algorithm>
@@ -128,6 +129,7 @@ Handle open_file(const std::string& path)
         throw IoError("cannot open " + path + ": " +
                       std::strerror(errno)); // NOLINT(concurrency-mt-unsafe)
     }
+    require_regular(path);
     const Lock lock;
     const hid_t id = H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT);
     if (id < 0)

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <ctime>
 #include <fcntl.h>
 #include <fstream>
 #include <new>
@@ -113,21 +114,49 @@ void send(int pipe, const std::string& text)
     _exit(0);
 }
 
-/// All that comes through the pipe until its other end is closed; nothing: it never was.
-std::optional<std::string> receive(int pipe)
+/// Processor time of a child so far.
+std::chrono::nanoseconds time_of(pid_t child)
+{
+    clockid_t clock = 0;
+    timespec time{};
+    if (clock_getcpuclockid(child, &clock) != 0 || clock_gettime(clock, &time) != 0)
+    {
+        return {};
+    }
+    return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
+
+/// All that comes through the pipe until its other end is closed; nothing: the child does nothing.
+/// One that does something ends by itself: its processor time is limited, however little of it a
+/// busy machine grants.
+std::optional<std::string> receive(int pipe, pid_t child)
 {
     constexpr auto patience = std::chrono::seconds(20);
-    const auto end = std::chrono::steady_clock::now() + patience;
+    constexpr auto nothing = std::chrono::milliseconds(1);
+    auto end = std::chrono::steady_clock::now() + patience;
+    auto used = time_of(child);
     std::string text;
     std::array<char, 4096> part{};
     for (;;)
     {
         const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
             end - std::chrono::steady_clock::now());
-        pollfd waiting{pipe, POLLIN, 0};
-        if (left.count() <= 0 || poll(&waiting, 1, static_cast<int>(left.count())) == 0)
+        if (left.count() <= 0)
         {
-            return std::nullopt;
+            const auto now_used = time_of(child);
+            if (now_used - used < nothing)
+            {
+                return std::nullopt;
+            }
+            used = now_used;
+            end = std::chrono::steady_clock::now() + patience;
+            continue;
+        }
+        pollfd waiting{pipe, POLLIN, 0};
+        const int ready = poll(&waiting, 1, static_cast<int>(left.count()));
+        if (ready == 0 || (ready < 0 && errno == EINTR))
+        {
+            continue;
         }
         const ssize_t count = ::read(pipe, part.data(), part.size());
         if (count < 0 && errno == EINTR)
@@ -189,12 +218,11 @@ void survive(const std::string& path, const std::function<void()>& action)
         try_and_exit(action, static_cast<std::uint64_t>(info.st_size), ends[1]);
     }
     ::close(ends[1]);
-    const std::optional<std::string> sent = child > 0 ? receive(ends[0]) : "";
+    const std::optional<std::string> sent = child > 0 ? receive(ends[0], child) : "";
     ::close(ends[0]);
     if (!sent)
     {
-        // Its processor time would have run out if it did anything: it has inherited a lock that
-        // nobody gives back, which says nothing about the file.
+        // It has inherited a lock that nobody gives back, which says nothing about the file.
         kill(child, SIGKILL);
     }
     int status = 0;

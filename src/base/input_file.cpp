@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/input_file.h"
 
+#include "base/interrupt.h"
 #include "tessera/error.h"
 
 #include <algorithm>
@@ -58,6 +59,15 @@ void check_kind(const std::string& path, mode_t mode, InputFile::Pipes pipes)
 
 } // namespace
 
+void require_regular(const std::string& path)
+{
+    struct stat info = {};
+    if (stat(path.c_str(), &info) == 0)
+    {
+        check_kind(path, info.st_mode, InputFile::Pipes::refuse);
+    }
+}
+
 InputFile::InputFile(const std::string& path, Pipes pipes) : path_(path)
 {
     struct stat info = {};
@@ -104,6 +114,7 @@ std::size_t InputFile::read(char* into, std::size_t size)
         const ssize_t count = ::read(file_, into + done, size - done);
         if (count < 0 && errno == EINTR)
         {
+            throw_if_interrupted(); // nobody may be going to write to a pipe any more
             continue;
         }
         if (count < 0)

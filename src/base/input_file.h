@@ -7,6 +7,10 @@
 namespace tessera
 {
 
+/// Throws InputError for what is there and is no regular file: to open a named pipe, a terminal or
+/// a device could hold the program for ever. Nothing to say about what is not there.
+void require_regular(const std::string& path);
+
 /// A file that a user named, open for reading. Opening never blocks: a named pipe that nobody
 /// writes to, a terminal or a device without an end would hold the program for ever.
 class InputFile

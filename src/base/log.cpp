@@ -7,8 +7,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <fnmatch.h>
 #include <ostream>
+#include <system_error>
 
 namespace tessera
 {
@@ -116,7 +118,7 @@ void Log::write(Tick now, Topic topic, const std::string& unit, const std::strin
     out_ << fmt::format("{} {} {} {}\n", now, unit, name_of(topic), message);
     if (!out_)
     {
-        throw IoError("cannot write the log");
+        throw IoError("cannot write the log: " + std::generic_category().message(errno));
     }
 }
 

@@ -174,9 +174,10 @@ void Chip::build_unit(UnitId id, bool external)
 void Chip::assign_streams()
 {
     const trace::Header& header = source_.header();
-    const auto refuse = [](const std::string& what, const std::string& has)
+    const auto refuse = [&](const std::string& what, const std::string& has)
     {
-        throw InputError({"trace", 1, ""}, "the trace uses " + what + ", the chip has " + has,
+        throw InputError({source_.name(), 1, ""},
+                         "the trace uses " + what + ", the chip has " + has,
                          "run it on the chip it was compiled for, or compile it again");
     };
     if (header.memory_ports > config_.memory.ports)

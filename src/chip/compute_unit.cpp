@@ -31,7 +31,7 @@ std::uint64_t ComputeUnit::bytes_read(const trace::Operation& op)
         const DataTable::Datum* const datum = sequencer().data().find(operand, place().node);
         if (datum == nullptr)
         {
-            Sequencer::reject_over_read(op, operand);
+            sequencer().reject_over_read(op, operand);
         }
         bytes += datum->bytes;
     }
@@ -100,11 +100,13 @@ void ComputeUnit::complete(Flight& flight)
     {
         account(flight);
     }
-    const bool frees_slot = flight.slot_held && flight.slot_free_at == kNever;
+    // Who takes longer for the next operation than for the result has one in line by then: the
+    // flight will be used for something else.
+    const Tick turn = flight.slot_free_at == kNever ? wheel().now() : flight.slot_free_at;
     finish(flight);
-    if (frees_slot)
+    if (flight.slot_held)
     {
-        free_slot(flight);
+        free_slot(flight, turn);
     }
 }
 

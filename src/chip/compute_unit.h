@@ -36,8 +36,8 @@ protected:
     [[nodiscard]] virtual std::uint64_t bytes_read(const trace::Operation& op);
 
 private:
-    /// The result is in the buffer; the slot is freed here unless the derived class set a time for
-    /// it.
+    /// The result is in the buffer; a slot that is still held will be free at the time that the
+    /// derived class set for it, or now.
     void complete(Flight& flight);
 
     Ports& ports_;

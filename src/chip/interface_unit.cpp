@@ -214,11 +214,12 @@ std::uint64_t MemoryPort::next_address(const trace::Operation& op)
     const std::uint64_t address = sequencer().address(op, next);
     if (address > capacity_ || op.bytes > capacity_ - address)
     {
-        throw InputError({"trace", 0, "operation " + std::to_string(op.id.value())},
-                         "its " + std::to_string(op.bytes) + " bytes at address " +
-                             std::to_string(address) + " lie beyond the memory of " + place().name +
-                             " (" + std::to_string(capacity_) + " bytes)",
-                         "check the address, or give the chip a larger memory.capacity");
+        throw InputError(
+            {sequencer().source().name(), 0, "operation " + std::to_string(op.id.value())},
+            "its " + std::to_string(op.bytes) + " bytes at address " + std::to_string(address) +
+                " lie beyond the memory of " + place().name + " (" + std::to_string(capacity_) +
+                " bytes)",
+            "check the address, or give the chip a larger memory.capacity");
     }
     following_ = address + op.bytes;
     return address;

@@ -58,7 +58,7 @@ void IssueUnit::arrive_all()
     if (!started_up_)
     {
         started_up_ = true;
-        fetch();
+        fetch(now);
         return;
     }
     for (std::size_t i = 0; i < flights_.size();)
@@ -82,7 +82,8 @@ void IssueUnit::arrive_all()
     }
 }
 
-void IssueUnit::fetch()
+/// Takes the next operation, which may not start before `turn`, now or later.
+void IssueUnit::fetch(Tick turn)
 {
     has_head_ = sequencer_.next(place_.id, head_);
     if (!has_head_)
@@ -101,7 +102,7 @@ void IssueUnit::fetch()
     }
     stage_of_head_ = Head::waiting;
     missing_ = 0;
-    dependencies_met_ = wheel_.now();
+    dependencies_met_ = turn;
     cause_ = previous_.valid() ? Cause::unit : Cause::none;
     because_ = previous_;
     for (std::size_t i = 0; i < head_.in.size(); ++i)
@@ -299,7 +300,7 @@ void IssueUnit::hold_slot_until(Flight& flight, Tick tick)
     wheel_.wake_at(place_.id.value(), Phase::arrive, tick);
 }
 
-void IssueUnit::free_slot(Flight& flight)
+void IssueUnit::free_slot(Flight& flight, Tick turn)
 {
     flight.slot_held = false;
     flight.slot_free_at = kNever;
@@ -312,7 +313,7 @@ void IssueUnit::free_slot(Flight& flight)
         busy_ = false;
         sequencer_.busy(place_.kind, -1);
     }
-    fetch();
+    fetch(std::max(turn, wheel_.now()));
 }
 
 void IssueUnit::finish(Flight& flight)
@@ -442,7 +443,7 @@ void IssueUnit::check_end(const trace::Operation& op, double ticks) const
 void IssueUnit::reject(const trace::Operation& op, const std::string& problem,
                        const std::string& remedy) const
 {
-    throw InputError({"trace", 0, "operation " + std::to_string(op.id.value())},
+    throw InputError({sequencer_.source().name(), 0, "operation " + std::to_string(op.id.value())},
                      "on " + place_.name + ": " + problem, remedy);
 }
 

@@ -82,7 +82,9 @@ protected:
     virtual void spend_present(const Flight& flight, Tick at, const Spend& spend) const = 0;
     /// Wakes this unit when the flight's slot_free_at has come.
     void hold_slot_until(Flight& flight, Tick tick);
-    void free_slot(Flight& flight);
+    /// The next operation's turn comes at tick `turn`, or now if that is over. Lets go of the
+    /// flight.
+    void free_slot(Flight& flight, Tick turn = 0);
     void finish(Flight& flight);
     /// Throws InputError for an operation that would take `ticks` from now and end beyond the end
     /// of simulated time, 2^63 ps.
@@ -108,7 +110,7 @@ private:
     using Times = std::array<Tick, kStages>;
     [[nodiscard]] Times times(Tick at) const;
     void log_op(const trace::Operation& op, const char* what);
-    void fetch();
+    void fetch(Tick turn);
     void arm();
     void ask();
     void arrive_all();

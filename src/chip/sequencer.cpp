@@ -73,7 +73,7 @@ bool Sequencer::next(UnitId unit, trace::Operation& operation)
     }
     if (operation.id.value() >= DataTable::kMaxOperation)
     {
-        throw InputError({"trace", 0, "operation " + std::to_string(operation.id.value())},
+        throw InputError({source_.name(), 0, "operation " + std::to_string(operation.id.value())},
                          "the id is too large", "number operations from 0");
     }
     return true;
@@ -152,9 +152,9 @@ void Sequencer::land(Flight& flight)
     wheel_.wake_now(index_, Phase::complete);
 }
 
-void Sequencer::reject_over_read(const trace::Operation& op, OpId operand)
+void Sequencer::reject_over_read(const trace::Operation& op, OpId operand) const
 {
-    throw InputError({"trace", 0, "operation " + std::to_string(op.id.value())},
+    throw InputError({source_.name(), 0, "operation " + std::to_string(op.id.value())},
                      "operand " + std::to_string(operand.value()) +
                          " is read more often than its `uses` says",
                      "count one use for every `in` that names it");

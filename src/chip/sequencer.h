@@ -58,7 +58,7 @@ public:
     [[nodiscard]] std::uint64_t address(const trace::Operation& op, std::uint64_t following) const;
     [[nodiscard]] std::uint32_t input_bits(const trace::Operation& op) const;
 
-    [[noreturn]] static void reject_over_read(const trace::Operation& op, OpId operand);
+    [[noreturn]] void reject_over_read(const trace::Operation& op, OpId operand) const;
 
     void sent(std::uint32_t tag) override;
     void delivered(std::uint32_t tag, std::size_t index) override;
@@ -71,7 +71,7 @@ public:
     /// Writes what is still held back. Call once, after the last event.
     void close();
     /// For diagnosis once nothing moves: what `unit` has not been given yet.
-    [[nodiscard]] trace::OperationSource& source() { return source_; }
+    [[nodiscard]] const trace::OperationSource& source() const { return source_; }
     [[nodiscard]] UnitId stream_of(UnitId unit) const { return streams_[unit.index()]; }
 
 private:

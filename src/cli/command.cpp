@@ -172,7 +172,13 @@ void Options::require(const char* name) const
 
 void refuse_existing(const std::string& file, bool force)
 {
-    if (!force && std::filesystem::exists(file))
+    std::error_code error;
+    const bool exists = std::filesystem::exists(file, error);
+    if (error)
+    {
+        throw IoError("cannot use " + file + ": " + error.message());
+    }
+    if (!force && exists)
     {
         throw UsageError(file + " exists; give --force to replace it");
     }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/command.h"
 #include "cli/manual.h"
+#include "record/files.h"
 #include "tessera/error.h"
 
 #include <filesystem>
-#include <fstream>
 #include <ostream>
 
 namespace tessera::cli
@@ -16,16 +16,7 @@ namespace
 void write_pages(const std::filesystem::path& folder)
 {
     const auto write = [&](const std::string& name, const std::string& page)
-    {
-        const std::filesystem::path file = folder / (name + ".1");
-        std::ofstream out(file, std::ios::binary);
-        out << page;
-        out.close();
-        if (!out)
-        {
-            throw IoError("cannot write " + file.string());
-        }
-    };
+    { record::write_whole_file(folder / (name + ".1"), page); };
     std::error_code failure;
     std::filesystem::create_directories(folder, failure);
     if (failure)

@@ -6,6 +6,7 @@
 #include "record/critical_path.h"
 #include "record/follow.h"
 #include "record/reader.h"
+#include "record/window_table.h"
 #include "tessera/error.h"
 
 #include <fmt/format.h>
@@ -118,9 +119,15 @@ void compare_networks(const record::ResultReader& reader, const record::ResultRe
     }
 }
 
-std::vector<record::Table> tables_of(const Options& options, const record::ResultReader& reader,
+std::vector<record::Table> tables_of(const Options& options, const std::string& result,
                                      std::ostream& err)
 {
+    if (options.has("windows"))
+    {
+        return {record::window_table(result)};
+    }
+    const record::ResultReader reader(result);
+    record::validate(reader);
     if (options.has("why"))
     {
         return {record::chain_table(
@@ -154,6 +161,7 @@ Options inspect_options()
         ("against", po::value<std::string>(),
          "partition the difference to another run's makespan")                              //
         ("follow", "while the run goes on, show how far it has come; best with run --live") //
+        ("windows", "what happened in each window of a run with --stats-every")             //
         ("json", "print the tables as JSON");
     options.positional("result");
     options.offer("result", {{}, nullptr, true});
@@ -175,9 +183,7 @@ int inspect(const Arguments& arguments, const Streams& streams)
         follow(result, options.has("json"), streams);
         return 0;
     }
-    const record::ResultReader reader(result);
-    record::validate(reader);
-    const std::vector<record::Table> tables = tables_of(options, reader, streams.err);
+    const std::vector<record::Table> tables = tables_of(options, result, streams.err);
     if (options.has("json"))
     {
         nlohmann::ordered_json document;

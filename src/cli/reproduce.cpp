@@ -2,10 +2,10 @@
 #include "reproduce/report.h"
 
 #include "cli/command.h"
+#include "record/files.h"
 #include "tessera/error.h"
 
 #include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <unistd.h>
 
@@ -24,17 +24,6 @@ std::vector<std::string> names()
         result.emplace_back(known.name);
     }
     return result;
-}
-
-void write(const fs::path& file, const std::string& text)
-{
-    std::ofstream out(file, std::ios::binary | std::ios::trunc);
-    out << text;
-    out.close();
-    if (!out)
-    {
-        throw IoError("cannot write " + file.string());
-    }
 }
 
 } // namespace
@@ -106,8 +95,8 @@ int reproduce_paper(const Arguments& arguments, const Streams& streams)
         {
             throw IoError("cannot make " + folder.string() + ": " + failure.message());
         }
-        write(folder / "report.json", json);
-        write(folder / "report.txt", text);
+        record::write_whole_file(folder / "report.json", json);
+        record::write_whole_file(folder / "report.txt", text);
     }
     streams.out << (options.has("json") ? json : text);
     return 0;

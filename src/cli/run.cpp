@@ -15,11 +15,13 @@
 
 #include <nlohmann/json.hpp>
 
+#include <cerrno>
 #include <fstream>
 #include <iostream>
 #include <memory>
 #include <optional>
 #include <ostream>
+#include <system_error>
 #include <unistd.h>
 
 namespace tessera::cli
@@ -135,6 +137,11 @@ void tell_end(std::ostream& err, const RunResult& result, const Workload& worklo
     }
 }
 
+[[noreturn]] void fail_to_write(const std::string& file)
+{
+    throw IoError("cannot write " + file + ": " + std::generic_category().message(errno));
+}
+
 int execute(const Arguments& arguments, const Options& options, const Streams& streams)
 {
     const std::string kernel = options.text("kernel");
@@ -151,7 +158,7 @@ int execute(const Arguments& arguments, const Options& options, const Streams& s
         log_file.open(options.text("log-file"), std::ios::binary | std::ios::trunc);
         if (!log_file)
         {
-            throw IoError("cannot write " + options.text("log-file"));
+            fail_to_write(options.text("log-file"));
         }
         settings.log_to = &log_file;
     }
@@ -185,6 +192,14 @@ int execute(const Arguments& arguments, const Options& options, const Streams& s
     if (numbers)
     {
         numbers->finish(folder);
+    }
+    if (log_file.is_open())
+    {
+        log_file.close(); // writes what it still holds
+        if (!log_file)
+        {
+            fail_to_write(options.text("log-file"));
+        }
     }
 
     const trace::Header& header = workload.program.header();

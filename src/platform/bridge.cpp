@@ -35,16 +35,19 @@ void WheelBridge::step()
     }
     patience_ = 0;
     const Tick now = tick_of(sc_core::sc_time_stamp());
-    for (bool more = true; more;)
+    for (Turn turn = Turn::again; turn == Turn::again;)
     {
         try
         {
-            more = drive_until(now);
+            turn = drive_until(now);
         }
         catch (...)
         {
             failure_ = std::current_exception();
-            more = true;
+        }
+        if (turn == Turn::over && hear_calls(now))
+        {
+            turn = Turn::again;
         }
         if (chip_ != nullptr && at_end() && origin_ + chip_->wheel().now() <= now)
         {
@@ -66,24 +69,23 @@ void WheelBridge::step()
     }
 }
 
-/// One turn of a tick. False: nothing more can happen at `now`, as far as is known.
-bool WheelBridge::drive_until(Tick now)
+WheelBridge::Turn WheelBridge::drive_until(Tick now)
 {
     if (chip_ != nullptr && origin_ <= now && !at_end())
     {
         hear_answers();
         if (ask_all(now))
         {
-            // Whom it asked may want to answer at once.
-            return !sc_core::sc_pending_activity_at_current_time();
+            return sc_core::sc_pending_activity_at_current_time() ? Turn::others_first
+                                                                  : Turn::again;
         }
         stopped_ = !chip_->advance(horizon(now) - origin_, monitor_);
         if (stopped_ || chip_->outbox().next() <= now - origin_)
         {
-            return true;
+            return Turn::again;
         }
     }
-    return hear_calls(now);
+    return Turn::over;
 }
 
 bool WheelBridge::ask_all(Tick now)

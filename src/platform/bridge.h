@@ -40,7 +40,8 @@ protected:
     [[nodiscard]] chip::Chip* chip() { return chip_; }
     [[nodiscard]] Tick origin() const { return origin_; }
 
-    // For chips with something outside; what they throw ends the drive like an error of the chip.
+    // For chips with something outside; what the first two throw ends the drive like an error of
+    // the chip, what hosts throw when they are called back is theirs and ends the simulation.
     /// Hands over, with Chip::answer() and accept(), what foreign modules answered since last time.
     virtual void hear_answers() {}
     /// The request's time has come.
@@ -55,7 +56,14 @@ protected:
 
 private:
     void step();
-    [[nodiscard]] bool drive_until(Tick now);
+    /// How a turn of a tick ended.
+    enum class Turn
+    {
+        again,        ///< another one follows
+        others_first, ///< whom the chip asked may want to answer at once
+        over          ///< nothing more can happen, as far as the chip knows
+    };
+    [[nodiscard]] Turn drive_until(Tick now);
     [[nodiscard]] bool ask_all(Tick now);
     [[nodiscard]] Tick horizon(Tick now) const;
     [[nodiscard]] Tick next_event() const;

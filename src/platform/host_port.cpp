@@ -184,9 +184,9 @@ bool HostPort::get_direct_mem_ptr(int /*socket*/, Payload& payload, tlm::tlm_dmi
     const std::uint64_t address = payload.get_address();
     if (address < host::kProgramWindow || address - host::kProgramWindow >= program_.size())
     {
-        dmi.set_start_address(0); // nothing around here is memory
-        dmi.set_end_address(address < host::kProgramWindow ? host::kProgramWindow - 1
-                                                           : ~std::uint64_t{0});
+        const bool below = address < host::kProgramWindow; // nothing on this side is memory
+        dmi.set_start_address(below ? 0 : host::kProgramWindow + program_.size());
+        dmi.set_end_address(below ? host::kProgramWindow - 1 : ~std::uint64_t{0});
         dmi.allow_none();
         return false;
     }

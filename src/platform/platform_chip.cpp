@@ -53,6 +53,10 @@ class PlatformChip::Impl : public platform::WheelBridge,
 public:
     Impl(const sc_core::sc_module_name& name, PlatformChip& module, const ChipModel& model,
          const PlatformOptions& options);
+    Impl(const Impl&) = delete;
+    Impl& operator=(const Impl&) = delete;
+    /// A job that still runs ends here.
+    ~Impl() override;
     /// The units' modules become children of whoever is being constructed.
     void build_modules();
 
@@ -109,6 +113,7 @@ private:
     [[nodiscard]] Program program();
     [[nodiscard]] chip::Chip& latest() const { return run_ ? run_->chip() : idle_->chip; }
     bool start();
+    RunResult end_run(const std::exception_ptr& failure);
     void finish_run(const std::exception_ptr& failure);
     void conclude(std::uint64_t status, const std::string& problem);
     void raise();
@@ -179,6 +184,24 @@ PlatformChip::Impl::Impl(const sc_core::sc_module_name& name, PlatformChip& modu
         const UnitId unit = (*found)->place().id;
         macro_of_[unit.index()] = added.first->second.get();
         external_.push_back(unit);
+    }
+}
+
+PlatformChip::Impl::~Impl()
+{
+    if (!driving())
+    {
+        return;
+    }
+    halt();
+    try
+    {
+        end_run(WheelBridge::failure());
+    }
+    catch (const std::exception&)
+    {
+        // The folder says what it can. Nobody is left to be told: the interrupt's signal may be
+        // gone already.
     }
 }
 
@@ -349,13 +372,25 @@ void PlatformChip::Impl::ended(chip::Chip& chip)
     }
 }
 
+/// Writes what the run leaves behind. Throws what Run::fail() and Run::end() throw.
+RunResult PlatformChip::Impl::end_run(const std::exception_ptr& failure)
+{
+    return failure == nullptr ? run_->end(!stopped() && run_->chip().done()) : run_->fail(failure);
+}
+
 void PlatformChip::Impl::finish_run(const std::exception_ptr& failure)
 {
-    chip::Chip& chip = run_->chip();
+    for (const std::unique_ptr<MemoryLink>& memory : memories_)
+    {
+        memory->forget();
+    }
+    for (const auto& [unit, macro] : macros_)
+    {
+        macro->forget();
+    }
     try
     {
-        const RunResult result =
-            failure == nullptr ? run_->end(!stopped() && chip.done()) : run_->fail(failure);
+        const RunResult result = end_run(failure);
         summary_ = result.summary;
         if (result.end == RunEnd::complete)
         {
@@ -369,7 +404,7 @@ void PlatformChip::Impl::finish_run(const std::exception_ptr& failure)
     }
     catch (const std::exception& error)
     {
-        summary_ = chip.summary();
+        summary_ = run_->chip().summary();
         conclude(host::failed, error.what());
     }
 }

@@ -8,10 +8,12 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <sysc/kernel/sc_dynamic_processes.h> // sc_spawn
 #include <systemc>
 #include <tlm>
 #include <tlm_utils/simple_initiator_socket.h>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace tessera::platform
@@ -122,6 +124,14 @@ public:
             pump();
         }
     }
+    /// Drops what has not been sent. Who has got a request goes on with it.
+    void forget()
+    {
+        for (Request* const request : std::exchange(queue_, {}))
+        {
+            request->release();
+        }
+    }
 
 private:
     /// For whom it matters when the target takes the next request: a memory port has no such rule.
@@ -129,6 +139,7 @@ private:
 
     void free(tlm::tlm_generic_payload* payload) override
     {
+        payload->reset(); // takes away what others have attached, and nothing else
         idle_.push_back(static_cast<Request*>(payload));
     }
 
@@ -137,6 +148,12 @@ private:
     {
         while (open_ == nullptr && !queue_.empty())
         {
+            const sc_core::sc_time now = sc_core::sc_time_stamp();
+            if (request_end_ > now)
+            {
+                go_.notify(request_end_ - now);
+                return;
+            }
             Request& request = *queue_.front();
             queue_.pop_front();
             open_ = &request;
@@ -189,6 +206,7 @@ private:
         if (open_ == &request)
         {
             open_ = nullptr;
+            request_end_ = sc_core::sc_time_stamp() + delay;
             if (!queue_.empty())
             {
                 go_.notify(delay); // nothing may be sent from within a call that came in
@@ -299,8 +317,9 @@ private:
     AnswerListener& listener_;
     std::vector<std::unique_ptr<Request>> requests_;
     std::vector<Request*> idle_;
-    std::deque<Request*> queue_; ///< to be sent
-    Request* open_ = nullptr;    ///< between BEGIN_REQ and END_REQ
+    std::deque<Request*> queue_;   ///< to be sent
+    Request* open_ = nullptr;      ///< between BEGIN_REQ and END_REQ
+    sc_core::sc_time request_end_; ///< of the last request's phase
     sc_core::sc_event go_;
     std::vector<std::unique_ptr<Worker>> workers_;
 };

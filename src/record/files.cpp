@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <system_error>
 #include <unistd.h>
 
@@ -140,6 +141,22 @@ void write_whole_file(const std::filesystem::path& path, const std::string& text
         throw;
     }
     rename_durably(temporary, path);
+}
+
+FolderLock::FolderLock(const std::filesystem::path& folder)
+    : id_(open(folder.c_str(), // NOLINT(cppcoreguidelines-pro-type-vararg)
+               O_RDONLY | O_DIRECTORY | O_CLOEXEC))
+{
+    if (id_ < 0)
+    {
+        fail("open folder", folder);
+    }
+    taken_ = flock(id_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+}
+
+FolderLock::~FolderLock()
+{
+    ::close(id_);
 }
 
 } // namespace tessera::record

@@ -22,4 +22,23 @@ void write_into_reserved(const std::filesystem::path& reserved, const std::files
 /// Writes `text` under a hidden temporary name beside `path`, then renames.
 void write_whole_file(const std::filesystem::path& path, const std::string& text);
 
+/// A folder that nobody else locks: other processes, and other objects in this one. Ends with the
+/// process, however that ends.
+class FolderLock
+{
+public:
+    /// Contract: the folder is there.
+    explicit FolderLock(const std::filesystem::path& folder);
+    FolderLock(const FolderLock&) = delete;
+    FolderLock& operator=(const FolderLock&) = delete;
+    ~FolderLock();
+
+    /// Somebody else has it. File systems that know no locks never say so.
+    [[nodiscard]] bool taken() const { return taken_; }
+
+private:
+    int id_ = -1;
+    bool taken_ = false;
+};
+
 } // namespace tessera::record

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "record/follow.h"
 
+#include "base/input_file.h"
 #include "tessera/error.h"
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <sys/utsname.h>
 #include <system_error>
 
 namespace tessera::record
@@ -38,6 +40,15 @@ Glimpse glimpse_of(const ResultReader& reader)
         glimpse.now = reader.header().summary.makespan;
     }
     return glimpse;
+}
+
+/// Does the run go on on this machine? Elsewhere its process has another meaning.
+bool is_here(const nlohmann::json& document)
+{
+    utsname host = {};
+    const nlohmann::json::json_pointer name("/host/name");
+    return !document.contains(name) || !document.at(name).is_string() || uname(&host) != 0 ||
+           document.at(name).get<std::string>() == host.nodename;
 }
 
 } // namespace
@@ -89,6 +100,7 @@ std::optional<Glimpse> Follower::look()
 
 std::string Follower::status() const
 {
+    require_regular((folder() / "run.json").string());
     std::ifstream file(folder() / "run.json");
     const std::string text{std::istreambuf_iterator<char>(file), {}};
     const nlohmann::json document = nlohmann::json::parse(text, nullptr, false);
@@ -98,7 +110,8 @@ std::string Follower::status() const
         return "";
     }
     const auto process = document.find("process");
-    if (*status == "running" && process != document.end() && process->is_number_integer())
+    if (*status == "running" && is_here(document) && process != document.end() &&
+        process->is_number_integer())
     {
         const auto number = process->get<std::int64_t>();
         const bool there = number > 0 && number <= std::int64_t{1} << 30U &&

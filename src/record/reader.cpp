@@ -784,6 +784,37 @@ Chunks chunks_of(const Checked& checked, const h5::Handle& dataset, std::size_t 
         });
 }
 
+/// Writes down what a stream has lost. Neighbours with one problem are one entry, and so is all
+/// that follows a great many: a file may have a billion malformed records.
+class StreamLosses
+{
+public:
+    StreamLosses(std::string stream, std::vector<Loss>& losses)
+        : stream_(std::move(stream)), losses_(losses)
+    {
+    }
+    void add(std::uint64_t begin, const std::string& problem, std::uint64_t records)
+    {
+        const bool goes_on = entries_ != 0 && begin == end_ && losses_.back().problem == problem;
+        if (!goes_on && entries_ < kMost)
+        {
+            ++entries_;
+            losses_.push_back({stream_ + "[" + std::to_string(begin) + "]",
+                               entries_ < kMost ? problem : problem + ", and others after it", 0});
+        }
+        losses_.back().records += records;
+        end_ = begin + records;
+    }
+
+private:
+    static constexpr unsigned kMost = 1000;
+
+    std::string stream_;
+    std::vector<Loss>& losses_;
+    unsigned entries_ = 0;
+    std::uint64_t end_ = 0; ///< of the last loss
+};
+
 } // namespace
 
 template <class Record>
@@ -796,8 +827,7 @@ void ResultReader::salvage(const std::function<void(const Record&)>& action,
     {
         return;
     }
-    const auto at = [&](std::uint64_t record)
-    { return where + "[" + std::to_string(record) + "]"; };
+    StreamLosses lost(where, losses);
     Chunks chunks;
     try
     {
@@ -813,7 +843,7 @@ void ResultReader::salvage(const std::function<void(const Record&)>& action,
     {
         if (begin > next)
         {
-            losses.push_back({at(next), "chunks are missing", begin - next});
+            lost.add(next, "chunks are missing", begin - next);
         }
     };
     for (const std::uint64_t begin : chunks.begins)
@@ -832,7 +862,7 @@ void ResultReader::salvage(const std::function<void(const Record&)>& action,
             {
                 if (const auto problem = defect(header_, found))
                 {
-                    losses.push_back({at(record), *problem, 1});
+                    lost.add(record, *problem, 1);
                 }
                 else
                 {
@@ -843,7 +873,7 @@ void ResultReader::salvage(const std::function<void(const Record&)>& action,
         }
         catch (const InputError& error)
         {
-            losses.push_back({at(begin), error.problem(), next - begin});
+            lost.add(begin, error.problem(), next - begin);
         }
     }
     skip_to(stream.records);

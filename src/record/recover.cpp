@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "record/recover.h"
 
+#include "base/input_file.h"
 #include "record/activity_writer.h"
 #include "record/files.h"
 #include "record/names.h"
@@ -10,6 +11,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <fstream>
 #include <memory>
 #include <optional>
@@ -48,6 +50,7 @@ using SuperblockBytes = std::array<std::byte, superblock::kSize>;
 /// The first bytes; nothing when the file has no superblock that we know.
 std::optional<SuperblockBytes> superblock_of(const fs::path& path)
 {
+    require_regular(path.string());
     std::ifstream file(path, std::ios::binary);
     SuperblockBytes bytes{};
     if (!file.read(reinterpret_cast<char*>(bytes.data()), bytes.size()) ||
@@ -116,7 +119,8 @@ void copy_mended(const fs::path& from, const fs::path& to)
     file.write(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     if (!file.flush())
     {
-        throw IoError("cannot write " + to.string());
+        throw IoError("cannot write " + to.string() + ": " +
+                      std::generic_category().message(errno));
     }
 }
 

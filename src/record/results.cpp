@@ -106,8 +106,7 @@ std::string utc(std::chrono::system_clock::time_point time)
     return {text.data(), length};
 }
 
-/// Creates a folder for results, or empties the one of another run.
-void make_ready(const fs::path& path, bool force)
+void make_folder(const fs::path& path)
 {
     std::error_code error;
     const fs::file_status status = fs::status(path, error);
@@ -128,6 +127,11 @@ void make_ready(const fs::path& path, bool force)
     {
         throw UsageError(path.string() + " is not a folder: results need one of their own");
     }
+}
+
+/// Removes the results of another run.
+void make_ready(const fs::path& path, bool force)
+{
     if (has_no_content(path))
     {
         return;
@@ -187,6 +191,13 @@ private:
 
 ResultFolder::ResultFolder(fs::path path, bool force) : path_(std::move(path))
 {
+    make_folder(path_);
+    lock_ = std::make_shared<const FolderLock>(path_);
+    if (lock_->taken())
+    {
+        throw UsageError("another run is writing to folder " + path_.string() +
+                         ": name another one, or wait for its end");
+    }
     make_ready(path_, force);
     scratch_ = std::make_shared<const Scratch>(path_);
 }

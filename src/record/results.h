@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "record/files.h"
 #include "tessera/summary.h"
 
 #include <chrono>
@@ -20,7 +21,8 @@ class ResultFolder
 {
 public:
     /// Creates the folder. An existing one must be empty or, with `force`, hold the results of
-    /// another run, which are removed (nothing else is). Throws UsageError, IoError.
+    /// another run, which are removed (nothing else is). While this object is there no other one
+    /// takes the folder, in this or any other process. Throws UsageError, IoError.
     ResultFolder(std::filesystem::path path, bool force);
 
     [[nodiscard]] const std::filesystem::path& path() const { return path_; }
@@ -40,6 +42,7 @@ private:
     class Scratch;
 
     std::filesystem::path path_;
+    std::shared_ptr<const FolderLock> lock_;
     std::shared_ptr<const Scratch> scratch_; ///< what is removed in the end
 };
 

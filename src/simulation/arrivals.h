@@ -42,6 +42,7 @@ public:
     }
     [[nodiscard]] const trace::Header& header() const override { return source_->header(); }
     bool next(UnitId unit, trace::Operation& operation) override;
+    [[nodiscard]] std::string name() const override { return source_->name(); }
 
 private:
     std::unique_ptr<trace::OperationSource> source_;

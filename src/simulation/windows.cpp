@@ -8,7 +8,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cmath>
+#include <system_error>
 #include <utility>
 
 namespace tessera::simulation
@@ -132,6 +134,12 @@ Json buffers(const Summary& now, const Summary& before)
     return all;
 }
 
+[[noreturn]] void fail(const std::string& what, const std::filesystem::path& path)
+{
+    throw IoError("cannot " + what + ' ' + path.string() + ": " +
+                  std::generic_category().message(errno));
+}
+
 } // namespace
 
 Windows::Windows(const std::filesystem::path& folder, std::uint64_t most)
@@ -139,7 +147,7 @@ Windows::Windows(const std::filesystem::path& folder, std::uint64_t most)
 {
     if (!file_)
     {
-        throw IoError("cannot create " + path_.string());
+        fail("create", path_);
     }
 }
 
@@ -174,7 +182,7 @@ void Windows::end(Summary now)
     file_ << line.dump() << std::endl; // whoever follows the run sees every window that has ended
     if (!file_)
     {
-        throw IoError("cannot write " + path_.string());
+        fail("write", path_);
     }
     ++count_;
     before_ = std::move(now);

@@ -92,6 +92,7 @@ public:
 
     [[nodiscard]] const Header& header() const override { return header_; }
     bool next(UnitId unit, Operation& operation) override;
+    [[nodiscard]] std::string name() const override { return path_; }
     void rewind(UnitId unit) override;
     /// Id of the operation that next(unit) would return.
     [[nodiscard]] std::optional<OpId> peek(UnitId unit);

@@ -120,6 +120,7 @@ public:
 
     [[nodiscard]] const Header& header() const override { return reader_.header(); }
     bool next(UnitId unit, Operation& operation) override;
+    [[nodiscard]] std::string name() const override { return reader_.path(); }
 
 private:
     void keep(const Operation& operation);

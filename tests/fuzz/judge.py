@@ -38,6 +38,17 @@ def culprit(frames):
     return None
 
 
+def fails(direct, path, symbolize):
+    """The report of the target without the guard, None when it survives. Without names of functions it is there at once,
+    with them after a second."""
+    layout = f"stack_trace_format='FRAME %n|%m|%f':symbolize={symbolize:d}"
+    environment = dict(os.environ, ASAN_OPTIONS=f"{layout}:detect_leaks=0", UBSAN_OPTIONS=f"{layout}:print_stacktrace=1")
+    with tempfile.TemporaryDirectory() as folder:
+        command = [direct, "-timeout=20", "-rss_limit_mb=1024", "-detect_leaks=0", f"-artifact_prefix={folder}/", path]
+        run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, env=environment)
+    return run.returncode and (run.returncode, run.stderr.decode(errors="replace"))
+
+
 def judge(guarded, direct, path):
     """What became of a file: (finding, words)."""
     try:
@@ -46,24 +57,23 @@ def judge(guarded, direct, path):
         return True, "the guarded target hangs"
     if alone.returncode != 0:
         return True, f"the guarded target ends with {alone.returncode}"
-    layout = "stack_trace_format='FRAME %n|%m|%f'"
-    environment = dict(os.environ, ASAN_OPTIONS=f"{layout}:detect_leaks=0", UBSAN_OPTIONS=f"{layout}:print_stacktrace=1")
-    with tempfile.TemporaryDirectory() as folder:
-        command = [direct, "-timeout=20", "-rss_limit_mb=1024", "-detect_leaks=0", f"-artifact_prefix={folder}/", path]
-        try:
-            run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, env=environment)
-        except subprocess.TimeoutExpired:
-            return True, "hangs without the guard, and does not say where"
-    report = run.stderr.decode(errors="replace")
-    if run.returncode == 0:
-        return False, "fails only after others"
-    if "runtime error:" in report:
-        return True, next(line for line in report.splitlines() if "runtime error:" in line)
-    what = re.search(r"ERROR: (?:AddressSanitizer|libFuzzer): ([a-zA-Z-]+)", report)
+    try:
+        for symbolize in (False, True):
+            failed = fails(direct, path, symbolize)
+            if not failed:
+                return False, "fails only after others"
+            code, report = failed
+            if "runtime error:" in report:
+                return True, next(line for line in report.splitlines() if "runtime error:" in line)
+            what = re.search(r"ERROR: (?:AddressSanitizer|libFuzzer): ([a-zA-Z-]+)", report)
+            frames = first_stack(report)
+            if what and frames and "libhdf5" in frames[0][0]:
+                return False, f"{what[1]} in {frames[0][0]}"
+    except subprocess.TimeoutExpired:
+        return True, "hangs without the guard, and does not say where"
     if not what:
-        return True, f"ends with {run.returncode} without the guard, and does not say why"
-    frames = first_stack(report)
-    if what[1] == "timeout": # the alarm met it anywhere
+        return True, f"ends with {code} without the guard, and does not say why"
+    if what[1] == "timeout":  # the alarm met it anywhere
         return not any("libhdf5" in module for module, _ in frames), "timeout in libhdf5"
     where = culprit(frames)
     return not (where and "libhdf5" in where[0]), f"{what[1]} in {where[0] if where else 'an unknown place'}"

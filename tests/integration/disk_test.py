@@ -161,6 +161,27 @@ def test_full_disks(base, step):
     for end in (".trace.jsonl", ".trace.jsonl.gz", ".trace.h5"):
         sweep(base, f"trace convert to {end}", lambda disk: ["trace", "convert", made, disk / f"b{end}"], [f"b{end}"],
               2 * step, 400)
+    sweep(base, "run --stats-every", run("off", "--stats-every", "1us"), files + ["r/windows.jsonl"], step, 160, check)
+
+    # What leaves a folder, or a part of it, in which every file is whole.
+    def check_reason(name, result, disk):
+        counts["failed as they should"] += 1
+        expect(result.returncode == 5 and NO_SPACE in result.stderr,
+               f"{name}: exit code {result.returncode}: {result.stderr}")
+        for path in disk.rglob("*"):
+            expect(path.is_dir() or path.name == "log" or path.read_bytes() == whole.get(path.name),
+                   f"{name}: {path.name} is not whole")
+    pages = base / "pages"
+    assert tessera("help", "--pages", pages).returncode == 0
+    assert tessera("reproduce", "clsa-cim", "--quick", "-o", base / "report").returncode == 0
+    whole = {path.name: path.read_bytes() for folder in (pages, base / "report") for path in folder.iterdir()}
+    sweep(base, "help --pages", lambda disk: ["help", "--pages", disk / "p"], ["p/tessera.1"], 2 * step, 400,
+          check_reason)
+    sweep(base, "reproduce -o", lambda disk: ["reproduce", "clsa-cim", "--quick", "-o", disk / "q"],
+          ["q/report.json", "q/report.txt"], 2 * step, 64, check_reason)
+    sweep(base, "run --log-file", lambda disk: ["run", "--trace", trace, "--chip", "tiny", "--quiet", "--log", "all",
+                                                "--log-file", disk / "log", "-o", base / "logged", "--force"],
+          ["log"], step, 100, check_reason)
     results = base / "results"
     assert tessera("run", *small, "--level", "stage", "--quiet", "-o", results).returncode == 0
     sweep(base, "h5 recover", lambda disk: ["h5", "recover", results, "-o", disk / "c.h5"], ["c.h5"], 8 * step, 900)

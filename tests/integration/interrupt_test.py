@@ -207,6 +207,19 @@ def main():
         with h5py.File(result / "activity.h5.part", "r") as file:
             len(file["ops"])
 
+        # Nor does it wait for a pipe into which nobody writes.
+        reader, writer = os.pipe()
+        process = subprocess.Popen([TESSERA, "config", "check", f"/dev/fd/{reader}"], pass_fds=[reader],
+                                   stderr=subprocess.DEVNULL)
+        os.close(reader)
+        while not handler_installed(process.pid, signal.SIGINT):
+            time.sleep(0.01)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        if process.wait(timeout=60) != 130:
+            campaign.failures.append(f"a pipe: exit code {process.returncode}")
+        os.close(writer)
+
         missed = [title for title, _, _ in commands if campaign.hits.get(title, 0) == 0]
         if missed:
             campaign.failures.append(f"no signal came in time for {missed}")

@@ -696,16 +696,23 @@ def link_to_fifo(path):
 
 for command, file in [(["config", "check", "FILE"], "chip.json"), (["network", "show", "FILE"], "net.json"),
                       (["trace", "check", "FILE"], "a.trace.jsonl"), (["trace", "check", "FILE"], "a.trace.h5"),
-                      (["run", "--trace", "FILE", "--chip", "tiny"], "a.trace.jsonl")]:
+                      (["run", "--trace", "FILE", "--chip", "tiny"], "a.trace.jsonl"),
+                      (["inspect", "FILE"], "activity.h5"), (["h5", "check", "FILE"], "activity.h5")]:
     for kind, make, said in [("folder", folder, "is a folder"), ("FIFO", fifo, "pipe"),
                              ("FIFO behind a link", link_to_fifo, "pipe"), ("socket", unix_socket, "device or socket"),
                              ("zeros for ever", link_to("/dev/zero"), "device or socket")]:
-        case(f"{kind} for {command[0]} {file}", command, file, make, ": ", said)
+        if kind != "folder" or file != "activity.h5":  # folders of results are named by themselves
+            case(f"{kind} for {command[0]} {file}", command, file, make, ": ", said)
 
 case("run: chip", ["run", "--network", "lenet5", "--chip", "FILE"], "chip.json", "{", ":1: ", "not valid JSON")
 case("run: network", ["run", "--network", "FILE", "--chip", "tiny"], "net.json", "{", ":1: ", "not valid JSON")
 case("run: trace", ["run", "--trace", "FILE", "--chip", "tiny", "--set", "tiles.rows=1", "--level", "off"],
      "a.trace.jsonl", GOOD[:-30], ":4: ", "ends within")
+# Only the run meets these; they name the file all the same.
+ON_TINY = ["run", "--trace", "FILE", "--chip", "tiny", "--level", "off"]
+case("run: trace of another chip", ON_TINY, "other.trace.jsonl", GOOD, ":1: ", "the chip has")
+case("run: trace read too often", [*ON_TINY, "--set", "tiles.rows=1"], "often.trace.jsonl",
+     sealed(HEADER, FIRST.replace(',"uses":1', ',"uses":0'), SECOND), ": operation 1: ", "is read more often")
 case("compile: network", ["compile", "--network", "FILE", "--chip", "tiny", "-o", "out.trace.jsonl"], "net.json", "{",
      ":1: ", "not valid JSON")
 case("convert: trace", ["trace", "convert", "FILE", "out.trace.h5"], "a.trace.jsonl", GOOD[:-30], ":4: ", "ends within")

@@ -77,6 +77,9 @@ def main():
                               "--deltas", 3)
                 transactions.add((result["memory_transactions"], result["memory_bytes"]))
         check(len(transactions) == 1 and min(transactions)[0] > 0, f"memories saw different things: {transactions}")
+        # Who waits for its request's phase to end waits less in the memory's line, but as long in all.
+        delayed = platform(*base, "--memory", "at-delayed")
+        check(delayed["status"] == 2 and delayed["makespan_ps"] == makespan, "memory at-delayed: another result")
         activity = (folder / "run/activity.h5").read_bytes()
         for memory in ("at", "waiting"):
             same(memory, "--memory", memory, "--folder", folder / memory)

@@ -50,6 +50,7 @@ public:
             return;
         }
         const auto style = kind == "at-annotated" ? AtMemory::Style::annotated
+                           : kind == "at-delayed" ? AtMemory::Style::delayed
                            : kind == "at-early"   ? AtMemory::Style::early
                                                   : AtMemory::Style::phases;
         at_ = std::make_unique<AtMemory>("memory", channel, style);
@@ -81,7 +82,7 @@ int sc_main(int argc, char** argv)
          "override")                                                                       //
         ("trace", po::value<std::string>()->required(), "what the host lets the chip run") //
         ("memory", po::value<std::string>()->default_value("none"),
-         "none, at, at-annotated, at-early, blocking or waiting")                         //
+         "none, at, at-annotated, at-delayed, at-early, blocking or waiting")             //
         ("quantum", po::value<double>()->default_value(0), "global quantum, ns")          //
         ("deltas", po::value<unsigned>()->default_value(0), "delta cycles before START")  //
         ("delay", po::value<double>()->default_value(0), "delay of START, ns")            //

@@ -32,6 +32,8 @@ public:
         (payload.is_read() ? read_ : written_) += payload.get_data_length();
         return free_ + latency_;
     }
+    /// When it has served all that has come so far.
+    [[nodiscard]] const sc_core::sc_time& free() const { return free_; }
     [[nodiscard]] std::uint64_t read() const { return read_; }
     [[nodiscard]] std::uint64_t written() const { return written_; }
 
@@ -51,6 +53,7 @@ public:
     {
         phases,    ///< every phase is a call at its own time
         annotated, ///< END_REQ on return, BEGIN_RESP ahead of its time
+        delayed,   ///< END_REQ on return, ahead of its time: when the channel turns to the request
         early      ///< TLM_COMPLETED at once, with the delay
     };
 
@@ -84,6 +87,7 @@ private:
             return tlm::TLM_COMPLETED; // END_RESP
         }
         const sc_core::sc_time now = sc_core::sc_time_stamp();
+        const sc_core::sc_time start = std::max(now + delay, channel_.free());
         const sc_core::sc_time end = channel_.serve(payload, now + delay);
         if (style_ == Style::early)
         {
@@ -96,6 +100,13 @@ private:
             phase = tlm::END_REQ;
             ends_[&payload] = end;
             responses_.notify(payload, sc_core::SC_ZERO_TIME);
+            return tlm::TLM_UPDATED;
+        }
+        if (style_ == Style::delayed)
+        {
+            phase = tlm::END_REQ;
+            delay = start - now;
+            responses_.notify(payload, end - now);
             return tlm::TLM_UPDATED;
         }
         requests_.notify(payload, delay);

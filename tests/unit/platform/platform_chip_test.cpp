@@ -3,18 +3,13 @@
 // sockets of one chip.
 #include "integration/platform/protocol_checker.h"
 #include "tessera/platform.h"
+#include "unit/platform_host.h"
 
 #include <gtest/gtest.h>
 
-#include <deque>
-#include <fstream>
-#include <functional>
-#include <iterator>
-#include <memory>
 #include <string>
 #include <systemc>
 #include <tlm>
-#include <tlm_utils/simple_initiator_socket.h>
 #include <tlm_utils/simple_target_socket.h>
 #include <vector>
 
@@ -24,13 +19,9 @@ namespace
 {
 
 namespace map = host;
+using platform::testing::TestHost;
+using platform::testing::trace_file;
 using Payload = tlm::tlm_generic_payload;
-
-std::string trace_file(const std::string& name)
-{
-    std::ifstream in(std::string(TESSERA_SOURCE_DIR) + "/traces/" + name, std::ios::binary);
-    return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
 
 /// Answers, refuses, or never answers.
 class MoodyMemory : public sc_core::sc_module
@@ -69,139 +60,6 @@ private:
                                                        : tlm::TLM_ADDRESS_ERROR_RESPONSE);
     }
     sc_core::sc_event never_;
-};
-
-/// Speaks b_transport, nb_transport, debug and direct memory access.
-class TestHost : public sc_core::sc_module, private tlm::tlm_mm_interface
-{
-public:
-    TestHost(const sc_core::sc_module_name& name, std::function<void(TestHost&)> software)
-        : sc_module(name), socket("socket"), software_(std::move(software))
-    {
-        socket.register_nb_transport_bw(this, &TestHost::nb_transport_bw);
-        SC_HAS_PROCESS(TestHost);
-        SC_THREAD(run);
-    }
-    tlm_utils::simple_initiator_socket<TestHost> socket;
-    bool finished = false;
-
-    tlm::tlm_response_status access(tlm::tlm_command command, std::uint64_t address, void* data,
-                                    unsigned length, unsigned streaming = 0,
-                                    unsigned char* enables = nullptr)
-    {
-        Payload payload;
-        fill(payload, command, address, data, length);
-        payload.set_streaming_width(streaming == 0 ? length : streaming);
-        payload.set_byte_enable_ptr(enables);
-        payload.set_byte_enable_length(enables == nullptr ? 0 : 1);
-        sc_core::sc_time delay;
-        socket->b_transport(payload, delay);
-        wait(delay);
-        return payload.get_response_status();
-    }
-    std::uint64_t read(std::uint64_t address)
-    {
-        std::uint64_t value = 0;
-        EXPECT_EQ(access(tlm::TLM_READ_COMMAND, address, &value, 8), tlm::TLM_OK_RESPONSE);
-        return value;
-    }
-    tlm::tlm_response_status write(std::uint64_t address, std::uint64_t value)
-    {
-        return access(tlm::TLM_WRITE_COMMAND, address, &value, 8);
-    }
-    std::uint64_t debug_read(std::uint64_t address, unsigned expected = 8)
-    {
-        std::uint64_t value = 0;
-        Payload payload;
-        fill(payload, tlm::TLM_READ_COMMAND, address, &value, 8);
-        EXPECT_EQ(socket->transport_dbg(payload), expected);
-        return value;
-    }
-    /// Two reads by nb_transport, the second one sent as soon as the rules allow.
-    std::vector<std::uint64_t> read_both(std::uint64_t first, std::uint64_t second)
-    {
-        std::vector<std::uint64_t> values(2);
-        const std::uint64_t addresses[] = {first, second};
-        for (std::size_t i = 0; i < 2; ++i)
-        {
-            auto* const payload = new Payload(this); // free() deletes it
-            payload->acquire();
-            fill(*payload, tlm::TLM_READ_COMMAND, addresses[i], &values[i], 8);
-            tlm::tlm_phase phase = tlm::BEGIN_REQ;
-            sc_core::sc_time delay(5, sc_core::SC_NS);
-            EXPECT_EQ(socket->nb_transport_fw(*payload, phase, delay), tlm::TLM_ACCEPTED);
-            wait(request_over_);
-        }
-        while (responses_.size() < 2)
-        {
-            wait(response_);
-        }
-        for (Payload* const payload : responses_)
-        {
-            EXPECT_TRUE(payload->is_response_ok());
-            payload->release();
-        }
-        responses_.clear();
-        return values;
-    }
-    void load(const std::string& program)
-    {
-        std::string copy = program;
-        EXPECT_EQ(access(tlm::TLM_WRITE_COMMAND, map::kProgramWindow, copy.data(),
-                         static_cast<unsigned>(copy.size())),
-                  tlm::TLM_OK_RESPONSE);
-        EXPECT_EQ(write(map::kProgramLength, copy.size()), tlm::TLM_OK_RESPONSE);
-    }
-    std::string report()
-    {
-        std::string text(read(map::kReportLength), '\0');
-        EXPECT_EQ(access(tlm::TLM_READ_COMMAND, map::kReportWindow, text.data(),
-                         static_cast<unsigned>(text.size())),
-                  tlm::TLM_OK_RESPONSE);
-        return text;
-    }
-    std::uint64_t run_job()
-    {
-        EXPECT_EQ(write(map::kControl, map::start), tlm::TLM_OK_RESPONSE);
-        while (read(map::kStatus) == map::running)
-        {
-            wait(1, sc_core::SC_US);
-        }
-        return read(map::kStatus);
-    }
-
-private:
-    void run()
-    {
-        software_(*this);
-        finished = true;
-    }
-    static void fill(Payload& payload, tlm::tlm_command command, std::uint64_t address, void* data,
-                     unsigned length)
-    {
-        payload.set_command(command);
-        payload.set_address(address);
-        payload.set_data_ptr(static_cast<unsigned char*>(data));
-        payload.set_data_length(length);
-        payload.set_streaming_width(length);
-        payload.set_response_status(tlm::TLM_INCOMPLETE_RESPONSE);
-    }
-    tlm::tlm_sync_enum nb_transport_bw(Payload& payload, tlm::tlm_phase& phase,
-                                       sc_core::sc_time& /*delay*/)
-    {
-        EXPECT_EQ(phase, tlm::BEGIN_RESP);
-        responses_.push_back(&payload);
-        request_over_.notify(sc_core::SC_ZERO_TIME);
-        response_.notify(sc_core::SC_ZERO_TIME);
-        phase = tlm::END_RESP;
-        return tlm::TLM_UPDATED;
-    }
-    void free(Payload* payload) override { delete payload; }
-
-    std::function<void(TestHost&)> software_;
-    std::deque<Payload*> responses_;
-    sc_core::sc_event request_over_;
-    sc_core::sc_event response_;
 };
 
 void check_registers(TestHost& host)
@@ -277,6 +135,8 @@ void check_other_transports(TestHost& host)
     EXPECT_EQ(dmi.get_end_address(), map::kProgramWindow - 1);
     payload.set_address(map::kProgramWindow + 4096);
     EXPECT_FALSE(host.socket->get_direct_mem_ptr(payload, dmi));
+    EXPECT_EQ(dmi.get_start_address(), map::kProgramWindow + 4096) << "the window is memory";
+    EXPECT_EQ(dmi.get_end_address(), ~std::uint64_t{0});
     payload.set_address(map::kProgramWindow + 4095);
     ASSERT_TRUE(host.socket->get_direct_mem_ptr(payload, dmi));
     dmi.get_dmi_ptr()[4095] = 0x5a;

@@ -105,6 +105,50 @@ TEST(CheckFile, NamesTheChunkThatIsDamaged)
     EXPECT_EQ(state.lost_records(), kChunkRecords);
 }
 
+/// Gives the operations `first`, `first` + `step`, ... of a file times that contradict each other.
+void spoil(const std::filesystem::path& folder, std::uint64_t count, std::uint64_t first,
+           std::uint64_t step)
+{
+    ActivitySink sink;
+    ActivityWriter writer(folder, meta_of_two_units(ActivityLevel::unit));
+    writer.connect(sink);
+    for (std::uint64_t i = 0; i < count; ++i)
+    {
+        OpRecord record = operation(i, 10 * i, 10 * i + 8);
+        if (i >= first && (i - first) % step == 0)
+        {
+            record.end = record.start;
+            record.wait = 1;
+        }
+        sink.operations.append(record);
+    }
+    writer.finish(test::summary_of_two_units(10 * count));
+}
+
+TEST(CheckFile, PutsNeighboursOfOneProblemTogether)
+{
+    const TemporaryFolder folder;
+    constexpr std::uint64_t count = 2 * kChunkRecords;
+    spoil(folder.path(), count, 5, 1);
+    const FileState state = check_file(folder.path() / "activity.h5");
+    ASSERT_EQ(state.losses.size(), 1U);
+    EXPECT_EQ(state.losses[0].where, "/ops[5]");
+    EXPECT_EQ(state.losses[0].records, count - 5);
+}
+
+TEST(CheckFile, NamesAThousandLossesOfAStream)
+{
+    const TemporaryFolder folder;
+    constexpr std::uint64_t count = 5000;
+    spoil(folder.path(), count, 0, 2);
+    const FileState state = check_file(folder.path() / "activity.h5");
+    ASSERT_EQ(state.losses.size(), 1000U);
+    EXPECT_EQ(state.losses[998].records, 1U);
+    EXPECT_EQ(state.losses[999].where, "/ops[1998]");
+    EXPECT_NE(state.losses[999].problem.find("others after it"), std::string::npos);
+    EXPECT_EQ(state.lost_records(), count / 2);
+}
+
 TEST(CheckFile, RefusesWhatIsNoResult)
 {
     const TemporaryFolder folder;
@@ -308,6 +352,10 @@ TEST(Follower, KnowsRunsThatDied)
     }
     put_content(folder.path() / "run.json", R"({"status":"running","process":99999999999999})");
     EXPECT_EQ(follower.status(), "died");
+    put_content(
+        folder.path() / "run.json",
+        R"({"status":"running","process":99999999999999,"host":{"name":"no.host.of.ours"}})");
+    EXPECT_EQ(follower.status(), "running") << "nobody here knows";
 }
 
 TEST(Follower, GivesUpOnAFileThatStaysUnreadable)

@@ -53,6 +53,18 @@ TEST(ResultFolder, IsReplacedOnlyByForceAndOnlyIfItHoldsResults)
     EXPECT_EQ(content_of(folder.path() / "thesis.tex"), "years of work");
 }
 
+TEST(ResultFolder, BelongsToOneRunAtATime)
+{
+    const TemporaryFolder folder;
+    {
+        const ResultFolder first(folder.path(), false);
+        first.write("run.json", "{}");
+        EXPECT_THROW(ResultFolder(folder.path(), true), UsageError);
+        EXPECT_EQ(content_of(folder.path() / "run.json"), "{}");
+    }
+    EXPECT_NO_THROW(ResultFolder(folder.path(), true));
+}
+
 TEST(ResultFolder, ReportsWhatCannotBeAFolder)
 {
     const TemporaryFolder folder;
