@@ -6,8 +6,11 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <stdexcept>
 #include <string>
+#include <unordered_map>
+#include <utility>
 
 namespace tessera::compiler
 {
@@ -16,45 +19,6 @@ namespace
 
 using trace::Operation;
 using trace::OpKind;
-
-/// Turns the readers of a datum into the operations to wait for. Uses that operations of one vector
-/// unit end are over with the last of them, because it works on one at a time. A macro may overlap
-/// operations, so an mvm is replaced by the accumulation that waits for it.
-std::vector<OpId> releases(const Emitter& emitter, OpId by, const std::vector<OpId>& readers)
-{
-    if (readers.empty())
-    {
-        return {by};
-    }
-    std::vector<std::pair<UnitId, OpId>> vectors;
-    std::vector<OpId> result;
-    for (OpId reader : readers)
-    {
-        if (emitter.operations()[reader.index()].kind == OpKind::mvm)
-        {
-            reader = emitter.note(reader).release;
-        }
-        const Operation& operation = emitter.operations()[reader.index()];
-        if (operation.kind == OpKind::vec)
-        {
-            vectors.emplace_back(operation.at, reader);
-        }
-        else
-        {
-            result.push_back(reader);
-        }
-    }
-    std::sort(vectors.begin(), vectors.end());
-    for (std::size_t i = 0; i < vectors.size(); ++i)
-    {
-        if (i + 1 == vectors.size() || vectors[i].first != vectors[i + 1].first)
-        {
-            result.push_back(vectors[i].second);
-        }
-    }
-    std::sort(result.begin(), result.end());
-    return result;
-}
 
 /// Which operations of a stage read each arrival of each datum of that stage.
 class ReaderLists
@@ -69,26 +33,71 @@ public:
             arrivals_.push_back(arrivals_.back() +
                                 std::max<std::size_t>(operations[i].to.size(), 1));
         }
-        lists_.resize(arrivals_.back());
-        for (std::size_t i = first; i < operations.size(); ++i)
+        begin_.assign(arrivals_.back() + 1, 0);
+        for_each_use([this](std::size_t list, OpId /*reader*/) { ++begin_[list + 1]; });
+        std::partial_sum(begin_.begin(), begin_.end(), begin_.begin());
+        readers_.resize(begin_.back());
+        std::vector<std::size_t> next(begin_.begin(), begin_.end() - 1);
+        for_each_use([&](std::size_t list, OpId reader) { readers_[next[list]++] = reader; });
+    }
+    /// Appends the operations to wait for until the datum is gone, rising. Uses that operations of
+    /// one vector unit end are over with the last of them, because it works on one at a time. A
+    /// macro may overlap operations, so an mvm is replaced by the accumulation that waits for it.
+    void append_releases(OpId id, std::size_t arrival, std::vector<OpId>& out)
+    {
+        const std::size_t list = arrivals_[id.index() - first_] + arrival;
+        if (begin_[list] == begin_[list + 1])
         {
-            const NodeId tile = emitter.node_of(operations[i].at);
+            out.push_back(id);
+            return;
+        }
+        vectors_.clear();
+        const std::size_t before = out.size();
+        for (std::size_t r = begin_[list]; r < begin_[list + 1]; ++r)
+        {
+            const Operation* reader = &emitter_.operations()[readers_[r].index()];
+            if (reader->kind == OpKind::mvm)
+            {
+                reader = &emitter_.operations()[emitter_.note(reader->id).release.index()];
+            }
+            if (reader->kind == OpKind::vec)
+            {
+                vectors_.emplace_back(reader->at, reader->id);
+            }
+            else
+            {
+                out.push_back(reader->id);
+            }
+        }
+        std::sort(vectors_.begin(), vectors_.end());
+        for (std::size_t i = 0; i < vectors_.size(); ++i)
+        {
+            if (i + 1 == vectors_.size() || vectors_[i].first != vectors_[i + 1].first)
+            {
+                out.push_back(vectors_[i].second);
+            }
+        }
+        std::sort(out.begin() + static_cast<std::ptrdiff_t>(before), out.end());
+    }
+
+private:
+    template <typename Use>
+    void for_each_use(Use use) const
+    {
+        const std::vector<Operation>& operations = emitter_.operations();
+        for (std::size_t i = first_; i < operations.size(); ++i)
+        {
+            const NodeId tile = emitter_.node_of(operations[i].at);
             for (const OpId in : operations[i].in)
             {
-                if (in.index() >= first)
+                if (in.index() >= first_)
                 {
-                    lists_[arrival(in, tile)].push_back(operations[i].id);
+                    use(list_of(in, tile), operations[i].id);
                 }
             }
         }
     }
-    [[nodiscard]] const std::vector<OpId>& of(OpId id, std::size_t arrival) const
-    {
-        return lists_[arrivals_[id.index() - first_] + arrival];
-    }
-
-private:
-    [[nodiscard]] std::size_t arrival(OpId id, NodeId tile) const
+    [[nodiscard]] std::size_t list_of(OpId id, NodeId tile) const
     {
         const auto& to = emitter_.operations()[id.index()].to;
         const auto found = std::find_if(
@@ -100,18 +109,24 @@ private:
     const Emitter& emitter_;
     std::size_t first_;
     std::vector<std::size_t> arrivals_; ///< by operation: position of its first list
-    std::vector<std::vector<OpId>> lists_;
+    std::vector<std::size_t> begin_;    ///< by list: its first reader
+    std::vector<OpId> readers_;
+    std::vector<std::pair<UnitId, OpId>> vectors_; // scratch
 };
 
-std::uint32_t least_slots(const std::vector<Ring::Datum>& data)
+/// Few stages are divided further; memory for the operations of this level is taken once.
+constexpr std::uint32_t kUsualLevel = 3;
+
+std::uint32_t least_slots(const Ring& ring)
 {
+    const std::vector<Ring::Datum>& data = ring.data;
     std::size_t least = 1;
     std::size_t later = 0;
     OpId busy(0);
     for (std::size_t i = 0; i < data.size(); ++i)
     {
         // The running maximum changes nothing: what datum j < i needs, it has already got.
-        busy = std::max(busy, data[i].until.back());
+        busy = std::max(busy, ring.until[data[i].until_end - 1]);
         while (later < data.size() && !(busy < data[later].by))
         {
             ++later;
@@ -136,22 +151,30 @@ std::uint64_t Ring::bytes(std::uint32_t slack) const
 std::vector<Ring> rings_of(const Emitter& emitter, std::size_t first)
 {
     const std::vector<Operation>& operations = emitter.operations();
-    const ReaderLists readers(emitter, first);
-    std::map<std::pair<NodeId, std::uint32_t>, Ring> rings;
+    ReaderLists readers(emitter, first);
+    std::vector<Ring> rings;
+    std::unordered_map<std::uint64_t, std::size_t> position; // by tile and stream
     const auto add = [&](const Operation& operation, NodeId tile, std::size_t arrival)
     {
         const std::uint32_t stream = emitter.note(operation.id).stream;
-        Ring& ring = rings[{tile, stream}];
-        ring.stream = stream;
-        ring.tile = tile;
-        ring.partial = emitter.partial(stream);
+        const auto [found, fresh] =
+            position.emplace(std::uint64_t{tile.value()} << 32U | stream, rings.size());
+        if (fresh)
+        {
+            Ring& ring = rings.emplace_back();
+            ring.stream = stream;
+            ring.tile = tile;
+            ring.partial = emitter.partial(stream);
+        }
+        Ring& ring = rings[found->second];
         ring.largest = std::max(ring.largest, operation.bytes);
         ring.total += operation.bytes;
-        ring.data.push_back(
-            {operation.id, releases(emitter, operation.id, readers.of(operation.id, arrival))});
+        readers.append_releases(operation.id, arrival, ring.until);
+        ring.data.push_back({operation.id, ring.until.size()});
     };
     for (std::size_t i = first; i < operations.size(); ++i)
     {
+        throw_if_interrupted();
         const Operation& operation = operations[i];
         if (operation.kind == OpKind::mvm || operation.kind == OpKind::vec)
         {
@@ -165,13 +188,11 @@ std::vector<Ring> rings_of(const Emitter& emitter, std::size_t first)
             }
         }
     }
-    std::vector<Ring> result;
-    for (auto& [key, ring] : rings)
+    for (Ring& ring : rings)
     {
-        ring.least = least_slots(ring.data);
-        result.push_back(std::move(ring));
+        ring.least = least_slots(ring);
     }
-    return result;
+    return rings;
 }
 
 void bound(const Ring& ring, std::uint32_t slack, std::vector<Operation>& operations)
@@ -180,7 +201,10 @@ void bound(const Ring& ring, std::uint32_t slack, std::vector<Operation>& operat
     for (std::size_t i = 0; i + slots < ring.data.size(); ++i)
     {
         std::vector<OpId>& after = operations[ring.data[i + slots].by.index()].after;
-        after.insert(after.end(), ring.data[i].until.begin(), ring.data[i].until.end());
+        const auto until = [&](std::size_t end)
+        { return ring.until.begin() + static_cast<std::ptrdiff_t>(end); };
+        after.insert(after.end(), until(i == 0 ? 0 : ring.data[i - 1].until_end),
+                     until(ring.data[i].until_end));
     }
 }
 
@@ -207,23 +231,26 @@ BufferPlan::BufferPlan(Plan& plan)
 
 void BufferPlan::divide(Plan& plan, std::size_t stage)
 {
-    const auto accept =
-        [&](const Emitter& emitter, const std::vector<Ring>& rings, std::uint32_t slack)
+    const std::uint32_t finest = plan.finest_level(stage);
+    Emitter emitter(plan, nullptr);
+    plan.set_level(stage, capacity_ == config::kUnlimited ? 0 : std::min(finest, kUsualLevel));
+    emitter.reserve({stage}, 1);
+    const auto emit = [&](std::uint32_t level)
+    {
+        plan.set_level(stage, level);
+        emitter.restart();
+        emitter.emit(stage);
+    };
+    const auto accept = [&](const std::vector<Ring>& rings, std::uint32_t slack)
     {
         planned_.push_back(space(rings, slack));
         slack_.push_back(slack);
         emitter.collect(stage, deliveries_.readers);
     };
-    const auto try_level = [&](std::uint32_t level)
-    {
-        plan.set_level(stage, level);
-        Emitter emitter(plan, nullptr);
-        emitter.emit(stage);
-        return emitter;
-    };
     if (capacity_ == config::kUnlimited)
     {
-        accept(try_level(0), {}, kSlack);
+        emit(0);
+        accept({}, kSlack);
         return;
     }
     bool found = false; // something that fits, though not into half
@@ -232,16 +259,15 @@ void BufferPlan::divide(Plan& plan, std::size_t stage)
     std::uint64_t before = config::kUnlimited;
     std::uint64_t fewest = config::kUnlimited;
     NodeId where;
-    const std::uint32_t finest = plan.finest_level(stage);
     for (std::uint32_t next = 0; next <= finest; ++next)
     {
-        const Emitter emitter = try_level(next);
+        emit(next);
         const std::vector<Ring> rings = rings_of(emitter, 0);
         const std::vector<std::uint64_t> wanted = space(rings, kSlack);
         const std::uint64_t most_wanted = *std::max_element(wanted.begin(), wanted.end());
         if (most_wanted <= capacity_ / 2)
         {
-            accept(emitter, rings, kSlack);
+            accept(rings, kSlack);
             return;
         }
         for (std::uint32_t s = kSlack + 1; !found && s > 0; --s)
@@ -277,8 +303,8 @@ void BufferPlan::divide(Plan& plan, std::size_t stage)
                              std::to_string(where.value()),
                          "raise it, or spread the layer over more tiles with fewer macros each");
     }
-    const Emitter emitter = try_level(level);
-    accept(emitter, rings_of(emitter, 0), slack);
+    emit(level);
+    accept(rings_of(emitter, 0), slack);
 }
 
 std::vector<std::uint64_t> BufferPlan::space(const std::vector<Ring>& rings,

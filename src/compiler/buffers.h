@@ -15,13 +15,14 @@ struct Ring
 {
     struct Datum
     {
-        OpId by;                 ///< brings or makes it
-        std::vector<OpId> until; ///< it is gone when these have ended
+        OpId by;                   ///< brings or makes it
+        std::size_t until_end = 0; ///< behind its part of `until`, which begins where the last ends
     };
     std::uint32_t stream = 0;
     NodeId tile;
     bool partial = false;
     std::vector<Datum> data;
+    std::vector<OpId> until;   ///< a datum is gone when its part of these have ended; rising
     std::uint32_t least = 1;   ///< fewest slots for which those edges point backwards
     std::uint64_t largest = 0; ///< bytes of the largest datum
     std::uint64_t total = 0;   ///< bytes of all
@@ -32,7 +33,7 @@ struct Ring
     [[nodiscard]] std::uint64_t bytes(std::uint32_t slack) const;
 };
 
-/// Rings of the operations from `first` on: one stage.
+/// Rings of the operations from `first` on, one stage, in the order of their first data.
 [[nodiscard]] std::vector<Ring> rings_of(const Emitter& emitter, std::size_t first);
 
 /// Adds the `after` edges that bound a ring.

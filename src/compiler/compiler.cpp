@@ -11,6 +11,7 @@
 #include "tessera/error.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 namespace tessera::compiler
@@ -137,6 +138,9 @@ trace::Trace program(const Graph& graph, const config::ChipConfig& chip, const O
     const BufferPlan buffers(plan);
 
     Emitter emitter(plan, &buffers.deliveries());
+    std::vector<std::size_t> stages(plan.stages().size());
+    std::iota(stages.begin(), stages.end(), std::size_t{0});
+    emitter.reserve(stages, options.images);
     Barrier barrier;
     const bool turns = plan.segments() > 1;
     for (std::uint32_t segment = 0; segment < plan.segments(); ++segment)

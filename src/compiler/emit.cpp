@@ -61,6 +61,39 @@ Emitter::Emitter(const Plan& plan, const Deliveries* deliveries)
     begin_image(0);
 }
 
+void Emitter::reserve(const std::vector<std::size_t>& stages, std::uint32_t images)
+{
+    std::size_t count = 0;
+    for (const std::size_t stage : stages)
+    {
+        for (const LayerId id : plan_.stages()[stage])
+        {
+            // What makes and sends a datum; partial sums, each of which may be sent, and the sums
+            // of every tile.
+            const LayerPlan& its = plan_[id];
+            std::size_t of_task = 2 * its.grid.groups.size();
+            const std::size_t blocks = its.blocks.size() / its.grid.copies();
+            for (std::size_t b = 0; b < blocks; ++b)
+            {
+                const bool another_tile = b == 0 || its.blocks[b].slot.tile != its.blocks[b - 1].slot.tile;
+                of_task += another_tile ? 3 : 1;
+            }
+            count += its.grid.tasks() * of_task;
+        }
+    }
+    const std::size_t wanted = operations_.size() + count * images;
+    operations_.reserve(std::min(wanted, kMostOperations));
+    notes_.reserve(operations_.capacity());
+}
+
+void Emitter::restart()
+{
+    operations_.clear();
+    notes_.clear();
+    marks_ = 0;
+    begin_image(0);
+}
+
 void Emitter::begin_image(std::uint32_t image)
 {
     image_ = image;

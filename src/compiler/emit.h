@@ -51,6 +51,11 @@ class Emitter
 public:
     Emitter(const Plan& plan, const Deliveries* deliveries);
 
+    /// Makes room for the operations of so many images of these stages, about: growing step by step
+    /// takes longer than making them.
+    void reserve(const std::vector<std::size_t>& stages, std::uint32_t images);
+    /// As if nothing had been emitted; memory is kept.
+    void restart();
     /// All data are forgotten: the next stages work on `image`.
     void begin_image(std::uint32_t image);
     /// The next stages work on `image`, whose data are as earlier stages have left them.
