@@ -81,8 +81,7 @@ public:
     }
 
 private:
-    template <typename Use>
-    void for_each_use(Use use) const
+    template <typename Use> void for_each_use(Use use) const
     {
         const std::vector<Operation>& operations = emitter_.operations();
         for (std::size_t i = first_; i < operations.size(); ++i)
@@ -208,12 +207,14 @@ void bound(const Ring& ring, std::uint32_t slack, std::vector<Operation>& operat
     }
 }
 
-BufferPlan::BufferPlan(Plan& plan)
+BufferPlan::BufferPlan(Plan& plan, std::uint32_t images)
     : capacity_(plan.chip().buffer.capacity), tiles_(plan.chip().tile_count())
 {
     deliveries_.readers.resize(plan.graph().size());
     deliveries_.resident.assign(plan.graph().size(), 0);
     homes_.resize(plan.graph().size());
+    const bool flows = plan.schedule().as_soon_as_possible();
+    pipelines_.assign(plan.stages().size(), flows ? pipelined(plan, images) : Pipeline{});
     for (std::size_t stage = 0; stage < plan.stages().size(); ++stage)
     {
         divide(plan, stage);
@@ -231,34 +232,67 @@ BufferPlan::BufferPlan(Plan& plan)
 
 void BufferPlan::divide(Plan& plan, std::size_t stage)
 {
-    const std::uint32_t finest = plan.finest_level(stage);
     Emitter emitter(plan, nullptr);
-    plan.set_level(stage, capacity_ == config::kUnlimited ? 0 : std::min(finest, kUsualLevel));
-    emitter.reserve({stage}, 1);
+    Shortage shortage;
+    // Where they do not fit, fewer images are in flight: producers of the next ones are held back.
+    for (Pipeline& pipeline = pipelines_[stage];; pipeline.in_flight = (pipeline.in_flight + 1) / 2)
+    {
+        // A few images in a row need what many do; bound_stage() makes sure.
+        const Pipeline some{std::min(pipeline.images, pipeline.in_flight + 2), pipeline.in_flight};
+        if (divide(plan, stage, some, emitter, shortage))
+        {
+            return;
+        }
+        if (pipeline.in_flight == 1)
+        {
+            break;
+        }
+    }
+    throw InputError({plan.chip().name, 0, "/buffer/capacity"},
+                     "is " + std::to_string(capacity_) + " bytes, but running layer '" +
+                         plan.graph().layer(plan.stages()[stage].front()).name + "' of network '" +
+                         plan.graph().network().name + "' takes " + std::to_string(shortage.bytes) +
+                         " bytes in tile t" + std::to_string(shortage.tile.value()),
+                     "raise it, or spread the layer over more tiles with fewer macros each");
+}
+
+/// False: it does not fit, however it is divided.
+bool BufferPlan::divide(Plan& plan, std::size_t stage, const Pipeline& pipeline, Emitter& emitter,
+                        Shortage& shortage)
+{
+    const std::uint32_t finest = plan.finest_level(stage);
     const auto emit = [&](std::uint32_t level)
     {
         plan.set_level(stage, level);
         emitter.restart();
-        emitter.emit(stage);
+        if (plan.schedule().as_soon_as_possible())
+        {
+            emitter.emit(stage, capacity_ == config::kUnlimited ? Pipeline{} : pipeline);
+        }
+        else
+        {
+            emitter.emit(stage);
+        }
     };
     const auto accept = [&](const std::vector<Ring>& rings, std::uint32_t slack)
     {
         planned_.push_back(space(rings, slack));
         slack_.push_back(slack);
         emitter.collect(stage, deliveries_.readers);
+        return true;
     };
     if (capacity_ == config::kUnlimited)
     {
         emit(0);
-        accept({}, kSlack);
-        return;
+        return accept({}, kSlack);
     }
+    plan.set_level(stage, std::min(finest, kUsualLevel));
+    emitter.restart();
+    emitter.reserve({stage}, pipeline.images);
     bool found = false; // something that fits, though not into half
     std::uint32_t level = 0;
     std::uint32_t slack = kSlack;
     std::uint64_t before = config::kUnlimited;
-    std::uint64_t fewest = config::kUnlimited;
-    NodeId where;
     for (std::uint32_t next = 0; next <= finest; ++next)
     {
         emit(next);
@@ -267,8 +301,7 @@ void BufferPlan::divide(Plan& plan, std::size_t stage)
         const std::uint64_t most_wanted = *std::max_element(wanted.begin(), wanted.end());
         if (most_wanted <= capacity_ / 2)
         {
-            accept(rings, kSlack);
-            return;
+            return accept(rings, kSlack);
         }
         for (std::uint32_t s = kSlack + 1; !found && s > 0; --s)
         {
@@ -281,10 +314,9 @@ void BufferPlan::divide(Plan& plan, std::size_t stage)
                 level = next;
                 slack = s - 1;
             }
-            else if (*most < fewest)
+            else if (*most < shortage.bytes)
             {
-                fewest = *most;
-                where = NodeId(static_cast<std::uint32_t>(most - bytes.begin()));
+                shortage = {*most, NodeId(static_cast<std::uint32_t>(most - bytes.begin()))};
             }
         }
         if (found && most_wanted > before / 10 * 9)
@@ -295,16 +327,10 @@ void BufferPlan::divide(Plan& plan, std::size_t stage)
     }
     if (!found)
     {
-        throw InputError({plan.chip().name, 0, "/buffer/capacity"},
-                         "is " + std::to_string(capacity_) + " bytes, but running layer '" +
-                             plan.graph().layer(plan.stages()[stage].front()).name +
-                             "' of network '" + plan.graph().network().name + "' takes " +
-                             std::to_string(fewest) + " bytes in tile t" +
-                             std::to_string(where.value()),
-                         "raise it, or spread the layer over more tiles with fewer macros each");
+        return false;
     }
     emit(level);
-    accept(rings_of(emitter, 0), slack);
+    return accept(rings_of(emitter, 0), slack);
 }
 
 std::vector<std::uint64_t> BufferPlan::space(const std::vector<Ring>& rings,
@@ -407,24 +433,50 @@ void BufferPlan::bound_stage(Emitter& emitter, std::size_t stage, std::size_t fi
             }
         }
     }
-    std::vector<std::uint64_t> bytes(tiles_, 0);
-    for (const Ring& ring : rings_of(emitter, first))
+    std::vector<Ring> rings = rings_of(emitter, first);
+    rings.erase(std::remove_if(rings.begin(), rings.end(),
+                               [&](const Ring& ring)
+                               {
+                                   const auto found = staying.find(ring.stream);
+                                   return found != staying.end() &&
+                                          std::binary_search(found->second->begin(),
+                                                             found->second->end(), ring.tile);
+                               }),
+                rings.end());
+    // More images than were tried may need a little more than planned; nothing is left over for
+    // other stages then, so they may have it.
+    const bool many = pipelines_[stage].images > 1;
+    const auto fits = [&](std::uint32_t slack)
     {
-        const auto found = staying.find(ring.stream);
-        if (found != staying.end() &&
-            std::binary_search(found->second->begin(), found->second->end(), ring.tile))
+        const std::vector<std::uint64_t> bytes = space(rings, slack);
+        for (std::size_t tile = 0; tile < tiles_; ++tile)
         {
-            continue;
+            if (bytes[tile] > (many ? capacity_ : planned_[stage][tile]))
+            {
+                return false;
+            }
         }
-        bound(ring, slack_[stage], emitter.operations());
-        bytes[ring.tile.index()] += ring.bytes(slack_[stage]);
-    }
-    for (std::size_t tile = 0; tile < tiles_; ++tile)
+        return true;
+    };
+    std::uint32_t slack = slack_[stage];
+    while (!fits(slack))
     {
-        if (bytes[tile] > planned_[stage][tile])
+        if (!many)
         {
             throw std::logic_error("a stage takes more space than was planned for it");
         }
+        if (slack == 0)
+        {
+            throw InputError({"", 0, "/buffer/capacity"},
+                             "is too small for " + std::to_string(pipelines_[stage].images) +
+                                 " images in a row",
+                             "give fewer images (--images), or raise it");
+        }
+        --slack;
+    }
+    for (const Ring& ring : rings)
+    {
+        bound(ring, slack, emitter.operations());
     }
 }
 

@@ -55,18 +55,29 @@ public:
 
     /// Divides the data of every stage (Plan::set_level) until it fits into half of the buffers, or
     /// into the whole if it cannot be helped; what is left goes to tensors that stay on the chip
-    /// between stages, those that stay the shortest first. With unlimited buffers all stay. Throws
-    /// InputError when a stage does not fit at all.
-    explicit BufferPlan(Plan& plan);
+    /// between stages, those that stay the shortest first. With unlimited buffers all stay.
+    /// `images` of a cross-layer schedule flow through a stage, fewer at a time where buffers are
+    /// too small. Throws InputError when a stage does not fit at all.
+    explicit BufferPlan(Plan& plan, std::uint32_t images);
 
     [[nodiscard]] const Deliveries& deliveries() const { return deliveries_; }
+    /// How images pass a stage of a cross-layer schedule.
+    [[nodiscard]] const Pipeline& pipeline(std::size_t stage) const { return pipelines_[stage]; }
     /// Bounds the rings of a finally emitted stage; `first`: its first operation.
     void bound_stage(Emitter& emitter, std::size_t stage, std::size_t first) const;
     /// Most bytes that the tile's buffer ever holds; 0 with unlimited buffers.
     [[nodiscard]] std::uint64_t planned(NodeId tile) const;
 
 private:
+    /// The least that any attempt took in the fullest tile.
+    struct Shortage
+    {
+        std::uint64_t bytes = ~std::uint64_t{0};
+        NodeId tile;
+    };
     void divide(Plan& plan, std::size_t stage);
+    [[nodiscard]] bool divide(Plan& plan, std::size_t stage, const Pipeline& pipeline, Emitter& emitter,
+                              Shortage& shortage);
     void settle(const Plan& plan);
     [[nodiscard]] bool stays(const Plan& plan, LayerId id);
     [[nodiscard]] std::vector<std::uint64_t> space(const std::vector<Ring>& rings,
@@ -75,6 +86,7 @@ private:
     std::uint64_t capacity_ = 0;
     std::size_t tiles_ = 0;
     Deliveries deliveries_;
+    std::vector<Pipeline> pipelines_;                         ///< by stage
     std::vector<std::uint32_t> slack_;                ///< by stage
     std::vector<std::vector<std::uint64_t>> planned_; ///< by stage and tile: bytes
     /// By layer and group: tiles where the data stay, rising.

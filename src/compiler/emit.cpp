@@ -4,7 +4,6 @@
 #include "base/integer.h"
 #include "base/interrupt.h"
 #include "compiler/functions.h"
-#include "compiler/timetable.h"
 #include "tessera/error.h"
 
 #include <algorithm>
@@ -58,7 +57,7 @@ Emitter::Emitter(const Plan& plan, const Deliveries* deliveries)
         next += static_cast<std::uint32_t>(plan[LayerId(i)].grid.groups.size());
     }
     streams_.push_back(next);
-    begin_image(0);
+    work_on(0);
 }
 
 void Emitter::reserve(const std::vector<std::size_t>& stages, std::uint32_t images)
@@ -75,7 +74,8 @@ void Emitter::reserve(const std::vector<std::size_t>& stages, std::uint32_t imag
             const std::size_t blocks = its.blocks.size() / its.grid.copies();
             for (std::size_t b = 0; b < blocks; ++b)
             {
-                const bool another_tile = b == 0 || its.blocks[b].slot.tile != its.blocks[b - 1].slot.tile;
+                const bool another_tile =
+                    b == 0 || its.blocks[b].slot.tile != its.blocks[b - 1].slot.tile;
                 of_task += another_tile ? 3 : 1;
             }
             count += its.grid.tasks() * of_task;
@@ -91,29 +91,22 @@ void Emitter::restart()
     operations_.clear();
     notes_.clear();
     marks_ = 0;
-    begin_image(0);
+    images_.clear();
+    work_on(0);
 }
 
-void Emitter::begin_image(std::uint32_t image)
+void Emitter::work_on(std::uint32_t image)
 {
     image_ = image;
-    data_.assign(plan_.graph().size(), {});
-    done_.assign(plan_.graph().size(), 0);
-}
-
-void Emitter::return_to(std::uint32_t image)
-{
-    others_[image_] = {std::move(data_), std::move(done_)};
-    const auto found = others_.find(image);
-    if (found == others_.end())
+    if (images_.size() <= image)
     {
-        begin_image(image);
-        return;
+        images_.resize(std::size_t{image} + 1);
     }
-    image_ = image;
-    data_ = std::move(found->second.data);
-    done_ = std::move(found->second.done);
-    others_.erase(found);
+    if (images_[image].data.empty())
+    {
+        images_[image].data.resize(plan_.graph().size());
+        images_[image].done.resize(plan_.graph().size(), 0);
+    }
 }
 
 void Emitter::emit_weights(std::uint32_t segment)
@@ -197,17 +190,19 @@ void Emitter::emit_weights(std::uint32_t segment)
     }
 }
 
+void Emitter::emit(std::size_t stage, const Pipeline& pipeline)
+{
+    stage_ = static_cast<std::uint32_t>(stage);
+    for (const Task& task : Timetable(plan_, pipeline).order(stage))
+    {
+        work_on(task.image);
+        emit_task(task.layer, task.index);
+    }
+}
+
 void Emitter::emit(std::size_t stage)
 {
     stage_ = static_cast<std::uint32_t>(stage);
-    if (plan_.schedule().as_soon_as_possible())
-    {
-        for (const Task& task : Timetable(plan_).order(stage))
-        {
-            emit_task(task.layer, task.index);
-        }
-        return;
-    }
     const Stage& layers = plan_.stages()[stage];
     std::vector<Cursor> cursors(layers.size());
     std::map<LayerId, std::size_t> position;
@@ -244,7 +239,7 @@ void Emitter::emit(std::size_t stage)
         ready.erase(i);
         Cursor& cursor = cursors[i];
         emit_task(cursor.layer, cursor.next);
-        done_[cursor.layer.index()] = ++cursor.next;
+        images_[image_].done[cursor.layer.index()] = ++cursor.next;
         cursor.known = false;
         consider(i);
         for (const std::size_t reader : std::exchange(waiting[i], {}))
@@ -287,7 +282,7 @@ LayerId Emitter::missing_input(Cursor& cursor)
     }
     for (const auto& [layer, tasks] : cursor.waits)
     {
-        if (done_[layer.index()] < tasks)
+        if (images_[image_].done[layer.index()] < tasks)
         {
             return layer;
         }
@@ -598,7 +593,7 @@ OpId Emitter::push(Operation operation, std::uint32_t stream)
 
 std::vector<Emitter::Datum>& Emitter::data(LayerId id)
 {
-    std::vector<Datum>& its = data_[id.index()];
+    std::vector<Datum>& its = images_[image_].data[id.index()];
     if (its.empty())
     {
         const Grid& grid = plan_[id].grid;
@@ -638,7 +633,7 @@ void Emitter::collect(std::size_t stage, std::vector<Readers>& readers) const
         const bool own =
             plan_.graph().role(LayerId(i)) != Role::memory && plan_[LayerId(i)].stage == stage;
         Readers& its = readers[i];
-        const std::vector<Datum>& data = data_[i];
+        const std::vector<Datum>& data = images_.front().data[i]; // all images do the same
         if (!data.empty() && its.same_stage.size() != data.size())
         {
             its.same_stage.assign(data.size(), {});

@@ -2,11 +2,11 @@
 #pragma once
 
 #include "compiler/plan.h"
+#include "compiler/timetable.h"
 #include "tessera/trace.h"
 
 #include <cstdint>
 #include <limits>
-#include <map>
 #include <vector>
 
 namespace tessera::compiler
@@ -56,13 +56,14 @@ public:
     void reserve(const std::vector<std::size_t>& stages, std::uint32_t images);
     /// As if nothing had been emitted; memory is kept.
     void restart();
-    /// All data are forgotten: the next stages work on `image`.
-    void begin_image(std::uint32_t image);
     /// The next stages work on `image`, whose data are as earlier stages have left them.
-    void return_to(std::uint32_t image);
+    void work_on(std::uint32_t image);
     /// Loads the weights of a segment and writes them, all macros at once.
     void emit_weights(std::uint32_t segment);
+    /// The stage, for the image worked on, depth first.
     void emit(std::size_t stage);
+    /// The stage, for all images of the pipeline, as its timetable says.
+    void emit(std::size_t stage, const Pipeline& pipeline);
 
     [[nodiscard]] std::vector<trace::Operation>& operations() { return operations_; }
     [[nodiscard]] const std::vector<trace::Operation>& operations() const { return operations_; }
@@ -135,15 +136,13 @@ private:
     std::vector<std::uint32_t> streams_; ///< by layer: its first; one more for partial sums
     std::vector<trace::Operation> operations_;
     std::vector<Note> notes_;
-    std::vector<std::vector<Datum>> data_;
-    std::vector<std::uint32_t> done_; ///< by layer: tasks emitted
-    /// What is known of an image while stages work on another.
+    /// What is known of an image.
     struct Progress
     {
-        std::vector<std::vector<Datum>> data;
-        std::vector<std::uint32_t> done;
+        std::vector<std::vector<Datum>> data; ///< by layer
+        std::vector<std::uint32_t> done;      ///< by layer: tasks emitted, depth first
     };
-    std::map<std::uint32_t, Progress> others_;
+    std::vector<Progress> images_;
     std::uint32_t image_ = 0;
     std::uint32_t stage_ = 0;
     LayerId consumer_; ///< layer whose task is being emitted: loads are made for it

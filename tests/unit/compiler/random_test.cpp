@@ -27,6 +27,11 @@ std::uint32_t check(const network::Network& network, const config::ChipConfig& c
     options.plan.time_multiplex = true;
     options.plan.pack = dice(0, 1) == 0;
     options.schedule = dice(0, 2) == 0 ? "xinf" : "layer-by-layer";
+    options.plan.sets = dice.pick(std::vector<std::string>{"row", "row", "pixel", "2x3"});
+    if (options.schedule == "xinf" && dice(0, 2) == 0)
+    {
+        options.plan.order = "demand:" + std::to_string(dice(0, 100));
+    }
     if (dice(0, 2) == 0)
     {
         options.plan.duplicate =
@@ -57,7 +62,7 @@ std::uint32_t shrink(const network::Network& network, config::ChipConfig chip, D
     {
         try
         {
-            check(network, chip, dice(1, 2), dice);
+            check(network, chip, dice(1, 4), dice);
             ++fitted;
         }
         catch (const InputError& error)
@@ -83,7 +88,7 @@ TEST(Random, NetworksAndBuffersOfAnySize)
         const network::Network network = test::random_network(dice);
         const config::ChipConfig chip = test::random_chip(dice);
         SCOPED_TRACE("seed " + std::to_string(seed) + '\n' + test::describe(network));
-        check(network, chip, dice(1, 2), dice);
+        check(network, chip, dice(1, 4), dice);
         fitted += shrink(network, chip, dice);
         ASSERT_FALSE(HasFailure());
     }

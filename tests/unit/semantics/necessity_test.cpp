@@ -238,7 +238,7 @@ TEST(Necessity, EveryEdgeOfSmallNetworksIsMissed)
         options.plan.sets = dice.pick(sets);
         options.plan.duplicate = dice.pick(policies);
         options.plan.extra_pes = dice(0, 20);
-        options.images = dice(1, 2);
+        options.images = dice(1, 3);
         SCOPED_TRACE("seed " + std::to_string(seed) + ' ' + options.schedule + ' ' +
                      options.plan.sets + '\n' + test::describe(network));
         std::optional<trace::Trace> trace;
