@@ -56,6 +56,21 @@ nlohmann::ordered_json figures(const std::string& file, const Program& program)
                               {"mean_latency_ps", its.planned.mean_latency},
                               {"most_latency_ps", its.planned.most_latency}};
     }
+    if (mapping.buffers)
+    {
+        nlohmann::ordered_json refuges = nlohmann::ordered_json::array();
+        for (const MappingReport::Buffers::Refuge& refuge : mapping.buffers->refuges)
+        {
+            refuges.push_back({{"from", refuge.from},
+                               {"to", refuge.to},
+                               {"at", refuge.at},
+                               {"bytes", refuge.bytes}});
+        }
+        result["buffers"] = {{"held_back", mapping.buffers->held_back},
+                             {"unbounded_ps", mapping.buffers->unbounded},
+                             {"bounded_ps", mapping.buffers->bounded},
+                             {"refuges", std::move(refuges)}};
+    }
     return result;
 }
 
@@ -69,6 +84,7 @@ void print(std::ostream& out, const std::string& file, const Program& program)
         "{:.1f} % of their cells hold {} weights; {} bytes are sent, {} bytes x hops\n",
         100 * mapping.occupancy, mapping.weights, mapping.bytes_sent, mapping.byte_hops);
     print_pipeline(out, mapping);
+    print_buffers(out, mapping);
     print_writing(out, mapping, std::nullopt);
 }
 

@@ -173,6 +173,25 @@ void print_pipeline(std::ostream& out, const MappingReport& mapping)
                        human_time(its.planned.most_latency));
 }
 
+void print_buffers(std::ostream& out, const MappingReport& mapping)
+{
+    if (!mapping.buffers || (mapping.buffers->refuges.empty() && !mapping.buffers->held_back))
+    {
+        return;
+    }
+    const MappingReport::Buffers& its = *mapping.buffers;
+    out << fmt::format("buffers are too small for all that waits{}: if only MVMs take time, {} "
+                       "instead of {}\n",
+                       its.held_back ? ", producers are held back" : "", human_time(its.bounded),
+                       human_time(its.unbounded));
+    for (const MappingReport::Buffers::Refuge& refuge : its.refuges)
+    {
+        out << fmt::format("  {} waits for {} in {}: {} bytes an image are {}\n", refuge.from,
+                           refuge.to, refuge.at, refuge.bytes,
+                           refuge.at == "memory" ? "stored and loaded" : "sent once more");
+    }
+}
+
 void print_writing(std::ostream& out, const MappingReport& mapping, std::optional<Tick> makespan)
 {
     if (mapping.cells_written == 0)

@@ -2,6 +2,8 @@
 #include "compiler/buffers.h"
 
 #include "base/interrupt.h"
+#include "compiler/traffic.h"
+#include "config/macro_timing.h"
 #include "tessera/error.h"
 
 #include <algorithm>
@@ -137,6 +139,38 @@ std::uint32_t least_slots(const Ring& ring)
 
 } // namespace
 
+Tick makespan_if_only_mvms(const std::vector<Operation>& operations, std::size_t units,
+                           const config::ChipConfig& chip)
+{
+    const Clock& clock = chip.macro.clock;
+    const config::MacroTiming timing = config::macro_timing(chip.macro);
+    std::vector<Tick> free(units, 0);
+    std::vector<Tick> end(operations.size(), 0);
+    Tick makespan = 0;
+    for (const Operation& operation : operations)
+    {
+        Tick start = free[operation.at.index()];
+        for (const auto* list : {&operation.in, &operation.after})
+        {
+            for (const OpId id : *list)
+            {
+                start = std::max(start, end[id.index()]);
+            }
+        }
+        Tick& its = end[operation.id.index()];
+        its = start;
+        if (operation.kind == OpKind::mvm)
+        {
+            start = clock.align(start);
+            its = timing.total(operation.n).end(clock, start);
+            start = (operation.n * timing.interval).end(clock, start);
+        }
+        free[operation.at.index()] = start;
+        makespan = std::max(makespan, its);
+    }
+    return makespan;
+}
+
 std::uint32_t Ring::slots(std::uint32_t slack) const
 {
     return least + (partial ? std::min(slack, 1U) : slack);
@@ -215,6 +249,7 @@ BufferPlan::BufferPlan(Plan& plan, std::uint32_t images)
     homes_.resize(plan.graph().size());
     const bool flows = plan.schedule().as_soon_as_possible();
     pipelines_.assign(plan.stages().size(), flows ? pipelined(plan, images) : Pipeline{});
+    held_back_.assign(plan.stages().size(), false);
     for (std::size_t stage = 0; stage < plan.stages().size(); ++stage)
     {
         divide(plan, stage);
@@ -237,9 +272,7 @@ void BufferPlan::divide(Plan& plan, std::size_t stage)
     // Where they do not fit, fewer images are in flight: producers of the next ones are held back.
     for (Pipeline& pipeline = pipelines_[stage];; pipeline.in_flight = (pipeline.in_flight + 1) / 2)
     {
-        // A few images in a row need what many do; bound_stage() makes sure.
-        const Pipeline some{std::min(pipeline.images, pipeline.in_flight + 2), pipeline.in_flight};
-        if (divide(plan, stage, some, emitter, shortage))
+        if (divide_for(plan, stage, emitter, shortage))
         {
             return;
         }
@@ -248,61 +281,310 @@ void BufferPlan::divide(Plan& plan, std::size_t stage)
             break;
         }
     }
+    if (plan.schedule().as_soon_as_possible() && help(plan, stage, emitter, shortage))
+    {
+        return;
+    }
     throw InputError({plan.chip().name, 0, "/buffer/capacity"},
                      "is " + std::to_string(capacity_) + " bytes, but running layer '" +
                          plan.graph().layer(plan.stages()[stage].front()).name + "' of network '" +
                          plan.graph().network().name + "' takes " + std::to_string(shortage.bytes) +
-                         " bytes in tile t" + std::to_string(shortage.tile.value()),
+                         " bytes in tile t" + std::to_string(shortage.tile.value()) + " (" +
+                         std::to_string(shortage.bytes - capacity_) + " are missing)",
                      "raise it, or spread the layer over more tiles with fewer macros each");
 }
 
-/// False: it does not fit, however it is divided.
-bool BufferPlan::divide(Plan& plan, std::size_t stage, const Pipeline& pipeline, Emitter& emitter,
-                        Shortage& shortage)
+/// Chooses between holding back producers and refuges, or both, by what they cost. False: it does
+/// not fit.
+bool BufferPlan::help(Plan& plan, std::size_t stage, Emitter& emitter, Shortage& shortage)
 {
-    const std::uint32_t finest = plan.finest_level(stage);
-    const auto emit = [&](std::uint32_t level)
+    struct Way
     {
-        plan.set_level(stage, level);
-        emitter.restart();
-        if (plan.schedule().as_soon_as_possible())
+        Tick cost = kNever;
+        bool held_back = false;
+        Refuges refuges;
+        std::uint32_t level = 0;
+        std::uint32_t slack = 0;
+    };
+    Way best;
+    const Refuges before = refuges_;
+    for (const auto& [held_back, sheltered] :
+         {std::pair(true, false), std::pair(false, true), std::pair(true, true)})
+    {
+        if (held_back && sheltered && best.cost != kNever)
         {
-            emitter.emit(stage, capacity_ == config::kUnlimited ? Pipeline{} : pipeline);
+            continue; // one of them is enough
         }
-        else
+        held_back_[stage] = held_back;
+        refuges_ = before;
+        Shortage its = shortage;
+        its.bytes = held_back ? config::kUnlimited : its.bytes;
+        std::optional<Fit> fit = find_level(plan, stage, emitter, its);
+        if (!fit && sheltered)
         {
+            fit = shelter(plan, stage, emitter, its);
+        }
+        if (its.bytes < shortage.bytes)
+        {
+            shortage = its;
+        }
+        if (fit)
+        {
+            const Tick cost = cost_of(plan, stage, emitter, *fit);
+            if (cost < best.cost)
+            {
+                best = {cost, held_back, refuges_, fit->level, fit->slack};
+            }
+        }
+    }
+    if (best.cost == kNever)
+    {
+        refuges_ = before;
+        return false;
+    }
+    held_back_[stage] = best.held_back;
+    refuges_ = best.refuges;
+    emit_level(plan, stage, emitter, best.level);
+    accept(stage, emitter, rings_of(emitter, 0), best.slack);
+    return true;
+}
+
+/// What takes most in a tile and could wait elsewhere; nothing: the rest is needed there.
+std::optional<BufferPlan::Wait> BufferPlan::longest_wait(const Emitter& emitter,
+                                                         const std::vector<Ring>& rings,
+                                                         NodeId tile, const Edges& tried) const
+{
+    std::optional<Wait> result;
+    for (const Ring& ring : rings)
+    {
+        const std::uint64_t bytes = ring.bytes(kShelterSlack);
+        if (ring.tile != tile || ring.partial || (result && bytes <= result->bytes))
+        {
+            continue;
+        }
+        const LayerId maker = emitter.layer_of(ring.stream);
+        std::uint64_t longest = 0;
+        Edge edge{maker, LayerId::none()};
+        for (std::size_t i = 0; i < ring.data.size(); ++i)
+        {
+            const trace::Operation& last =
+                emitter.operations()[ring.until[ring.data[i].until_end - 1].index()];
+            const std::uint64_t wait = last.id.value() - ring.data[i].by.value();
+            if (wait > longest && last.layer != maker)
+            {
+                longest = wait;
+                edge.second = last.layer;
+            }
+        }
+        // What has found refuge here can still go to the memory.
+        const auto guest =
+            std::find_if(refuges_.begin(), refuges_.end(),
+                         [&](const auto& refuge)
+                         { return refuge.first.first == maker && refuge.second == tile; });
+        if (guest != refuges_.end())
+        {
+            result = Wait{guest->first, bytes, true, tile};
+        }
+        else if (edge.second.valid() && tried.count(edge) == 0 && refuges_.count(edge) == 0 &&
+                 emitter.computes(maker))
+        {
+            result = Wait{edge, bytes, false, tile};
+        }
+    }
+    return result;
+}
+
+/// Sends what waits long in full tiles to others that have room, the nearest first, or to memory.
+std::optional<BufferPlan::Fit> BufferPlan::shelter(Plan& plan, std::size_t stage, Emitter& emitter,
+                                                   Shortage& shortage)
+{
+    const std::uint32_t level = shortage.level;
+    Edges tried;
+    std::optional<Wait> last;
+    for (;;)
+    {
+        throw_if_interrupted();
+        emit_level(plan, stage, emitter, level);
+        const std::vector<Ring> rings = rings_of(emitter, 0);
+        const std::vector<std::uint64_t> bytes = space(rings, kShelterSlack);
+        const auto most = std::max_element(bytes.begin(), bytes.end());
+        if (*most <= capacity_)
+        {
+            return Fit{level, kShelterSlack};
+        }
+        if (last && bytes[last->tile.index()] >= last->in_tile)
+        {
+            refuges_.erase(last->edge); // it did not help
+            last.reset();
+            continue;
+        }
+        const NodeId full(static_cast<std::uint32_t>(most - bytes.begin()));
+        if (*most < shortage.bytes)
+        {
+            shortage = {*most, full, level};
+        }
+        std::optional<Wait> wait = longest_wait(emitter, rings, full, tried);
+        if (!wait)
+        {
+            const std::vector<std::uint64_t> least = space(rings, 0);
+            return *std::max_element(least.begin(), least.end()) <= capacity_
+                       ? std::optional(Fit{level, 0})
+                       : std::nullopt;
+        }
+        tried.insert(wait->edge);
+        NodeId refuge; // none(): the memory
+        if (!wait->guest)
+        {
+            const Grid& grid = plan[wait->edge.first].grid;
+            const std::uint64_t needed = std::min(wait->bytes * grid.groups.size(),
+                                                  (grid.shape.elements() * grid.bits + 7) / 8);
+            std::uint32_t nearest = ~std::uint32_t{0};
+            for (std::uint32_t tile = 0; tile < tiles_; ++tile)
+            {
+                const std::uint32_t way =
+                    hops(grid_place(plan.chip(), full), grid_place(plan.chip(), NodeId(tile)));
+                if (way < nearest && NodeId(tile) != full &&
+                    bytes[tile] + needed <= capacity_ / 4 * 3)
+                {
+                    nearest = way;
+                    refuge = NodeId(tile);
+                }
+            }
+        }
+        refuges_[wait->edge] = refuge;
+        wait->in_tile = *most;
+        last = wait;
+    }
+}
+
+/// Planned time of one image (or all, held back) when only MVMs and memory for what waits there
+/// take time.
+Tick BufferPlan::cost_of(Plan& plan, std::size_t stage, Emitter& emitter, const Fit& fit)
+{
+    emit_level(plan, stage, emitter, fit.level);
+    for (const Ring& ring : rings_of(emitter, 0))
+    {
+        bound(ring, fit.slack, emitter.operations());
+    }
+    Tick cost = makespan_if_only_mvms(emitter.operations(), emitter.unit_count(), plan.chip());
+    const config::ChipConfig::Memory& memory = plan.chip().memory;
+    if (memory.channels != config::kUnlimited)
+    {
+        double bytes = 0;
+        for (const auto& [edge, tile] : refuges_)
+        {
+            const Grid& grid = plan[edge.first].grid;
+            bytes +=
+                tile.valid() ? 0 : 2.0 * static_cast<double>(grid.shape.elements()) * grid.bits / 8;
+        }
+        cost += static_cast<Tick>(bytes * 1e12 /
+                                  (static_cast<double>(memory.bytes_per_second) *
+                                   static_cast<double>(memory.channels) * memory.ports));
+    }
+    return cost;
+}
+
+void BufferPlan::emit(Emitter& emitter, const Plan& plan, std::size_t stage,
+                      const Pipeline& pipeline) const
+{
+    emitter.set_refuges(refuges_);
+    if (!plan.schedule().as_soon_as_possible())
+    {
+        emitter.emit(stage);
+    }
+    else if (held_back_[stage])
+    {
+        for (std::uint32_t image = 0; image < pipeline.images; ++image)
+        {
+            emitter.work_on(image);
             emitter.emit(stage);
         }
-    };
-    const auto accept = [&](const std::vector<Ring>& rings, std::uint32_t slack)
+    }
+    else
     {
-        planned_.push_back(space(rings, slack));
-        slack_.push_back(slack);
-        emitter.collect(stage, deliveries_.readers);
-        return true;
-    };
+        emitter.emit(stage, pipeline);
+    }
+}
+
+void BufferPlan::emit_level(Plan& plan, std::size_t stage, Emitter& emitter,
+                            std::uint32_t level) const
+{
+    // A few images in a row need what many do; bound_stage() makes sure.
+    const Pipeline& pipeline = pipelines_[stage];
+    const bool one = capacity_ == config::kUnlimited;
+    plan.set_level(stage, level);
+    emitter.restart();
+    emit(emitter, plan, stage,
+         one ? Pipeline{}
+             : Pipeline{std::min(pipeline.images, pipeline.in_flight + 2), pipeline.in_flight});
+}
+
+void BufferPlan::accept(std::size_t stage, const Emitter& emitter, const std::vector<Ring>& rings,
+                        std::uint32_t slack)
+{
+    planned_.push_back(space(rings, slack));
+    slack_.push_back(slack);
+    emitter.collect(stage, deliveries_.readers);
+}
+
+bool BufferPlan::divide_for(Plan& plan, std::size_t stage, Emitter& emitter, Shortage& shortage)
+{
     if (capacity_ == config::kUnlimited)
     {
-        emit(0);
-        return accept({}, kSlack);
+        emit_level(plan, stage, emitter, 0);
+        accept(stage, emitter, {}, kSlack);
+        return true;
     }
+    const std::optional<Fit> fit = find_level(plan, stage, emitter, shortage);
+    if (fit)
+    {
+        if (!fit->emitted)
+        {
+            emit_level(plan, stage, emitter, fit->level);
+        }
+        accept(stage, emitter, rings_of(emitter, 0), fit->slack);
+    }
+    return fit.has_value();
+}
+
+/// Nothing: it does not fit, however it is divided.
+std::optional<BufferPlan::Fit> BufferPlan::find_level(Plan& plan, std::size_t stage,
+                                                      Emitter& emitter, Shortage& shortage)
+{
+    const std::uint32_t finest = plan.finest_level(stage);
+    std::uint32_t most_copies = 1;
+    for (const LayerId id : plan.stages()[stage])
+    {
+        most_copies = std::max(most_copies, plan[id].grid.copies());
+    }
+    // Copies work side by side only if each has data.
+    const std::uint32_t for_copies = kSlack * most_copies;
     plan.set_level(stage, std::min(finest, kUsualLevel));
     emitter.restart();
-    emitter.reserve({stage}, pipeline.images);
-    bool found = false; // something that fits, though not into half
-    std::uint32_t level = 0;
-    std::uint32_t slack = kSlack;
+    emitter.reserve({stage}, std::min(pipelines_[stage].images, pipelines_[stage].in_flight + 2));
+    std::optional<Fit> found; // something that fits, though not into half
     std::uint64_t before = config::kUnlimited;
     for (std::uint32_t next = 0; next <= finest; ++next)
     {
-        emit(next);
+        emit_level(plan, stage, emitter, next);
         const std::vector<Ring> rings = rings_of(emitter, 0);
-        const std::vector<std::uint64_t> wanted = space(rings, kSlack);
-        const std::uint64_t most_wanted = *std::max_element(wanted.begin(), wanted.end());
-        if (most_wanted <= capacity_ / 2)
+        const auto most_with = [&](std::uint32_t slack)
         {
-            return accept(rings, kSlack);
+            const std::vector<std::uint64_t> bytes = space(rings, slack);
+            return *std::max_element(bytes.begin(), bytes.end());
+        };
+        for (std::uint32_t s = for_copies; s >= kSlack; s = (s + 1) / 2)
+        {
+            if (most_with(s) <= capacity_ / 2)
+            {
+                return Fit{next, s, true};
+            }
+            if (s == kSlack)
+            {
+                break;
+            }
         }
+        const std::uint64_t most_wanted = most_with(kSlack);
         for (std::uint32_t s = kSlack + 1; !found && s > 0; --s)
         {
             throw_if_interrupted();
@@ -310,13 +592,11 @@ bool BufferPlan::divide(Plan& plan, std::size_t stage, const Pipeline& pipeline,
             const auto most = std::max_element(bytes.begin(), bytes.end());
             if (*most <= capacity_)
             {
-                found = true;
-                level = next;
-                slack = s - 1;
+                found = Fit{next, s - 1};
             }
             else if (*most < shortage.bytes)
             {
-                shortage = {*most, NodeId(static_cast<std::uint32_t>(most - bytes.begin()))};
+                shortage = {*most, NodeId(static_cast<std::uint32_t>(most - bytes.begin())), next};
             }
         }
         if (found && most_wanted > before / 10 * 9)
@@ -325,12 +605,7 @@ bool BufferPlan::divide(Plan& plan, std::size_t stage, const Pipeline& pipeline,
         }
         before = most_wanted;
     }
-    if (!found)
-    {
-        return false;
-    }
-    emit(level);
-    return accept(rings_of(emitter, 0), slack);
+    return found;
 }
 
 std::vector<std::uint64_t> BufferPlan::space(const std::vector<Ring>& rings,

@@ -145,6 +145,30 @@ std::optional<MappingReport::Pipeline> pipeline(const Plan& plan, const BufferPl
                                    timetable.busiest(0)};
 }
 
+/// What the buffers cost; nothing layer by layer, with unlimited ones, or for segments in turns.
+std::optional<MappingReport::Buffers> costs(const Plan& plan, const BufferPlan& buffers,
+                                            const Emitter& emitter)
+{
+    if (!plan.schedule().as_soon_as_possible() || plan.stages().size() != 1 ||
+        plan.chip().buffer.capacity == config::kUnlimited)
+    {
+        return std::nullopt;
+    }
+    MappingReport::Buffers result;
+    for (const auto& [edge, tile] : buffers.refuges())
+    {
+        const Grid& grid = plan[edge.first].grid;
+        result.refuges.push_back(
+            {plan.graph().layer(edge.first).name, plan.graph().layer(edge.second).name,
+             tile.valid() ? trace::node_name(tile, plan.chip().tile_count()) : "memory",
+             (grid.shape.elements() * grid.bits + 7) / 8});
+    }
+    result.held_back = buffers.held_back(0);
+    result.unbounded = Timetable(plan, buffers.pipeline(0)).makespan();
+    result.bounded = makespan_if_only_mvms(emitter.operations(), emitter.unit_count(), plan.chip());
+    return result;
+}
+
 /// The whole way, for a graph and options that are settled.
 Compiled program(const Graph& graph, const config::ChipConfig& chip, const Options& options)
 {
@@ -177,7 +201,7 @@ Compiled program(const Graph& graph, const config::ChipConfig& chip, const Optio
                 }
                 const std::size_t first = emitter.operations().size();
                 const Pipeline& images = buffers.pipeline(stage);
-                flows ? emitter.emit(stage, images) : emitter.emit(stage);
+                buffers.emit(emitter, plan, stage, images);
                 buffers.bound_stage(emitter, stage, first);
                 barrier.close(emitter.operations(), first,
                               images.in_flight < images.images ? images.in_flight : Barrier::kAll);
@@ -186,6 +210,7 @@ Compiled program(const Graph& graph, const config::ChipConfig& chip, const Optio
     }
     Compiled result;
     result.pipeline = pipeline(plan, buffers);
+    result.buffers = costs(plan, buffers, emitter);
     result.trace.header = describe(plan, options);
     result.trace.operations = std::move(emitter.operations());
     count_uses(emitter, result.trace.operations);

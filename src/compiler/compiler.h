@@ -61,6 +61,7 @@ struct Compiled
 {
     trace::Trace trace;
     std::optional<MappingReport::Pipeline> pipeline; ///< of several images across layers
+    std::optional<MappingReport::Buffers> buffers;   ///< finite ones, across layers
 };
 [[nodiscard]] Compiled compile_and_plan(const network::Network& network,
                                         const config::ChipConfig& chip,

@@ -33,6 +33,15 @@ std::uint8_t bits_of_sum(std::uint8_t bits, std::size_t terms)
     return bits;
 }
 
+void add_destination(Operation& transfer, NodeId tile)
+{
+    if (std::none_of(transfer.to.begin(), transfer.to.end(),
+                     [tile](const trace::Destination& d) { return d.at == tile; }))
+    {
+        transfer.to.push_back({tile, 0});
+    }
+}
+
 std::uint32_t count(std::uint64_t value, const network::Network& network,
                     const network::Layer& layer)
 {
@@ -448,6 +457,7 @@ void Emitter::deliver(LayerId id, std::size_t datum, OpId producer)
         tiles.erase(std::unique(tiles.begin(), tiles.end()), tiles.end());
         tiles.erase(std::remove(tiles.begin(), tiles.end(), home), tiles.end());
     }
+    stored = stored || waits_in_memory(id);
     Datum& state = data(id)[datum];
     state.producer = producer;
     if (deliveries_ == nullptr || !tiles.empty())
@@ -483,6 +493,21 @@ OpId Emitter::fetch(LayerId id, std::size_t datum, NodeId tile)
     {
         return load(id, datum, tile);
     }
+    const auto refuge = refuges_.find({id, consumer_});
+    if (refuge != refuges_.end() && !refuge->second.valid())
+    {
+        return load(id, datum, tile);
+    }
+    if (refuge != refuges_.end() && refuge->second != tile)
+    {
+        return send(id, datum, refuge->second, tile);
+    }
+    return carried(id, datum, tile);
+}
+
+/// What has the datum in `tile` from when it was made.
+OpId Emitter::carried(LayerId id, std::size_t datum, NodeId tile)
+{
     const Datum& state = data(id)[datum];
     if (tile == plan_[id].grid.home(datum))
     {
@@ -502,17 +527,62 @@ OpId Emitter::fetch(LayerId id, std::size_t datum, NodeId tile)
     return state.move;
 }
 
+/// Brings a datum from its refuge, once for each reader.
+OpId Emitter::send(LayerId id, std::size_t datum, NodeId from, NodeId tile)
+{
+    Datum& state = data(id)[datum];
+    if (state.load.valid() && state.loaded_for == consumer_)
+    {
+        add_destination(operations_[state.load.index()], tile);
+        return state.load;
+    }
+    const OpId there = carried(id, datum, from);
+    const Grid& grid = plan_[id].grid;
+    Operation move = operation(OpKind::move, network_interface(from), id);
+    move.in = {there};
+    move.to = {{tile, 0}};
+    move.ofm = grid.datum(datum).box();
+    move.bits = grid.bits;
+    move.bytes = grid.bytes(datum);
+    const OpId sent = push(std::move(move), stream(id, grid.group_of(datum)));
+    Datum& its = data(id)[datum];
+    its.load = sent;
+    its.loaded_for = consumer_;
+    its.load_stage = stage_;
+    return sent;
+}
+
+bool Emitter::waits_in_memory(LayerId id) const
+{
+    for (auto its = refuges_.lower_bound({id, LayerId(0)});
+         its != refuges_.end() && its->first.first == id; ++its)
+    {
+        if (!its->second.valid())
+        {
+            return true;
+        }
+    }
+    return false;
+}
+
+LayerId Emitter::layer_of(std::uint32_t stream) const
+{
+    if (partial(stream))
+    {
+        return LayerId::none();
+    }
+    const auto next = std::upper_bound(streams_.begin(), streams_.end(), stream);
+    return LayerId(static_cast<std::uint32_t>(next - streams_.begin() - 1));
+}
+
 OpId Emitter::load(LayerId id, std::size_t datum, NodeId tile)
 {
     Datum& state = data(id)[datum];
-    if (state.load.valid() && state.load_stage == stage_)
+    // What waits in memory for several layers is needed at different times.
+    const LayerId reader = on_chip(id) ? consumer_ : LayerId::none();
+    if (state.load.valid() && state.load_stage == stage_ && state.loaded_for == reader)
     {
-        std::vector<trace::Destination>& to = operations_[state.load.index()].to;
-        if (std::none_of(to.begin(), to.end(),
-                         [tile](const trace::Destination& d) { return d.at == tile; }))
-        {
-            to.push_back({tile, 0});
-        }
+        add_destination(operations_[state.load.index()], tile);
         return state.load;
     }
     const Grid& grid = plan_[id].grid;
@@ -529,6 +599,7 @@ OpId Emitter::load(LayerId id, std::size_t datum, NodeId tile)
     load.bits = grid.bits;
     load.bytes = grid.bytes(datum);
     state.load = push(std::move(load), stream(id, grid.group_of(datum)));
+    state.loaded_for = reader;
     state.load_stage = stage_;
     return state.load;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "compiler/plan.h"
+#include "compiler/refuges.h"
 #include "compiler/timetable.h"
 #include "tessera/trace.h"
 
@@ -50,6 +51,8 @@ class Emitter
 {
 public:
     Emitter(const Plan& plan, const Deliveries* deliveries);
+    /// For what is emitted from now on.
+    void set_refuges(const Refuges& refuges) { refuges_ = refuges; }
 
     /// Makes room for the operations of so many images of these stages, about: growing step by step
     /// takes longer than making them.
@@ -73,6 +76,10 @@ public:
     {
         return streams_[id.index()] + static_cast<std::uint32_t>(group);
     }
+    /// Whose data these are; none(): partial sums.
+    [[nodiscard]] LayerId layer_of(std::uint32_t stream) const;
+    /// The layer's data are made on the chip.
+    [[nodiscard]] bool computes(LayerId id) const { return plan_.graph().role(id) != Role::memory; }
     /// True for streams of partial sums.
     [[nodiscard]] bool partial(std::uint32_t stream) const { return stream >= streams_.back(); }
 
@@ -96,7 +103,8 @@ private:
         OpId producer;
         OpId move;
         OpId store;
-        OpId load;
+        OpId load;          ///< or what brings it from its refuge
+        LayerId loaded_for; ///< from a refuge: for this layer only
         std::uint32_t load_stage = 0;
         std::uint64_t mark = 0; ///< last operand list that names it
     };
@@ -122,6 +130,9 @@ private:
     void deliver(LayerId id, std::size_t datum, OpId producer);
     [[nodiscard]] OpId fetch(LayerId id, std::size_t datum, NodeId tile);
     [[nodiscard]] OpId load(LayerId id, std::size_t datum, NodeId tile);
+    [[nodiscard]] OpId send(LayerId id, std::size_t datum, NodeId from, NodeId tile);
+    [[nodiscard]] OpId carried(LayerId id, std::size_t datum, NodeId tile);
+    [[nodiscard]] bool waits_in_memory(LayerId id) const;
     void read(const std::vector<Region>& regions, NodeId tile, std::vector<OpId>& in);
     [[nodiscard]] trace::Operation operation(trace::OpKind kind, UnitId at, LayerId layer) const;
     [[nodiscard]] trace::Operation accumulation(LayerId id, const Volume& made, NodeId tile,
@@ -133,6 +144,7 @@ private:
 
     const Plan& plan_;
     const Deliveries* deliveries_;
+    Refuges refuges_;
     std::vector<std::uint32_t> streams_; ///< by layer: its first; one more for partial sums
     std::vector<trace::Operation> operations_;
     std::vector<Note> notes_;

@@ -37,8 +37,8 @@ private:
 };
 
 /// The options, with "demand" replaced by the order whose planned makespan is the least of a dozen:
-/// "raster", which residual connections often make the shortest, or a "demand:P" (ties: raster, then
-/// the smallest P). Anything else is left as it is.
+/// "raster", which residual connections often make the shortest, or a "demand:P" (ties: raster,
+/// then the smallest P). Anything else is left as it is.
 [[nodiscard]] PlanOptions settled(const Graph& graph, const config::ChipConfig& chip,
                                   const Schedule& schedule, PlanOptions options);
 

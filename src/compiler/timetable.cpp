@@ -44,6 +44,20 @@ void append_dependencies(const Plan& plan, const Task& task, std::vector<Task>& 
     }
 }
 
+SetReads reads_of(const Plan& plan, LayerId id)
+{
+    SetReads result;
+    result.sequence = plan[id].grid.sequence();
+    result.end.reserve(result.sequence.size());
+    for (const std::uint32_t index : result.sequence)
+    {
+        throw_if_interrupted();
+        append_dependencies(plan, {id, index}, result.tasks);
+        result.end.push_back(result.tasks.size());
+    }
+    return result;
+}
+
 Timetable::Timetable(const Plan& plan, const Pipeline& pipeline)
     : plan_(plan), slices_(pipeline.images), busiest_(plan.stages().size(), 0)
 {
@@ -57,12 +71,12 @@ Timetable::Timetable(const Plan& plan, const Pipeline& pipeline)
     {
         const std::vector<LayerId>& layers = plan.stages()[stage];
         const Tick begin = makespan_;
-        std::vector<Reads> reads;
+        std::vector<SetReads> reads;
         std::vector<std::vector<Tick>> free; // by layer and copy
         for (const LayerId id : layers)
         {
             const Grid& grid = plan[id].grid;
-            reads.push_back(reads_of(id));
+            reads.push_back(reads_of(plan, id));
             free.emplace_back(grid.copies(), begin);
             if (plan.graph().role(id) != Role::crossbar)
             {
@@ -93,23 +107,9 @@ Timetable::Timetable(const Plan& plan, const Pipeline& pipeline)
     }
 }
 
-Timetable::Reads Timetable::reads_of(LayerId id) const
-{
-    Reads result;
-    result.sequence = plan_[id].grid.sequence();
-    result.end.reserve(result.sequence.size());
-    for (const std::uint32_t index : result.sequence)
-    {
-        throw_if_interrupted();
-        append_dependencies(plan_, {id, index}, result.tasks);
-        result.end.push_back(result.tasks.size());
-    }
-    return result;
-}
-
 /// Layers have macros of their own, so each can be followed from its first task to its last.
 /// `free`: by copy, when it may begin; when the image is done is returned.
-Tick Timetable::run(LayerId id, const Reads& reads, std::uint32_t image, Tick begin,
+Tick Timetable::run(LayerId id, const SetReads& reads, std::uint32_t image, Tick begin,
                     std::vector<Tick>& free)
 {
     const Grid& grid = plan_[id].grid;

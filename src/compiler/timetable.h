@@ -34,6 +34,15 @@ struct Slice
     Tick end = 0;
 };
 
+/// The tasks of a layer, in the order in which they are made, and what they read.
+struct SetReads
+{
+    std::vector<std::uint32_t> sequence;
+    std::vector<std::size_t> end; ///< by position in the sequence: behind its part of `tasks`
+    std::vector<Task> tasks;
+};
+[[nodiscard]] SetReads reads_of(const Plan& plan, LayerId id);
+
 /// CLSA-CIM's stages II and IV: which tasks each task reads (exact receptive fields), and, from
 /// that, when each runs if every one starts as soon as these have ended, its crossbars are free (a
 /// copy takes its sets in the order of Grid::sequence(), stage III, image after image), its image
@@ -62,15 +71,7 @@ public:
     [[nodiscard]] std::vector<Task> order(std::size_t stage) const;
 
 private:
-    /// The tasks of a layer, in the order in which they are made, and what they read.
-    struct Reads
-    {
-        std::vector<std::uint32_t> sequence;
-        std::vector<std::size_t> end; ///< by position in the sequence
-        std::vector<Task> tasks;
-    };
-    [[nodiscard]] Reads reads_of(LayerId id) const;
-    [[nodiscard]] Tick run(LayerId id, const Reads& reads, std::uint32_t image, Tick begin,
+    [[nodiscard]] Tick run(LayerId id, const SetReads& reads, std::uint32_t image, Tick begin,
                            std::vector<Tick>& free);
 
     const Plan& plan_;

@@ -135,6 +135,7 @@ Program Program::compile(const std::string& network, const ChipModel& chip,
     impl->name_ = network;
     impl->mapping_ = compiler::report(*trace, layers, config);
     impl->mapping_->pipeline = compiled.pipeline;
+    impl->mapping_->buffers = std::move(compiled.buffers);
     impl->header_ = trace->header;
     if (options.images > choices.images)
     {

@@ -278,6 +278,38 @@ TEST(CrossLayer, FitsIntoFiniteBuffers)
     }
 }
 
+/// In these, whole tensors wait for attention in a few tiles.
+class Transformer : public testing::TestWithParam<const char*>
+{
+};
+
+TEST_P(Transformer, WhatWaitsLongFindsRefuge)
+{
+    const config::ChipConfig chip = config::load("clsa-256");
+    const network::Network network = network::load(network::find(GetParam()));
+    Options options;
+    options.schedule = "xinf";
+    const Compiled compiled = compile_and_plan(network, chip, options);
+    ASSERT_TRUE(compiled.buffers);
+    EXPECT_TRUE(compiled.buffers->held_back || !compiled.buffers->refuges.empty());
+    EXPECT_GE(compiled.buffers->bounded, compiled.buffers->unbounded);
+    const test::TraceChecks checks(compiled.trace, network, chip);
+    checks.structure();
+    std::mt19937 random(11);
+    const auto duration = [&random](const trace::Operation& /*operation*/, std::size_t /*k*/)
+    { return Tick{random() % 8 == 0 ? random() % 1000 : random() % 10}; };
+    checks.run(test::ListSimulator(compiled.trace, chip.buffer.capacity, duration).run(),
+               chip.buffer.capacity, options.schedule);
+    const test::Simulated run =
+        test::ListSimulator(compiled.trace, chip.buffer.capacity, only_mvm).run();
+    EXPECT_EQ(run.makespan, compiled.buffers->bounded);
+}
+
+INSTANTIATE_TEST_SUITE_P(Shipped, Transformer, testing::Values("bert-base", "vit-b16"),
+                         [](const auto& info) {
+                             return std::string(info.param).substr(0, info.param[0] == 'b' ? 4 : 3);
+                         });
+
 TEST(CrossLayer, TooManyCopiesAndUnknownSetsAreRefused)
 {
     const config::ChipConfig chip = config::load("clsa-256-ideal");

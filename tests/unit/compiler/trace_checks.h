@@ -243,8 +243,8 @@ public:
         check_outputs(images);
     }
 
-    /// Stages of the schedule follow one another, and images unless they flow; with `capacity`, no operation waits for space and
-    /// nothing stays.
+    /// Stages of the schedule follow one another, and images unless they flow; with `capacity`, no
+    /// operation waits for space and nothing stays.
     void run(const Simulated& run, std::uint64_t capacity,
              const std::string& schedule = "layer-by-layer") const
     {
