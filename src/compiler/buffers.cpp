@@ -317,9 +317,12 @@ bool BufferPlan::help(Plan& plan, std::size_t stage, Emitter& emitter, Shortage&
         }
         held_back_[stage] = held_back;
         refuges_ = before;
-        Shortage its = shortage;
-        its.bytes = held_back ? config::kUnlimited : its.bytes;
-        std::optional<Fit> fit = find_level(plan, stage, emitter, its);
+        Shortage its = held_back ? Shortage{} : shortage;
+        std::optional<Fit> fit;
+        if (held_back) // else it is known not to fit
+        {
+            fit = find_level(plan, stage, emitter, its);
+        }
         if (!fit && sheltered)
         {
             fit = shelter(plan, stage, emitter, its);
@@ -400,61 +403,82 @@ std::optional<BufferPlan::Fit> BufferPlan::shelter(Plan& plan, std::size_t stage
 {
     const std::uint32_t level = shortage.level;
     Edges tried;
-    std::optional<Wait> last;
-    for (;;)
+    std::vector<Wait> last; // of the round before
+    for (std::uint32_t round = 0; round < kShelterRounds; ++round)
     {
         throw_if_interrupted();
         emit_level(plan, stage, emitter, level);
         const std::vector<Ring> rings = rings_of(emitter, 0);
-        const std::vector<std::uint64_t> bytes = space(rings, kShelterSlack);
+        std::vector<std::uint64_t> bytes = space(rings, kShelterSlack);
         const auto most = std::max_element(bytes.begin(), bytes.end());
         if (*most <= capacity_)
         {
             return Fit{level, kShelterSlack};
         }
-        if (last && bytes[last->tile.index()] >= last->in_tile)
-        {
-            refuges_.erase(last->edge); // it did not help
-            last.reset();
-            continue;
-        }
-        const NodeId full(static_cast<std::uint32_t>(most - bytes.begin()));
         if (*most < shortage.bytes)
         {
-            shortage = {*most, full, level};
+            shortage.bytes = *most;
+            shortage.tile = NodeId(static_cast<std::uint32_t>(most - bytes.begin()));
         }
-        std::optional<Wait> wait = longest_wait(emitter, rings, full, tried);
-        if (!wait)
+        for (const Wait& wait : last)
+        {
+            if (bytes[wait.tile.index()] >= wait.in_tile)
+            {
+                refuges_.erase(wait.edge); // it did not help
+            }
+        }
+        last.clear();
+        for (std::uint32_t tile = 0; tile < tiles_; ++tile)
+        {
+            if (bytes[tile] <= capacity_)
+            {
+                continue;
+            }
+            std::optional<Wait> wait = longest_wait(emitter, rings, NodeId(tile), tried);
+            if (!wait)
+            {
+                continue;
+            }
+            wait->in_tile = bytes[tile];
+            tried.insert(wait->edge);
+            refuges_[wait->edge] = wait->guest ? NodeId::none() : room_near(plan, *wait, bytes);
+            last.push_back(*wait);
+        }
+        if (last.empty())
         {
             const std::vector<std::uint64_t> least = space(rings, 0);
             return *std::max_element(least.begin(), least.end()) <= capacity_
                        ? std::optional(Fit{level, 0})
                        : std::nullopt;
         }
-        tried.insert(wait->edge);
-        NodeId refuge; // none(): the memory
-        if (!wait->guest)
-        {
-            const Grid& grid = plan[wait->edge.first].grid;
-            const std::uint64_t needed = std::min(wait->bytes * grid.groups.size(),
-                                                  (grid.shape.elements() * grid.bits + 7) / 8);
-            std::uint32_t nearest = ~std::uint32_t{0};
-            for (std::uint32_t tile = 0; tile < tiles_; ++tile)
-            {
-                const std::uint32_t way =
-                    hops(grid_place(plan.chip(), full), grid_place(plan.chip(), NodeId(tile)));
-                if (way < nearest && NodeId(tile) != full &&
-                    bytes[tile] + needed <= capacity_ / 4 * 3)
-                {
-                    nearest = way;
-                    refuge = NodeId(tile);
-                }
-            }
-        }
-        refuges_[wait->edge] = refuge;
-        wait->in_tile = *most;
-        last = wait;
     }
+    return std::nullopt;
+}
+
+/// The nearest tile that has room for what waits, which it then takes; none(): there is none.
+NodeId BufferPlan::room_near(const Plan& plan, const Wait& wait,
+                             std::vector<std::uint64_t>& bytes) const
+{
+    const Grid& grid = plan[wait.edge.first].grid;
+    const std::uint64_t needed =
+        std::min(wait.bytes * grid.groups.size(), (grid.shape.elements() * grid.bits + 7) / 8);
+    const GridPlace here = grid_place(plan.chip(), wait.tile);
+    std::uint32_t nearest = ~std::uint32_t{0};
+    NodeId result;
+    for (std::uint32_t tile = 0; tile < tiles_; ++tile)
+    {
+        const std::uint32_t way = hops(here, grid_place(plan.chip(), NodeId(tile)));
+        if (way < nearest && NodeId(tile) != wait.tile && bytes[tile] + needed <= capacity_ / 4 * 3)
+        {
+            nearest = way;
+            result = NodeId(tile);
+        }
+    }
+    if (result.valid())
+    {
+        bytes[result.index()] += needed;
+    }
+    return result;
 }
 
 /// Planned time of one image (or all, held back) when only MVMs and memory for what waits there
@@ -596,7 +620,10 @@ std::optional<BufferPlan::Fit> BufferPlan::find_level(Plan& plan, std::size_t st
             }
             else if (*most < shortage.bytes)
             {
-                shortage = {*most, NodeId(static_cast<std::uint32_t>(most - bytes.begin())), next};
+                // Finer sets are many more operations: they must be worth it.
+                const bool finer = *most < shortage.bytes / 4 * 3;
+                shortage = {*most, NodeId(static_cast<std::uint32_t>(most - bytes.begin())),
+                            finer ? next : shortage.level};
             }
         }
         if (found && most_wanted > before / 10 * 9)

@@ -88,6 +88,8 @@ public:
 private:
     /// With less slack than usual.
     static constexpr std::uint32_t kShelterSlack = 1;
+    /// Each finds refuge for something in every full tile.
+    static constexpr std::uint32_t kShelterRounds = 24;
     using Edge = Refuges::key_type;
     using Edges = std::set<Edge>;
 
@@ -96,7 +98,7 @@ private:
     {
         std::uint64_t bytes = ~std::uint64_t{0};
         NodeId tile;
-        std::uint32_t level = 0;
+        std::uint32_t level = 0; ///< coarsest that comes near
     };
     /// How a stage fits.
     struct Fit
@@ -110,7 +112,7 @@ private:
     {
         Edge edge;
         std::uint64_t bytes = 0;
-        bool guest = false; ///< the tile is their refuge
+        bool guest = false;        ///< the tile is their refuge
         NodeId tile;               ///< where
         std::uint64_t in_tile = 0; ///< bytes of everything there
     };
@@ -125,6 +127,8 @@ private:
                                                    const Edges& tried) const;
     [[nodiscard]] std::optional<Fit> shelter(Plan& plan, std::size_t stage, Emitter& emitter,
                                              Shortage& shortage);
+    [[nodiscard]] NodeId room_near(const Plan& plan, const Wait& wait,
+                                   std::vector<std::uint64_t>& bytes) const;
     [[nodiscard]] Tick cost_of(Plan& plan, std::size_t stage, Emitter& emitter, const Fit& fit);
     void emit_level(Plan& plan, std::size_t stage, Emitter& emitter, std::uint32_t level) const;
     void accept(std::size_t stage, const Emitter& emitter, const std::vector<Ring>& rings,
