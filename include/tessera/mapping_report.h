@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "tessera/summary.h"
+
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,9 +23,34 @@ struct MappingReport
         std::uint64_t weights = 0; ///< in all its blocks; zeros that fill a block up do not count
         double occupancy = 0;      ///< weights, over what as many whole crossbars could hold
     };
-    std::vector<Layer> layers;   ///< in the order of the network
-    std::uint64_t crossbars = 0; ///< that hold anything
-    std::uint64_t weights = 0;   ///< sum over the layers
+    /// Images that follow each other without a pause, as planned: only MVMs take time.
+    struct Pipeline
+    {
+        std::uint32_t in_flight = 1; ///< an image enters when the one so many before has left
+        ImageSummary planned;        ///< of all images
+        Tick least_interval = 0; ///< busy time of the busiest macro per image: no interval is less
+    };
+    /// What finite buffers cost a schedule across layers.
+    struct Buffers
+    {
+        /// Data that wait elsewhere, because buffers are full where they are read.
+        struct Refuge
+        {
+            std::string from;        ///< layer that makes them
+            std::string to;          ///< layer that reads them
+            std::string at;          ///< "t5", from which they are sent again, or "memory"
+            std::uint64_t bytes = 0; ///< per image
+        };
+        std::vector<Refuge> refuges;
+        bool held_back = false; ///< producers wait until their data are needed
+        Tick unbounded = 0;     ///< planned makespan if only MVMs take time
+        Tick bounded = 0;       ///< the same with these buffers
+    };
+    std::vector<Layer> layers;        ///< in the order of the network
+    std::optional<Buffers> buffers;   ///< if they are finite and one stage holds all layers
+    std::optional<Pipeline> pipeline; ///< of several images across layers
+    std::uint64_t crossbars = 0;      ///< that hold anything
+    std::uint64_t weights = 0;        ///< sum over the layers
     double occupancy =
         0; ///< weights, over what the crossbars could hold, each time they are filled
     std::uint32_t segments = 1;      ///< that take turns on the chip

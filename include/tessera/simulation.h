@@ -51,7 +51,9 @@ private:
 struct CompileOptions
 {
     std::string schedule = "layer-by-layer"; ///< how the work is ordered: or "xinf", across layers
-    std::uint32_t images = 1;                ///< that follow each other
+    /// That follow each other: across layers, one behind the other in a pipeline, all compiled;
+    /// else one after the other, in the memory of two.
+    std::uint32_t images = 1;
     /// Which layers get copies of their weights: "none", "greedy", "optimal" (least latency layer
     /// by layer), "balanced" (least interval of the pipeline).
     std::string duplicate = "none";

@@ -58,6 +58,16 @@ struct LayerSummary
     std::uint64_t memory_bytes = 0; ///< loaded and stored
 };
 
+/// How images passed, each from the start of its first operation to the end of its last.
+struct ImageSummary
+{
+    std::uint32_t count = 0; ///< images of which something has ended
+    Tick first_latency = 0;  ///< of the first image, ps
+    Tick most_latency = 0;   ///< ps
+    double mean_latency = 0; ///< ps
+    double interval = 0;     ///< between ends, averaged over the later half, ps; 0: one image
+};
+
 /// Figures of a finished (or interrupted) run.
 struct Summary
 {
@@ -66,6 +76,7 @@ struct Summary
     std::uint64_t events = 0;           ///< wakes the wheel delivered
     std::uint32_t crossbars = 0;        ///< macros that hold weights
     double utilization = 0;             ///< macro compute time / (crossbars x makespan)
+    ImageSummary images;                ///< none in results read from a file
     std::vector<UnitSummary> units;     ///< every unit of the chip, in unit order
     std::vector<BufferSummary> buffers; ///< by tile
     std::vector<LinkSummary> links;     ///< in the order of the fabric

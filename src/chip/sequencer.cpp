@@ -235,6 +235,16 @@ void Sequencer::commit(Flight& flight)
 
 void Sequencer::count(const Flight& flight)
 {
+    if (flight.op.kind != trace::OpKind::program)
+    {
+        if (images_.size() <= flight.op.image)
+        {
+            images_.resize(std::size_t{flight.op.image} + 1);
+        }
+        Passage& image = images_[flight.op.image];
+        image.begin = std::min(image.begin, flight.start);
+        image.end = std::max(image.end, flight.end);
+    }
     const std::uint32_t index = layer_of(header(), flight.op);
     if (index == kNoLayer || index >= layers_.size())
     {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/activity.h"
+#include "base/throughput.h"
 #include "base/wheel.h"
 #include "chip/buffer.h"
 #include "chip/data_table.h"
@@ -68,6 +69,8 @@ public:
     [[nodiscard]] std::uint64_t total() const { return header().operations; }
     [[nodiscard]] Tick makespan() const { return makespan_; }
     [[nodiscard]] const std::vector<LayerSummary>& layers() const { return layers_; }
+    /// By image: from the start of its first operation to the end of its last, of those that ended.
+    [[nodiscard]] const std::vector<Passage>& images() const { return images_; }
     /// Writes what is still held back. Call once, after the last event.
     void close();
     /// For diagnosis once nothing moves: what `unit` has not been given yet.
@@ -93,6 +96,7 @@ private:
     std::vector<std::uint32_t> parked_;
     std::vector<Flight*> landed_; ///< of this round
     std::vector<LayerSummary> layers_;
+    std::vector<Passage> images_;
     std::vector<std::uint64_t> tensor_bases_;
     std::array<std::int64_t, trace::kUnitKinds> busy_{};
     CycleRecord cycle_{};

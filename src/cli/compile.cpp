@@ -30,22 +30,48 @@ nlohmann::ordered_json figures(const std::string& file, const Program& program)
                           {"weights", layer.weights},
                           {"occupancy", layer.occupancy}});
     }
-    return {{"file", file},
-            {"operations", header.operations},
-            {"units", header.units.size()},
-            {"blocks", header.blocks.size()},
-            {"crossbars", mapping.crossbars},
-            {"weights", mapping.weights},
-            {"occupancy", mapping.occupancy},
-            {"segments", mapping.segments},
-            {"images", mapping.images},
-            {"cells_written", mapping.cells_written},
-            {"write_energy_aj", mapping.write_energy},
-            {"writes_per_cell", mapping.writes},
-            {"endurance", mapping.endurance},
-            {"bytes_sent", mapping.bytes_sent},
-            {"byte_hops", mapping.byte_hops},
-            {"layers", layers}};
+    nlohmann::ordered_json result = {{"file", file},
+                                     {"operations", header.operations},
+                                     {"units", header.units.size()},
+                                     {"blocks", header.blocks.size()},
+                                     {"crossbars", mapping.crossbars},
+                                     {"weights", mapping.weights},
+                                     {"occupancy", mapping.occupancy},
+                                     {"segments", mapping.segments},
+                                     {"images", mapping.images},
+                                     {"cells_written", mapping.cells_written},
+                                     {"write_energy_aj", mapping.write_energy},
+                                     {"writes_per_cell", mapping.writes},
+                                     {"endurance", mapping.endurance},
+                                     {"bytes_sent", mapping.bytes_sent},
+                                     {"byte_hops", mapping.byte_hops},
+                                     {"layers", layers}};
+    if (mapping.pipeline)
+    {
+        const MappingReport::Pipeline& its = *mapping.pipeline;
+        result["pipeline"] = {{"in_flight", its.in_flight},
+                              {"interval_ps", its.planned.interval},
+                              {"least_interval_ps", its.least_interval},
+                              {"first_latency_ps", its.planned.first_latency},
+                              {"mean_latency_ps", its.planned.mean_latency},
+                              {"most_latency_ps", its.planned.most_latency}};
+    }
+    if (mapping.buffers)
+    {
+        nlohmann::ordered_json refuges = nlohmann::ordered_json::array();
+        for (const MappingReport::Buffers::Refuge& refuge : mapping.buffers->refuges)
+        {
+            refuges.push_back({{"from", refuge.from},
+                               {"to", refuge.to},
+                               {"at", refuge.at},
+                               {"bytes", refuge.bytes}});
+        }
+        result["buffers"] = {{"held_back", mapping.buffers->held_back},
+                             {"unbounded_ps", mapping.buffers->unbounded},
+                             {"bounded_ps", mapping.buffers->bounded},
+                             {"refuges", std::move(refuges)}};
+    }
+    return result;
 }
 
 void print(std::ostream& out, const std::string& file, const Program& program)
@@ -57,6 +83,8 @@ void print(std::ostream& out, const std::string& file, const Program& program)
     out << fmt::format(
         "{:.1f} % of their cells hold {} weights; {} bytes are sent, {} bytes x hops\n",
         100 * mapping.occupancy, mapping.weights, mapping.bytes_sent, mapping.byte_hops);
+    print_pipeline(out, mapping);
+    print_buffers(out, mapping);
     print_writing(out, mapping, std::nullopt);
 }
 

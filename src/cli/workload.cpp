@@ -66,7 +66,8 @@ void add_network_options(Options& options)
          "in which order a layer makes its sets under xinf: raster, demand (as the outputs need "
          "them; the last P percent of their rows column by column, P chosen for the shortest plan) "
          "or demand:P") //
-        ("images", po::value<std::uint32_t>()->default_value(1), "images, one after the other");
+        ("images", po::value<std::uint32_t>()->default_value(1),
+         "images: with xinf one behind the other in a pipeline, else one after the other");
     options.offer("network", {{}, network::shipped, true});
     options.offer("chip", {{}, config::shipped, true});
     options.offer("set", {{}, chip_settings});
@@ -135,6 +136,40 @@ Workload load_workload(const Options& options)
                 : compile_network(options, chip)};
 }
 
+void print_pipeline(std::ostream& out, const MappingReport& mapping)
+{
+    if (!mapping.pipeline)
+    {
+        return;
+    }
+    const MappingReport::Pipeline& its = *mapping.pipeline;
+    const auto time = [](double ps) { return human_time(static_cast<Tick>(ps + 0.5)); };
+    out << fmt::format("{} images, {} in flight; if only MVMs take time, one every {} (at least "
+                       "{}), latency {} to {}\n",
+                       its.planned.count, its.in_flight, time(its.planned.interval),
+                       human_time(its.least_interval), human_time(its.planned.first_latency),
+                       human_time(its.planned.most_latency));
+}
+
+void print_buffers(std::ostream& out, const MappingReport& mapping)
+{
+    if (!mapping.buffers || (mapping.buffers->refuges.empty() && !mapping.buffers->held_back))
+    {
+        return;
+    }
+    const MappingReport::Buffers& its = *mapping.buffers;
+    out << fmt::format("buffers are too small for all that waits{}: if only MVMs take time, {} "
+                       "instead of {}\n",
+                       its.held_back ? ", producers are held back" : "", human_time(its.bounded),
+                       human_time(its.unbounded));
+    for (const MappingReport::Buffers::Refuge& refuge : its.refuges)
+    {
+        out << fmt::format("  {} waits for {} in {}: {} bytes an image are {}\n", refuge.from,
+                           refuge.to, refuge.at, refuge.bytes,
+                           refuge.at == "memory" ? "stored and loaded" : "sent once more");
+    }
+}
+
 void print_writing(std::ostream& out, const MappingReport& mapping, std::optional<Tick> makespan)
 {
     if (mapping.cells_written == 0)
@@ -166,6 +201,7 @@ void print_summary(std::ostream& out, const Summary& summary, const trace::Heade
     std::array<std::uint64_t, trace::kUnitKinds> count{};
     std::array<double, trace::kUnitKinds> busiest{};
     std::uint64_t vectors = 0;
+    double most_busy = 0; // ps
     for (const UnitSummary& unit : summary.units)
     {
         const auto kind = static_cast<std::size_t>(unit.kind);
@@ -174,6 +210,7 @@ void print_summary(std::ostream& out, const Summary& summary, const trace::Heade
         {
             busy += unit.time[stage];
         }
+        most_busy = std::max(most_busy, static_cast<double>(busy));
         count[kind] += unit.operations;
         vectors += unit.vectors;
         busiest[kind] =
@@ -192,6 +229,17 @@ void print_summary(std::ostream& out, const Summary& summary, const trace::Heade
                        config.name);
     row("makespan", fmt::format("{} ({} ps, {} cycles)", human_time(summary.makespan),
                                 summary.makespan, config.clock.edge_at_or_after(summary.makespan)));
+    if (summary.images.count > 1)
+    {
+        const ImageSummary& images = summary.images;
+        const auto time = [](double ps) { return human_time(static_cast<Tick>(ps + 0.5)); };
+        row("images",
+            fmt::format("{}, one every {}; the busiest unit works {} on each", images.count,
+                        time(images.interval), time(most_busy / images.count)));
+        row("latency",
+            fmt::format("{} (first), {} (mean), {} (most)", human_time(images.first_latency),
+                        time(images.mean_latency), human_time(images.most_latency)));
+    }
     row("crossbars", fmt::format("{} of {}", summary.crossbars,
                                  std::uint64_t{config.tile_count()} * config.tiles.macros));
     row("utilization", fmt::format("{:.3f} %", 100 * summary.utilization));

@@ -36,6 +36,10 @@ void add_workload_options(Options& options);
 [[nodiscard]] CompileOptions compile_choices(const Options& options);
 [[nodiscard]] Program compile_network(const Options& options, const ChipModel& chip);
 
+/// How several images pass as planned: latency and interval, beside the least interval.
+void print_pipeline(std::ostream& out, const MappingReport& mapping);
+/// Where data wait that find no room where they are read, and what that costs.
+void print_buffers(std::ostream& out, const MappingReport& mapping);
 /// What writing weights costs and how long cells last, if any are written; with the time that the
 /// run took, if it is over.
 void print_writing(std::ostream& out, const MappingReport& mapping, std::optional<Tick> makespan);

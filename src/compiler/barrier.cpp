@@ -5,21 +5,67 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
+#include <utility>
 
 namespace tessera::compiler
+{
+namespace
 {
 
 using trace::Operation;
 using trace::OpKind;
 
-void Barrier::close(std::vector<Operation>& operations, std::size_t first)
+/// Transfers of each unit that no operation of their image in the stage waits for.
+using Loose = std::map<UnitId, std::vector<OpId>>;
+
+/// What is without a successor, of one image or of all.
+struct Ends
 {
-    // An operation with a successor in the stage has ended when that one has.
+    std::map<UnitId, OpId> latest;       ///< of units that end operations in order
+    std::map<UnitId, std::size_t> loose; ///< how many transfers, up to the last
+
+    void add(const Operation& operation, const Loose& transfers)
+    {
+        if (operation.kind == OpKind::vec || operation.kind == OpKind::program)
+        {
+            latest[operation.at] = operation.id;
+        }
+        else
+        {
+            loose[operation.at] = transfers.at(operation.at).size();
+        }
+    }
+    /// Few operations that stand for them.
+    [[nodiscard]] std::vector<OpId> last(const Loose& transfers) const
+    {
+        std::vector<OpId> result;
+        for (const auto& [unit, id] : latest)
+        {
+            result.push_back(id);
+        }
+        for (const auto& [unit, end] : loose)
+        {
+            const std::vector<OpId>& its = transfers.at(unit);
+            for (std::size_t k = end - std::min(end, Barrier::kInFlight); k < end; ++k)
+            {
+                result.push_back(its[k]);
+            }
+        }
+        return result;
+    }
+};
+
+} // namespace
+
+void Barrier::close(std::vector<Operation>& operations, std::size_t first, std::uint32_t in_flight)
+{
+    // An operation with a successor of its image in the stage has ended when that one has.
     std::vector<char> has_successor(operations.size() - first, 0);
-    std::vector<OpId> starting;
-    std::map<UnitId, OpId> latest; // of units that end operations in order
-    std::map<UnitId, std::vector<OpId>> loose;
+    std::vector<OpId> starting; // a unit's work in the stage
+    std::vector<OpId> entering; // a unit's work on an image
     std::vector<char> seen;
+    std::set<std::pair<std::uint32_t, UnitId>> seen_image;
     for (std::size_t i = first; i < operations.size(); ++i)
     {
         throw_if_interrupted();
@@ -29,7 +75,7 @@ void Barrier::close(std::vector<Operation>& operations, std::size_t first)
         {
             for (const OpId id : *list)
             {
-                if (id.index() < first)
+                if (id.index() < first || operations[id.index()].image != operation.image)
                 {
                     continue;
                 }
@@ -53,7 +99,15 @@ void Barrier::close(std::vector<Operation>& operations, std::size_t first)
             starting.push_back(operation.id);
         }
         seen[unit] = 1;
+        if (operation.image >= in_flight &&
+            seen_image.emplace(operation.image, operation.at).second && !follows)
+        {
+            entering.push_back(operation.id);
+        }
     }
+    Loose transfers;
+    Ends all;
+    std::map<std::uint32_t, Ends> of_image;
     for (std::size_t i = first; i < operations.size(); ++i)
     {
         throw_if_interrupted();
@@ -62,35 +116,37 @@ void Barrier::close(std::vector<Operation>& operations, std::size_t first)
         {
             continue;
         }
-        if (operation.kind == OpKind::vec || operation.kind == OpKind::program)
+        if (operation.kind != OpKind::vec && operation.kind != OpKind::program)
         {
-            latest[operation.at] = operation.id;
+            transfers[operation.at].push_back(operation.id);
         }
-        else
+        all.add(operation, transfers);
+        if (in_flight != kAll)
         {
-            loose[operation.at].push_back(operation.id);
+            of_image[operation.image].add(operation, transfers);
         }
     }
-    for (const OpId id : starting)
+    const auto wait = [&operations](OpId id, const std::vector<OpId>& for_these)
     {
         std::vector<OpId>& after = operations[id.index()].after;
-        after.insert(after.end(), last_.begin(), last_.end());
-    }
-    last_.clear();
-    for (const auto& [unit, id] : latest)
+        after.insert(after.end(), for_these.begin(), for_these.end());
+    };
+    for (const OpId id : starting)
     {
-        last_.push_back(id);
+        wait(id, last_);
     }
-    for (const auto& [unit, transfers] : loose)
+    for (const OpId id : entering)
     {
-        for (std::size_t k = kInFlight; k < transfers.size(); ++k)
+        wait(id, of_image[operations[id.index()].image - in_flight].last(transfers));
+    }
+    for (const auto& [unit, its] : transfers)
+    {
+        for (std::size_t k = kInFlight; k < its.size(); ++k)
         {
-            operations[transfers[k].index()].after.push_back(transfers[k - kInFlight]);
+            operations[its[k].index()].after.push_back(its[k - kInFlight]);
         }
-        last_.insert(last_.end(),
-                     transfers.size() > kInFlight ? transfers.end() - kInFlight : transfers.begin(),
-                     transfers.end());
     }
+    last_ = all.last(transfers);
 }
 
 } // namespace tessera::compiler

@@ -18,8 +18,12 @@ public:
     /// starts after the (k - kInFlight)-th has ended, so that the last few stand for all of them.
     static constexpr std::size_t kInFlight = 4;
 
-    /// Adds the edges for the stage that consists of the operations from `first` on.
-    void close(std::vector<trace::Operation>& operations, std::size_t first);
+    /// Adds the edges for the stage that consists of the operations from `first` on. Its images
+    /// enter when the one `in_flight` before them has left.
+    void close(std::vector<trace::Operation>& operations, std::size_t first,
+               std::uint32_t in_flight = kAll);
+
+    static constexpr std::uint32_t kAll = ~std::uint32_t{0}; ///< images may be in flight together
 
 private:
     std::vector<OpId> last_; ///< of the stage before: when these have ended, all have

@@ -2,12 +2,17 @@
 #include "compiler/buffers.h"
 
 #include "base/interrupt.h"
+#include "compiler/traffic.h"
+#include "config/macro_timing.h"
 #include "tessera/error.h"
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <stdexcept>
 #include <string>
+#include <unordered_map>
+#include <utility>
 
 namespace tessera::compiler
 {
@@ -16,45 +21,6 @@ namespace
 
 using trace::Operation;
 using trace::OpKind;
-
-/// Turns the readers of a datum into the operations to wait for. Uses that operations of one vector
-/// unit end are over with the last of them, because it works on one at a time. A macro may overlap
-/// operations, so an mvm is replaced by the accumulation that waits for it.
-std::vector<OpId> releases(const Emitter& emitter, OpId by, const std::vector<OpId>& readers)
-{
-    if (readers.empty())
-    {
-        return {by};
-    }
-    std::vector<std::pair<UnitId, OpId>> vectors;
-    std::vector<OpId> result;
-    for (OpId reader : readers)
-    {
-        if (emitter.operations()[reader.index()].kind == OpKind::mvm)
-        {
-            reader = emitter.note(reader).release;
-        }
-        const Operation& operation = emitter.operations()[reader.index()];
-        if (operation.kind == OpKind::vec)
-        {
-            vectors.emplace_back(operation.at, reader);
-        }
-        else
-        {
-            result.push_back(reader);
-        }
-    }
-    std::sort(vectors.begin(), vectors.end());
-    for (std::size_t i = 0; i < vectors.size(); ++i)
-    {
-        if (i + 1 == vectors.size() || vectors[i].first != vectors[i + 1].first)
-        {
-            result.push_back(vectors[i].second);
-        }
-    }
-    std::sort(result.begin(), result.end());
-    return result;
-}
 
 /// Which operations of a stage read each arrival of each datum of that stage.
 class ReaderLists
@@ -69,26 +35,70 @@ public:
             arrivals_.push_back(arrivals_.back() +
                                 std::max<std::size_t>(operations[i].to.size(), 1));
         }
-        lists_.resize(arrivals_.back());
-        for (std::size_t i = first; i < operations.size(); ++i)
+        begin_.assign(arrivals_.back() + 1, 0);
+        for_each_use([this](std::size_t list, OpId /*reader*/) { ++begin_[list + 1]; });
+        std::partial_sum(begin_.begin(), begin_.end(), begin_.begin());
+        readers_.resize(begin_.back());
+        std::vector<std::size_t> next(begin_.begin(), begin_.end() - 1);
+        for_each_use([&](std::size_t list, OpId reader) { readers_[next[list]++] = reader; });
+    }
+    /// Appends the operations to wait for until the datum is gone, rising. Uses that operations of
+    /// one vector unit end are over with the last of them, because it works on one at a time. A
+    /// macro may overlap operations, so an mvm is replaced by the accumulation that waits for it.
+    void append_releases(OpId id, std::size_t arrival, std::vector<OpId>& out)
+    {
+        const std::size_t list = arrivals_[id.index() - first_] + arrival;
+        if (begin_[list] == begin_[list + 1])
         {
-            const NodeId tile = emitter.node_of(operations[i].at);
+            out.push_back(id);
+            return;
+        }
+        vectors_.clear();
+        const std::size_t before = out.size();
+        for (std::size_t r = begin_[list]; r < begin_[list + 1]; ++r)
+        {
+            const Operation* reader = &emitter_.operations()[readers_[r].index()];
+            if (reader->kind == OpKind::mvm)
+            {
+                reader = &emitter_.operations()[emitter_.note(reader->id).release.index()];
+            }
+            if (reader->kind == OpKind::vec)
+            {
+                vectors_.emplace_back(reader->at, reader->id);
+            }
+            else
+            {
+                out.push_back(reader->id);
+            }
+        }
+        std::sort(vectors_.begin(), vectors_.end());
+        for (std::size_t i = 0; i < vectors_.size(); ++i)
+        {
+            if (i + 1 == vectors_.size() || vectors_[i].first != vectors_[i + 1].first)
+            {
+                out.push_back(vectors_[i].second);
+            }
+        }
+        std::sort(out.begin() + static_cast<std::ptrdiff_t>(before), out.end());
+    }
+
+private:
+    template <typename Use> void for_each_use(Use use) const
+    {
+        const std::vector<Operation>& operations = emitter_.operations();
+        for (std::size_t i = first_; i < operations.size(); ++i)
+        {
+            const NodeId tile = emitter_.node_of(operations[i].at);
             for (const OpId in : operations[i].in)
             {
-                if (in.index() >= first)
+                if (in.index() >= first_)
                 {
-                    lists_[arrival(in, tile)].push_back(operations[i].id);
+                    use(list_of(in, tile), operations[i].id);
                 }
             }
         }
     }
-    [[nodiscard]] const std::vector<OpId>& of(OpId id, std::size_t arrival) const
-    {
-        return lists_[arrivals_[id.index() - first_] + arrival];
-    }
-
-private:
-    [[nodiscard]] std::size_t arrival(OpId id, NodeId tile) const
+    [[nodiscard]] std::size_t list_of(OpId id, NodeId tile) const
     {
         const auto& to = emitter_.operations()[id.index()].to;
         const auto found = std::find_if(
@@ -100,18 +110,24 @@ private:
     const Emitter& emitter_;
     std::size_t first_;
     std::vector<std::size_t> arrivals_; ///< by operation: position of its first list
-    std::vector<std::vector<OpId>> lists_;
+    std::vector<std::size_t> begin_;    ///< by list: its first reader
+    std::vector<OpId> readers_;
+    std::vector<std::pair<UnitId, OpId>> vectors_; // scratch
 };
 
-std::uint32_t least_slots(const std::vector<Ring::Datum>& data)
+/// Few stages are divided further; memory for the operations of this level is taken once.
+constexpr std::uint32_t kUsualLevel = 3;
+
+std::uint32_t least_slots(const Ring& ring)
 {
+    const std::vector<Ring::Datum>& data = ring.data;
     std::size_t least = 1;
     std::size_t later = 0;
     OpId busy(0);
     for (std::size_t i = 0; i < data.size(); ++i)
     {
         // The running maximum changes nothing: what datum j < i needs, it has already got.
-        busy = std::max(busy, data[i].until.back());
+        busy = std::max(busy, ring.until[data[i].until_end - 1]);
         while (later < data.size() && !(busy < data[later].by))
         {
             ++later;
@@ -122,6 +138,38 @@ std::uint32_t least_slots(const std::vector<Ring::Datum>& data)
 }
 
 } // namespace
+
+Tick makespan_if_only_mvms(const std::vector<Operation>& operations, std::size_t units,
+                           const config::ChipConfig& chip)
+{
+    const Clock& clock = chip.macro.clock;
+    const config::MacroTiming timing = config::macro_timing(chip.macro);
+    std::vector<Tick> free(units, 0);
+    std::vector<Tick> end(operations.size(), 0);
+    Tick makespan = 0;
+    for (const Operation& operation : operations)
+    {
+        Tick start = free[operation.at.index()];
+        for (const auto* list : {&operation.in, &operation.after})
+        {
+            for (const OpId id : *list)
+            {
+                start = std::max(start, end[id.index()]);
+            }
+        }
+        Tick& its = end[operation.id.index()];
+        its = start;
+        if (operation.kind == OpKind::mvm)
+        {
+            start = clock.align(start);
+            its = timing.total(operation.n).end(clock, start);
+            start = (operation.n * timing.interval).end(clock, start);
+        }
+        free[operation.at.index()] = start;
+        makespan = std::max(makespan, its);
+    }
+    return makespan;
+}
 
 std::uint32_t Ring::slots(std::uint32_t slack) const
 {
@@ -136,22 +184,30 @@ std::uint64_t Ring::bytes(std::uint32_t slack) const
 std::vector<Ring> rings_of(const Emitter& emitter, std::size_t first)
 {
     const std::vector<Operation>& operations = emitter.operations();
-    const ReaderLists readers(emitter, first);
-    std::map<std::pair<NodeId, std::uint32_t>, Ring> rings;
+    ReaderLists readers(emitter, first);
+    std::vector<Ring> rings;
+    std::unordered_map<std::uint64_t, std::size_t> position; // by tile and stream
     const auto add = [&](const Operation& operation, NodeId tile, std::size_t arrival)
     {
         const std::uint32_t stream = emitter.note(operation.id).stream;
-        Ring& ring = rings[{tile, stream}];
-        ring.stream = stream;
-        ring.tile = tile;
-        ring.partial = emitter.partial(stream);
+        const auto [found, fresh] =
+            position.emplace(std::uint64_t{tile.value()} << 32U | stream, rings.size());
+        if (fresh)
+        {
+            Ring& ring = rings.emplace_back();
+            ring.stream = stream;
+            ring.tile = tile;
+            ring.partial = emitter.partial(stream);
+        }
+        Ring& ring = rings[found->second];
         ring.largest = std::max(ring.largest, operation.bytes);
         ring.total += operation.bytes;
-        ring.data.push_back(
-            {operation.id, releases(emitter, operation.id, readers.of(operation.id, arrival))});
+        readers.append_releases(operation.id, arrival, ring.until);
+        ring.data.push_back({operation.id, ring.until.size()});
     };
     for (std::size_t i = first; i < operations.size(); ++i)
     {
+        throw_if_interrupted();
         const Operation& operation = operations[i];
         if (operation.kind == OpKind::mvm || operation.kind == OpKind::vec)
         {
@@ -165,13 +221,11 @@ std::vector<Ring> rings_of(const Emitter& emitter, std::size_t first)
             }
         }
     }
-    std::vector<Ring> result;
-    for (auto& [key, ring] : rings)
+    for (Ring& ring : rings)
     {
-        ring.least = least_slots(ring.data);
-        result.push_back(std::move(ring));
+        ring.least = least_slots(ring);
     }
-    return result;
+    return rings;
 }
 
 void bound(const Ring& ring, std::uint32_t slack, std::vector<Operation>& operations)
@@ -180,16 +234,22 @@ void bound(const Ring& ring, std::uint32_t slack, std::vector<Operation>& operat
     for (std::size_t i = 0; i + slots < ring.data.size(); ++i)
     {
         std::vector<OpId>& after = operations[ring.data[i + slots].by.index()].after;
-        after.insert(after.end(), ring.data[i].until.begin(), ring.data[i].until.end());
+        const auto until = [&](std::size_t end)
+        { return ring.until.begin() + static_cast<std::ptrdiff_t>(end); };
+        after.insert(after.end(), until(i == 0 ? 0 : ring.data[i - 1].until_end),
+                     until(ring.data[i].until_end));
     }
 }
 
-BufferPlan::BufferPlan(Plan& plan)
+BufferPlan::BufferPlan(Plan& plan, std::uint32_t images)
     : capacity_(plan.chip().buffer.capacity), tiles_(plan.chip().tile_count())
 {
     deliveries_.readers.resize(plan.graph().size());
     deliveries_.resident.assign(plan.graph().size(), 0);
     homes_.resize(plan.graph().size());
+    const bool flows = plan.schedule().as_soon_as_possible();
+    pipelines_.assign(plan.stages().size(), flows ? pipelined(plan, images) : Pipeline{});
+    held_back_.assign(plan.stages().size(), false);
     for (std::size_t stage = 0; stage < plan.stages().size(); ++stage)
     {
         divide(plan, stage);
@@ -207,43 +267,348 @@ BufferPlan::BufferPlan(Plan& plan)
 
 void BufferPlan::divide(Plan& plan, std::size_t stage)
 {
-    const auto accept =
-        [&](const Emitter& emitter, const std::vector<Ring>& rings, std::uint32_t slack)
+    Emitter emitter(plan, nullptr);
+    Shortage shortage;
+    // Where they do not fit, fewer images are in flight: producers of the next ones are held back.
+    for (Pipeline& pipeline = pipelines_[stage];; pipeline.in_flight = (pipeline.in_flight + 1) / 2)
     {
-        planned_.push_back(space(rings, slack));
-        slack_.push_back(slack);
-        emitter.collect(stage, deliveries_.readers);
-    };
-    const auto try_level = [&](std::uint32_t level)
-    {
-        plan.set_level(stage, level);
-        Emitter emitter(plan, nullptr);
-        emitter.emit(stage);
-        return emitter;
-    };
-    if (capacity_ == config::kUnlimited)
-    {
-        accept(try_level(0), {}, kSlack);
-        return;
-    }
-    bool found = false; // something that fits, though not into half
-    std::uint32_t level = 0;
-    std::uint32_t slack = kSlack;
-    std::uint64_t before = config::kUnlimited;
-    std::uint64_t fewest = config::kUnlimited;
-    NodeId where;
-    const std::uint32_t finest = plan.finest_level(stage);
-    for (std::uint32_t next = 0; next <= finest; ++next)
-    {
-        const Emitter emitter = try_level(next);
-        const std::vector<Ring> rings = rings_of(emitter, 0);
-        const std::vector<std::uint64_t> wanted = space(rings, kSlack);
-        const std::uint64_t most_wanted = *std::max_element(wanted.begin(), wanted.end());
-        if (most_wanted <= capacity_ / 2)
+        if (divide_for(plan, stage, emitter, shortage))
         {
-            accept(emitter, rings, kSlack);
             return;
         }
+        if (pipeline.in_flight == 1)
+        {
+            break;
+        }
+    }
+    if (plan.schedule().as_soon_as_possible() && help(plan, stage, emitter, shortage))
+    {
+        return;
+    }
+    throw InputError({plan.chip().name, 0, "/buffer/capacity"},
+                     "is " + std::to_string(capacity_) + " bytes, but running layer '" +
+                         plan.graph().layer(plan.stages()[stage].front()).name + "' of network '" +
+                         plan.graph().network().name + "' takes " + std::to_string(shortage.bytes) +
+                         " bytes in tile t" + std::to_string(shortage.tile.value()) + " (" +
+                         std::to_string(shortage.bytes - capacity_) + " are missing)",
+                     "raise it, or spread the layer over more tiles with fewer macros each");
+}
+
+/// Chooses between holding back producers and refuges, or both, by what they cost. False: it does
+/// not fit.
+bool BufferPlan::help(Plan& plan, std::size_t stage, Emitter& emitter, Shortage& shortage)
+{
+    struct Way
+    {
+        Tick cost = kNever;
+        bool held_back = false;
+        Refuges refuges;
+        std::uint32_t level = 0;
+        std::uint32_t slack = 0;
+    };
+    Way best;
+    const Refuges before = refuges_;
+    for (const auto& [held_back, sheltered] :
+         {std::pair(true, false), std::pair(false, true), std::pair(true, true)})
+    {
+        if (held_back && sheltered && best.cost != kNever)
+        {
+            continue; // one of them is enough
+        }
+        held_back_[stage] = held_back;
+        refuges_ = before;
+        Shortage its = held_back ? Shortage{} : shortage;
+        std::optional<Fit> fit;
+        if (held_back) // else it is known not to fit
+        {
+            fit = find_level(plan, stage, emitter, its);
+        }
+        if (!fit && sheltered)
+        {
+            fit = shelter(plan, stage, emitter, its);
+        }
+        if (its.bytes < shortage.bytes)
+        {
+            shortage = its;
+        }
+        if (fit)
+        {
+            const Tick cost = cost_of(plan, stage, emitter, *fit);
+            if (cost < best.cost)
+            {
+                best = {cost, held_back, refuges_, fit->level, fit->slack};
+            }
+        }
+    }
+    if (best.cost == kNever)
+    {
+        refuges_ = before;
+        return false;
+    }
+    held_back_[stage] = best.held_back;
+    refuges_ = best.refuges;
+    emit_level(plan, stage, emitter, best.level);
+    accept(stage, emitter, rings_of(emitter, 0), best.slack);
+    return true;
+}
+
+/// What takes most in a tile and could wait elsewhere; nothing: the rest is needed there.
+std::optional<BufferPlan::Wait> BufferPlan::longest_wait(const Emitter& emitter,
+                                                         const std::vector<Ring>& rings,
+                                                         NodeId tile, const Edges& tried) const
+{
+    std::optional<Wait> result;
+    for (const Ring& ring : rings)
+    {
+        const std::uint64_t bytes = ring.bytes(kShelterSlack);
+        if (ring.tile != tile || ring.partial || (result && bytes <= result->bytes))
+        {
+            continue;
+        }
+        const LayerId maker = emitter.layer_of(ring.stream);
+        std::uint64_t longest = 0;
+        Edge edge{maker, LayerId::none()};
+        for (std::size_t i = 0; i < ring.data.size(); ++i)
+        {
+            const trace::Operation& last =
+                emitter.operations()[ring.until[ring.data[i].until_end - 1].index()];
+            const std::uint64_t wait = last.id.value() - ring.data[i].by.value();
+            if (wait > longest && last.layer != maker)
+            {
+                longest = wait;
+                edge.second = last.layer;
+            }
+        }
+        // What has found refuge here can still go to the memory.
+        const auto guest =
+            std::find_if(refuges_.begin(), refuges_.end(),
+                         [&](const auto& refuge)
+                         { return refuge.first.first == maker && refuge.second == tile; });
+        if (guest != refuges_.end())
+        {
+            result = Wait{guest->first, bytes, true, tile};
+        }
+        else if (edge.second.valid() && tried.count(edge) == 0 && refuges_.count(edge) == 0 &&
+                 emitter.computes(maker))
+        {
+            result = Wait{edge, bytes, false, tile};
+        }
+    }
+    return result;
+}
+
+/// Sends what waits long in full tiles to others that have room, the nearest first, or to memory.
+std::optional<BufferPlan::Fit> BufferPlan::shelter(Plan& plan, std::size_t stage, Emitter& emitter,
+                                                   Shortage& shortage)
+{
+    const std::uint32_t level = shortage.level;
+    Edges tried;
+    std::vector<Wait> last; // of the round before
+    for (std::uint32_t round = 0; round < kShelterRounds; ++round)
+    {
+        throw_if_interrupted();
+        emit_level(plan, stage, emitter, level);
+        const std::vector<Ring> rings = rings_of(emitter, 0);
+        std::vector<std::uint64_t> bytes = space(rings, kShelterSlack);
+        const auto most = std::max_element(bytes.begin(), bytes.end());
+        if (*most <= capacity_)
+        {
+            return Fit{level, kShelterSlack};
+        }
+        if (*most < shortage.bytes)
+        {
+            shortage.bytes = *most;
+            shortage.tile = NodeId(static_cast<std::uint32_t>(most - bytes.begin()));
+        }
+        for (const Wait& wait : last)
+        {
+            if (bytes[wait.tile.index()] >= wait.in_tile)
+            {
+                refuges_.erase(wait.edge); // it did not help
+            }
+        }
+        last.clear();
+        for (std::uint32_t tile = 0; tile < tiles_; ++tile)
+        {
+            if (bytes[tile] <= capacity_)
+            {
+                continue;
+            }
+            std::optional<Wait> wait = longest_wait(emitter, rings, NodeId(tile), tried);
+            if (!wait)
+            {
+                continue;
+            }
+            wait->in_tile = bytes[tile];
+            tried.insert(wait->edge);
+            refuges_[wait->edge] = wait->guest ? NodeId::none() : room_near(plan, *wait, bytes);
+            last.push_back(*wait);
+        }
+        if (last.empty())
+        {
+            const std::vector<std::uint64_t> least = space(rings, 0);
+            return *std::max_element(least.begin(), least.end()) <= capacity_
+                       ? std::optional(Fit{level, 0})
+                       : std::nullopt;
+        }
+    }
+    return std::nullopt;
+}
+
+/// The nearest tile that has room for what waits, which it then takes; none(): there is none.
+NodeId BufferPlan::room_near(const Plan& plan, const Wait& wait,
+                             std::vector<std::uint64_t>& bytes) const
+{
+    const Grid& grid = plan[wait.edge.first].grid;
+    const std::uint64_t needed =
+        std::min(wait.bytes * grid.groups.size(), (grid.shape.elements() * grid.bits + 7) / 8);
+    const GridPlace here = grid_place(plan.chip(), wait.tile);
+    std::uint32_t nearest = ~std::uint32_t{0};
+    NodeId result;
+    for (std::uint32_t tile = 0; tile < tiles_; ++tile)
+    {
+        const std::uint32_t way = hops(here, grid_place(plan.chip(), NodeId(tile)));
+        if (way < nearest && NodeId(tile) != wait.tile && bytes[tile] + needed <= capacity_ / 4 * 3)
+        {
+            nearest = way;
+            result = NodeId(tile);
+        }
+    }
+    if (result.valid())
+    {
+        bytes[result.index()] += needed;
+    }
+    return result;
+}
+
+/// Planned time of one image (or all, held back) when only MVMs and memory for what waits there
+/// take time.
+Tick BufferPlan::cost_of(Plan& plan, std::size_t stage, Emitter& emitter, const Fit& fit)
+{
+    emit_level(plan, stage, emitter, fit.level);
+    for (const Ring& ring : rings_of(emitter, 0))
+    {
+        bound(ring, fit.slack, emitter.operations());
+    }
+    Tick cost = makespan_if_only_mvms(emitter.operations(), emitter.unit_count(), plan.chip());
+    const config::ChipConfig::Memory& memory = plan.chip().memory;
+    if (memory.channels != config::kUnlimited)
+    {
+        double bytes = 0;
+        for (const auto& [edge, tile] : refuges_)
+        {
+            const Grid& grid = plan[edge.first].grid;
+            bytes +=
+                tile.valid() ? 0 : 2.0 * static_cast<double>(grid.shape.elements()) * grid.bits / 8;
+        }
+        cost += static_cast<Tick>(bytes * 1e12 /
+                                  (static_cast<double>(memory.bytes_per_second) *
+                                   static_cast<double>(memory.channels) * memory.ports));
+    }
+    return cost;
+}
+
+void BufferPlan::emit(Emitter& emitter, const Plan& plan, std::size_t stage,
+                      const Pipeline& pipeline) const
+{
+    emitter.set_refuges(refuges_);
+    if (!plan.schedule().as_soon_as_possible())
+    {
+        emitter.emit(stage);
+    }
+    else if (held_back_[stage])
+    {
+        for (std::uint32_t image = 0; image < pipeline.images; ++image)
+        {
+            emitter.work_on(image);
+            emitter.emit(stage);
+        }
+    }
+    else
+    {
+        emitter.emit(stage, pipeline);
+    }
+}
+
+void BufferPlan::emit_level(Plan& plan, std::size_t stage, Emitter& emitter,
+                            std::uint32_t level) const
+{
+    // A few images in a row need what many do; bound_stage() makes sure.
+    const Pipeline& pipeline = pipelines_[stage];
+    const bool one = capacity_ == config::kUnlimited;
+    plan.set_level(stage, level);
+    emitter.restart();
+    emit(emitter, plan, stage,
+         one ? Pipeline{}
+             : Pipeline{std::min(pipeline.images, pipeline.in_flight + 2), pipeline.in_flight});
+}
+
+void BufferPlan::accept(std::size_t stage, const Emitter& emitter, const std::vector<Ring>& rings,
+                        std::uint32_t slack)
+{
+    planned_.push_back(space(rings, slack));
+    slack_.push_back(slack);
+    emitter.collect(stage, deliveries_.readers);
+}
+
+bool BufferPlan::divide_for(Plan& plan, std::size_t stage, Emitter& emitter, Shortage& shortage)
+{
+    if (capacity_ == config::kUnlimited)
+    {
+        emit_level(plan, stage, emitter, 0);
+        accept(stage, emitter, {}, kSlack);
+        return true;
+    }
+    const std::optional<Fit> fit = find_level(plan, stage, emitter, shortage);
+    if (fit)
+    {
+        if (!fit->emitted)
+        {
+            emit_level(plan, stage, emitter, fit->level);
+        }
+        accept(stage, emitter, rings_of(emitter, 0), fit->slack);
+    }
+    return fit.has_value();
+}
+
+/// Nothing: it does not fit, however it is divided.
+std::optional<BufferPlan::Fit> BufferPlan::find_level(Plan& plan, std::size_t stage,
+                                                      Emitter& emitter, Shortage& shortage)
+{
+    const std::uint32_t finest = plan.finest_level(stage);
+    std::uint32_t most_copies = 1;
+    for (const LayerId id : plan.stages()[stage])
+    {
+        most_copies = std::max(most_copies, plan[id].grid.copies());
+    }
+    // Copies work side by side only if each has data.
+    const std::uint32_t for_copies = kSlack * most_copies;
+    plan.set_level(stage, std::min(finest, kUsualLevel));
+    emitter.restart();
+    emitter.reserve({stage}, std::min(pipelines_[stage].images, pipelines_[stage].in_flight + 2));
+    std::optional<Fit> found; // something that fits, though not into half
+    std::uint64_t before = config::kUnlimited;
+    for (std::uint32_t next = 0; next <= finest; ++next)
+    {
+        emit_level(plan, stage, emitter, next);
+        const std::vector<Ring> rings = rings_of(emitter, 0);
+        const auto most_with = [&](std::uint32_t slack)
+        {
+            const std::vector<std::uint64_t> bytes = space(rings, slack);
+            return *std::max_element(bytes.begin(), bytes.end());
+        };
+        for (std::uint32_t s = for_copies; s >= kSlack; s = (s + 1) / 2)
+        {
+            if (most_with(s) <= capacity_ / 2)
+            {
+                return Fit{next, s, true};
+            }
+            if (s == kSlack)
+            {
+                break;
+            }
+        }
+        const std::uint64_t most_wanted = most_with(kSlack);
         for (std::uint32_t s = kSlack + 1; !found && s > 0; --s)
         {
             throw_if_interrupted();
@@ -251,14 +616,14 @@ void BufferPlan::divide(Plan& plan, std::size_t stage)
             const auto most = std::max_element(bytes.begin(), bytes.end());
             if (*most <= capacity_)
             {
-                found = true;
-                level = next;
-                slack = s - 1;
+                found = Fit{next, s - 1};
             }
-            else if (*most < fewest)
+            else if (*most < shortage.bytes)
             {
-                fewest = *most;
-                where = NodeId(static_cast<std::uint32_t>(most - bytes.begin()));
+                // Finer sets are many more operations: they must be worth it.
+                const bool finer = *most < shortage.bytes / 4 * 3;
+                shortage = {*most, NodeId(static_cast<std::uint32_t>(most - bytes.begin())),
+                            finer ? next : shortage.level};
             }
         }
         if (found && most_wanted > before / 10 * 9)
@@ -267,18 +632,7 @@ void BufferPlan::divide(Plan& plan, std::size_t stage)
         }
         before = most_wanted;
     }
-    if (!found)
-    {
-        throw InputError({plan.chip().name, 0, "/buffer/capacity"},
-                         "is " + std::to_string(capacity_) + " bytes, but running layer '" +
-                             plan.graph().layer(plan.stages()[stage].front()).name +
-                             "' of network '" + plan.graph().network().name + "' takes " +
-                             std::to_string(fewest) + " bytes in tile t" +
-                             std::to_string(where.value()),
-                         "raise it, or spread the layer over more tiles with fewer macros each");
-    }
-    const Emitter emitter = try_level(level);
-    accept(emitter, rings_of(emitter, 0), slack);
+    return found;
 }
 
 std::vector<std::uint64_t> BufferPlan::space(const std::vector<Ring>& rings,
@@ -381,24 +735,50 @@ void BufferPlan::bound_stage(Emitter& emitter, std::size_t stage, std::size_t fi
             }
         }
     }
-    std::vector<std::uint64_t> bytes(tiles_, 0);
-    for (const Ring& ring : rings_of(emitter, first))
+    std::vector<Ring> rings = rings_of(emitter, first);
+    rings.erase(std::remove_if(rings.begin(), rings.end(),
+                               [&](const Ring& ring)
+                               {
+                                   const auto found = staying.find(ring.stream);
+                                   return found != staying.end() &&
+                                          std::binary_search(found->second->begin(),
+                                                             found->second->end(), ring.tile);
+                               }),
+                rings.end());
+    // More images than were tried may need a little more than planned; nothing is left over for
+    // other stages then, so they may have it.
+    const bool many = pipelines_[stage].images > 1;
+    const auto fits = [&](std::uint32_t slack)
     {
-        const auto found = staying.find(ring.stream);
-        if (found != staying.end() &&
-            std::binary_search(found->second->begin(), found->second->end(), ring.tile))
+        const std::vector<std::uint64_t> bytes = space(rings, slack);
+        for (std::size_t tile = 0; tile < tiles_; ++tile)
         {
-            continue;
+            if (bytes[tile] > (many ? capacity_ : planned_[stage][tile]))
+            {
+                return false;
+            }
         }
-        bound(ring, slack_[stage], emitter.operations());
-        bytes[ring.tile.index()] += ring.bytes(slack_[stage]);
-    }
-    for (std::size_t tile = 0; tile < tiles_; ++tile)
+        return true;
+    };
+    std::uint32_t slack = slack_[stage];
+    while (!fits(slack))
     {
-        if (bytes[tile] > planned_[stage][tile])
+        if (!many)
         {
             throw std::logic_error("a stage takes more space than was planned for it");
         }
+        if (slack == 0)
+        {
+            throw InputError({"", 0, "/buffer/capacity"},
+                             "is too small for " + std::to_string(pipelines_[stage].images) +
+                                 " images in a row",
+                             "give fewer images (--images), or raise it");
+        }
+        --slack;
+    }
+    for (const Ring& ring : rings)
+    {
+        bound(ring, slack, emitter.operations());
     }
 }
 

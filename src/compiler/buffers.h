@@ -4,6 +4,8 @@
 #include "compiler/emit.h"
 
 #include <cstdint>
+#include <optional>
+#include <set>
 #include <vector>
 
 namespace tessera::compiler
@@ -15,13 +17,14 @@ struct Ring
 {
     struct Datum
     {
-        OpId by;                 ///< brings or makes it
-        std::vector<OpId> until; ///< it is gone when these have ended
+        OpId by;                   ///< brings or makes it
+        std::size_t until_end = 0; ///< behind its part of `until`, which begins where the last ends
     };
     std::uint32_t stream = 0;
     NodeId tile;
     bool partial = false;
     std::vector<Datum> data;
+    std::vector<OpId> until;   ///< a datum is gone when its part of these have ended; rising
     std::uint32_t least = 1;   ///< fewest slots for which those edges point backwards
     std::uint64_t largest = 0; ///< bytes of the largest datum
     std::uint64_t total = 0;   ///< bytes of all
@@ -32,11 +35,15 @@ struct Ring
     [[nodiscard]] std::uint64_t bytes(std::uint32_t slack) const;
 };
 
-/// Rings of the operations from `first` on: one stage.
+/// Rings of the operations from `first` on, one stage, in the order of their first data.
 [[nodiscard]] std::vector<Ring> rings_of(const Emitter& emitter, std::size_t first);
 
 /// Adds the `after` edges that bound a ring.
 void bound(const Ring& ring, std::uint32_t slack, std::vector<trace::Operation>& operations);
+
+/// When the last operation ends if only MVMs take time and nothing waits for space.
+[[nodiscard]] Tick makespan_if_only_mvms(const std::vector<trace::Operation>& operations,
+                                         std::size_t units, const config::ChipConfig& chip);
 
 /// How the space of the buffers is shared out.
 ///
@@ -54,18 +61,78 @@ public:
 
     /// Divides the data of every stage (Plan::set_level) until it fits into half of the buffers, or
     /// into the whole if it cannot be helped; what is left goes to tensors that stay on the chip
-    /// between stages, those that stay the shortest first. With unlimited buffers all stay. Throws
-    /// InputError when a stage does not fit at all.
-    explicit BufferPlan(Plan& plan);
+    /// between stages, those that stay the shortest first. With unlimited buffers all stay.
+    /// `images` of a cross-layer schedule flow through a stage, fewer at a time where buffers are
+    /// too small. Where even one does not fit, producers are held back, or data that wait long find
+    /// refuge in other tiles or in memory, whatever costs the least time. Throws InputError when a
+    /// stage does not fit at all.
+    explicit BufferPlan(Plan& plan, std::uint32_t images);
 
     [[nodiscard]] const Deliveries& deliveries() const { return deliveries_; }
+    /// How images pass a stage of a cross-layer schedule.
+    [[nodiscard]] const Pipeline& pipeline(std::size_t stage) const { return pipelines_[stage]; }
     /// Bounds the rings of a finally emitted stage; `first`: its first operation.
     void bound_stage(Emitter& emitter, std::size_t stage, std::size_t first) const;
     /// Most bytes that the tile's buffer ever holds; 0 with unlimited buffers.
     [[nodiscard]] std::uint64_t planned(NodeId tile) const;
 
+    /// Emits a stage as decided: layer by layer for the image worked on, else for the pipeline's.
+    void emit(Emitter& emitter, const Plan& plan, std::size_t stage,
+              const Pipeline& pipeline) const;
+    /// Data that wait elsewhere because the tiles that read them are full.
+    [[nodiscard]] const Refuges& refuges() const { return refuges_; }
+    /// A stage is not issued in the order of planned ends but depth first: producers are held back
+    /// until their data are needed.
+    [[nodiscard]] bool held_back(std::size_t stage) const { return held_back_[stage]; }
+
 private:
+    /// With less slack than usual.
+    static constexpr std::uint32_t kShelterSlack = 1;
+    /// Each finds refuge for something in every full tile.
+    static constexpr std::uint32_t kShelterRounds = 24;
+    using Edge = Refuges::key_type;
+    using Edges = std::set<Edge>;
+
+    /// The least that any attempt took in the fullest tile.
+    struct Shortage
+    {
+        std::uint64_t bytes = ~std::uint64_t{0};
+        NodeId tile;
+        std::uint32_t level = 0; ///< coarsest that comes near
+    };
+    /// How a stage fits.
+    struct Fit
+    {
+        std::uint32_t level = 0;
+        std::uint32_t slack = 0;
+        bool emitted = false; ///< just now
+    };
+    /// Data that wait in a tile, and for whom most of the time.
+    struct Wait
+    {
+        Edge edge;
+        std::uint64_t bytes = 0;
+        bool guest = false;        ///< the tile is their refuge
+        NodeId tile;               ///< where
+        std::uint64_t in_tile = 0; ///< bytes of everything there
+    };
     void divide(Plan& plan, std::size_t stage);
+    [[nodiscard]] bool divide_for(Plan& plan, std::size_t stage, Emitter& emitter,
+                                  Shortage& shortage);
+    [[nodiscard]] std::optional<Fit> find_level(Plan& plan, std::size_t stage, Emitter& emitter,
+                                                Shortage& shortage);
+    [[nodiscard]] bool help(Plan& plan, std::size_t stage, Emitter& emitter, Shortage& shortage);
+    [[nodiscard]] std::optional<Wait> longest_wait(const Emitter& emitter,
+                                                   const std::vector<Ring>& rings, NodeId tile,
+                                                   const Edges& tried) const;
+    [[nodiscard]] std::optional<Fit> shelter(Plan& plan, std::size_t stage, Emitter& emitter,
+                                             Shortage& shortage);
+    [[nodiscard]] NodeId room_near(const Plan& plan, const Wait& wait,
+                                   std::vector<std::uint64_t>& bytes) const;
+    [[nodiscard]] Tick cost_of(Plan& plan, std::size_t stage, Emitter& emitter, const Fit& fit);
+    void emit_level(Plan& plan, std::size_t stage, Emitter& emitter, std::uint32_t level) const;
+    void accept(std::size_t stage, const Emitter& emitter, const std::vector<Ring>& rings,
+                std::uint32_t slack);
     void settle(const Plan& plan);
     [[nodiscard]] bool stays(const Plan& plan, LayerId id);
     [[nodiscard]] std::vector<std::uint64_t> space(const std::vector<Ring>& rings,
@@ -74,6 +141,9 @@ private:
     std::uint64_t capacity_ = 0;
     std::size_t tiles_ = 0;
     Deliveries deliveries_;
+    std::vector<Pipeline> pipelines_; ///< by stage
+    std::vector<bool> held_back_;     ///< by stage
+    Refuges refuges_;
     std::vector<std::uint32_t> slack_;                ///< by stage
     std::vector<std::vector<std::uint64_t>> planned_; ///< by stage and tile: bytes
     /// By layer and group: tiles where the data stay, rising.

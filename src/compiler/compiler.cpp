@@ -2,15 +2,18 @@
 #include "compiler/compiler.h"
 
 #include "base/interrupt.h"
+#include "base/throughput.h"
 #include "compiler/barrier.h"
 #include "compiler/buffers.h"
 #include "compiler/emit.h"
 #include "compiler/plan.h"
 #include "compiler/set_order.h"
+#include "compiler/timetable.h"
 #include "compiler/traffic.h"
 #include "tessera/error.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 namespace tessera::compiler
@@ -130,52 +133,96 @@ void list_units(const Plan& plan, const Emitter& emitter, trace::Trace& trace)
     trace::finalize(trace);
 }
 
+/// What was planned for images that follow each other; nothing for one, or for segments in turns.
+std::optional<MappingReport::Pipeline> pipeline(const Plan& plan, const BufferPlan& buffers)
+{
+    if (plan.stages().size() != 1 || buffers.pipeline(0).images == 1)
+    {
+        return std::nullopt;
+    }
+    const Timetable timetable(plan, buffers.pipeline(0));
+    return MappingReport::Pipeline{buffers.pipeline(0).in_flight, summary_of(timetable.images(0)),
+                                   timetable.busiest(0)};
+}
+
+/// What the buffers cost; nothing layer by layer, with unlimited ones, or for segments in turns.
+std::optional<MappingReport::Buffers> costs(const Plan& plan, const BufferPlan& buffers,
+                                            const Emitter& emitter)
+{
+    if (!plan.schedule().as_soon_as_possible() || plan.stages().size() != 1 ||
+        plan.chip().buffer.capacity == config::kUnlimited)
+    {
+        return std::nullopt;
+    }
+    MappingReport::Buffers result;
+    for (const auto& [edge, tile] : buffers.refuges())
+    {
+        const Grid& grid = plan[edge.first].grid;
+        result.refuges.push_back(
+            {plan.graph().layer(edge.first).name, plan.graph().layer(edge.second).name,
+             tile.valid() ? trace::node_name(tile, plan.chip().tile_count()) : "memory",
+             (grid.shape.elements() * grid.bits + 7) / 8});
+    }
+    result.held_back = buffers.held_back(0);
+    result.unbounded = Timetable(plan, buffers.pipeline(0)).makespan();
+    result.bounded = makespan_if_only_mvms(emitter.operations(), emitter.unit_count(), plan.chip());
+    return result;
+}
+
 /// The whole way, for a graph and options that are settled.
-trace::Trace program(const Graph& graph, const config::ChipConfig& chip, const Options& options)
+Compiled program(const Graph& graph, const config::ChipConfig& chip, const Options& options)
 {
     Plan plan(graph, chip, schedule(options.schedule), options.plan);
-    const BufferPlan buffers(plan);
+    const BufferPlan buffers(plan, options.images);
 
     Emitter emitter(plan, &buffers.deliveries());
+    std::vector<std::size_t> stages(plan.stages().size());
+    std::iota(stages.begin(), stages.end(), std::size_t{0});
+    emitter.reserve(stages, options.images);
     Barrier barrier;
-    const bool turns = plan.segments() > 1;
+    const bool flows = plan.schedule().as_soon_as_possible(); // images need no barrier
     for (std::uint32_t segment = 0; segment < plan.segments(); ++segment)
     {
-        if (turns)
+        if (plan.segments() > 1)
         {
             const std::size_t first = emitter.operations().size();
+            emitter.work_on(0);
             emitter.emit_weights(segment);
             barrier.close(emitter.operations(), first);
         }
-        for (std::uint32_t image = 0; image < options.images; ++image)
+        for (std::uint32_t image = 0; image < (flows ? 1 : options.images); ++image)
         {
-            turns ? emitter.return_to(image) : emitter.begin_image(image);
-            for (std::size_t stage = 0; stage < plan.stages().size(); ++stage)
+            emitter.work_on(image);
+            for (const std::size_t stage : stages)
             {
                 if (plan.segment_of_stage(stage) != segment)
                 {
                     continue;
                 }
                 const std::size_t first = emitter.operations().size();
-                emitter.emit(stage);
+                const Pipeline& images = buffers.pipeline(stage);
+                buffers.emit(emitter, plan, stage, images);
                 buffers.bound_stage(emitter, stage, first);
-                barrier.close(emitter.operations(), first);
+                barrier.close(emitter.operations(), first,
+                              images.in_flight < images.images ? images.in_flight : Barrier::kAll);
             }
         }
     }
-    trace::Trace trace;
-    trace.header = describe(plan, options);
-    trace.operations = std::move(emitter.operations());
-    count_uses(emitter, trace.operations);
-    tidy(trace.operations);
-    list_units(plan, emitter, trace);
-    return trace;
+    Compiled result;
+    result.pipeline = pipeline(plan, buffers);
+    result.buffers = costs(plan, buffers, emitter);
+    result.trace.header = describe(plan, options);
+    result.trace.operations = std::move(emitter.operations());
+    count_uses(emitter, result.trace.operations);
+    tidy(result.trace.operations);
+    list_units(plan, emitter, result.trace);
+    return result;
 }
 
 } // namespace
 
-trace::Trace compile(const network::Network& network, const config::ChipConfig& chip,
-                     const Options& options)
+Compiled compile_and_plan(const network::Network& network, const config::ChipConfig& chip,
+                          const Options& options)
 {
     if (options.images == 0)
     {
@@ -192,9 +239,15 @@ trace::Trace compile(const network::Network& network, const config::ChipConfig& 
     }
     chosen.plan.tiles = policy.order(chip, {});
     chosen.images = 1;
-    chosen.plan.tiles = policy.order(chip, traffic(program(graph, chip, chosen)));
+    chosen.plan.tiles = policy.order(chip, traffic(program(graph, chip, chosen).trace));
     chosen.images = options.images;
     return program(graph, chip, chosen);
+}
+
+trace::Trace compile(const network::Network& network, const config::ChipConfig& chip,
+                     const Options& options)
+{
+    return compile_and_plan(network, chip, options).trace;
 }
 
 } // namespace tessera::compiler

@@ -4,10 +4,12 @@
 #include "compiler/plan.h"
 #include "config/chip_config.h"
 #include "network/network.h"
+#include "tessera/mapping_report.h"
 #include "tessera/trace.h"
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 
 /// From a network and a chip to a trace.
@@ -44,7 +46,8 @@ struct Options
 {
     std::string schedule = "layer-by-layer"; ///< a schedule() policy
     PlanOptions plan;
-    std::uint32_t images = 1;                   ///< one after the other
+    std::uint32_t images =
+        1; ///< one behind the other, see Pipeline; layer by layer, one after the other
     std::map<std::string, std::string> mapping; ///< mapping-relevant config keys, for the header
 };
 
@@ -52,5 +55,16 @@ struct Options
 /// config names an unknown policy or kind; UsageError for unknown options.
 [[nodiscard]] trace::Trace compile(const network::Network& network, const config::ChipConfig& chip,
                                    const Options& options = {});
+
+/// A trace, and what was planned besides.
+struct Compiled
+{
+    trace::Trace trace;
+    std::optional<MappingReport::Pipeline> pipeline; ///< of several images across layers
+    std::optional<MappingReport::Buffers> buffers;   ///< finite ones, across layers
+};
+[[nodiscard]] Compiled compile_and_plan(const network::Network& network,
+                                        const config::ChipConfig& chip,
+                                        const Options& options = {});
 
 } // namespace tessera::compiler

@@ -4,7 +4,6 @@
 #include "base/integer.h"
 #include "base/interrupt.h"
 #include "compiler/functions.h"
-#include "compiler/timetable.h"
 #include "tessera/error.h"
 
 #include <algorithm>
@@ -34,6 +33,15 @@ std::uint8_t bits_of_sum(std::uint8_t bits, std::size_t terms)
     return bits;
 }
 
+void add_destination(Operation& transfer, NodeId tile)
+{
+    if (std::none_of(transfer.to.begin(), transfer.to.end(),
+                     [tile](const trace::Destination& d) { return d.at == tile; }))
+    {
+        transfer.to.push_back({tile, 0});
+    }
+}
+
 std::uint32_t count(std::uint64_t value, const network::Network& network,
                     const network::Layer& layer)
 {
@@ -58,29 +66,56 @@ Emitter::Emitter(const Plan& plan, const Deliveries* deliveries)
         next += static_cast<std::uint32_t>(plan[LayerId(i)].grid.groups.size());
     }
     streams_.push_back(next);
-    begin_image(0);
+    work_on(0);
 }
 
-void Emitter::begin_image(std::uint32_t image)
+void Emitter::reserve(const std::vector<std::size_t>& stages, std::uint32_t images)
 {
-    image_ = image;
-    data_.assign(plan_.graph().size(), {});
-    done_.assign(plan_.graph().size(), 0);
-}
-
-void Emitter::return_to(std::uint32_t image)
-{
-    others_[image_] = {std::move(data_), std::move(done_)};
-    const auto found = others_.find(image);
-    if (found == others_.end())
+    std::size_t count = 0;
+    for (const std::size_t stage : stages)
     {
-        begin_image(image);
-        return;
+        for (const LayerId id : plan_.stages()[stage])
+        {
+            // What makes and sends a datum; partial sums, each of which may be sent, and the sums
+            // of every tile.
+            const LayerPlan& its = plan_[id];
+            std::size_t of_task = 2 * its.grid.groups.size();
+            const std::size_t blocks = its.blocks.size() / its.grid.copies();
+            for (std::size_t b = 0; b < blocks; ++b)
+            {
+                const bool another_tile =
+                    b == 0 || its.blocks[b].slot.tile != its.blocks[b - 1].slot.tile;
+                of_task += another_tile ? 3 : 1;
+            }
+            count += its.grid.tasks() * of_task;
+        }
     }
+    const std::size_t wanted = operations_.size() + count * images;
+    operations_.reserve(std::min(wanted, kMostOperations));
+    notes_.reserve(operations_.capacity());
+}
+
+void Emitter::restart()
+{
+    operations_.clear();
+    notes_.clear();
+    marks_ = 0;
+    images_.clear();
+    work_on(0);
+}
+
+void Emitter::work_on(std::uint32_t image)
+{
     image_ = image;
-    data_ = std::move(found->second.data);
-    done_ = std::move(found->second.done);
-    others_.erase(found);
+    if (images_.size() <= image)
+    {
+        images_.resize(std::size_t{image} + 1);
+    }
+    if (images_[image].data.empty())
+    {
+        images_[image].data.resize(plan_.graph().size());
+        images_[image].done.resize(plan_.graph().size(), 0);
+    }
 }
 
 void Emitter::emit_weights(std::uint32_t segment)
@@ -164,17 +199,19 @@ void Emitter::emit_weights(std::uint32_t segment)
     }
 }
 
+void Emitter::emit(std::size_t stage, const Pipeline& pipeline)
+{
+    stage_ = static_cast<std::uint32_t>(stage);
+    for (const Task& task : Timetable(plan_, pipeline).order(stage))
+    {
+        work_on(task.image);
+        emit_task(task.layer, task.index);
+    }
+}
+
 void Emitter::emit(std::size_t stage)
 {
     stage_ = static_cast<std::uint32_t>(stage);
-    if (plan_.schedule().as_soon_as_possible())
-    {
-        for (const Task& task : Timetable(plan_).order(stage))
-        {
-            emit_task(task.layer, task.index);
-        }
-        return;
-    }
     const Stage& layers = plan_.stages()[stage];
     std::vector<Cursor> cursors(layers.size());
     std::map<LayerId, std::size_t> position;
@@ -211,7 +248,7 @@ void Emitter::emit(std::size_t stage)
         ready.erase(i);
         Cursor& cursor = cursors[i];
         emit_task(cursor.layer, cursor.next);
-        done_[cursor.layer.index()] = ++cursor.next;
+        images_[image_].done[cursor.layer.index()] = ++cursor.next;
         cursor.known = false;
         consider(i);
         for (const std::size_t reader : std::exchange(waiting[i], {}))
@@ -254,7 +291,7 @@ LayerId Emitter::missing_input(Cursor& cursor)
     }
     for (const auto& [layer, tasks] : cursor.waits)
     {
-        if (done_[layer.index()] < tasks)
+        if (images_[image_].done[layer.index()] < tasks)
         {
             return layer;
         }
@@ -420,6 +457,7 @@ void Emitter::deliver(LayerId id, std::size_t datum, OpId producer)
         tiles.erase(std::unique(tiles.begin(), tiles.end()), tiles.end());
         tiles.erase(std::remove(tiles.begin(), tiles.end(), home), tiles.end());
     }
+    stored = stored || waits_in_memory(id);
     Datum& state = data(id)[datum];
     state.producer = producer;
     if (deliveries_ == nullptr || !tiles.empty())
@@ -455,6 +493,21 @@ OpId Emitter::fetch(LayerId id, std::size_t datum, NodeId tile)
     {
         return load(id, datum, tile);
     }
+    const auto refuge = refuges_.find({id, consumer_});
+    if (refuge != refuges_.end() && !refuge->second.valid())
+    {
+        return load(id, datum, tile);
+    }
+    if (refuge != refuges_.end() && refuge->second != tile)
+    {
+        return send(id, datum, refuge->second, tile);
+    }
+    return carried(id, datum, tile);
+}
+
+/// What has the datum in `tile` from when it was made.
+OpId Emitter::carried(LayerId id, std::size_t datum, NodeId tile)
+{
     const Datum& state = data(id)[datum];
     if (tile == plan_[id].grid.home(datum))
     {
@@ -474,17 +527,62 @@ OpId Emitter::fetch(LayerId id, std::size_t datum, NodeId tile)
     return state.move;
 }
 
+/// Brings a datum from its refuge, once for each reader.
+OpId Emitter::send(LayerId id, std::size_t datum, NodeId from, NodeId tile)
+{
+    Datum& state = data(id)[datum];
+    if (state.load.valid() && state.loaded_for == consumer_)
+    {
+        add_destination(operations_[state.load.index()], tile);
+        return state.load;
+    }
+    const OpId there = carried(id, datum, from);
+    const Grid& grid = plan_[id].grid;
+    Operation move = operation(OpKind::move, network_interface(from), id);
+    move.in = {there};
+    move.to = {{tile, 0}};
+    move.ofm = grid.datum(datum).box();
+    move.bits = grid.bits;
+    move.bytes = grid.bytes(datum);
+    const OpId sent = push(std::move(move), stream(id, grid.group_of(datum)));
+    Datum& its = data(id)[datum];
+    its.load = sent;
+    its.loaded_for = consumer_;
+    its.load_stage = stage_;
+    return sent;
+}
+
+bool Emitter::waits_in_memory(LayerId id) const
+{
+    for (auto its = refuges_.lower_bound({id, LayerId(0)});
+         its != refuges_.end() && its->first.first == id; ++its)
+    {
+        if (!its->second.valid())
+        {
+            return true;
+        }
+    }
+    return false;
+}
+
+LayerId Emitter::layer_of(std::uint32_t stream) const
+{
+    if (partial(stream))
+    {
+        return LayerId::none();
+    }
+    const auto next = std::upper_bound(streams_.begin(), streams_.end(), stream);
+    return LayerId(static_cast<std::uint32_t>(next - streams_.begin() - 1));
+}
+
 OpId Emitter::load(LayerId id, std::size_t datum, NodeId tile)
 {
     Datum& state = data(id)[datum];
-    if (state.load.valid() && state.load_stage == stage_)
+    // What waits in memory for several layers is needed at different times.
+    const LayerId reader = on_chip(id) ? consumer_ : LayerId::none();
+    if (state.load.valid() && state.load_stage == stage_ && state.loaded_for == reader)
     {
-        std::vector<trace::Destination>& to = operations_[state.load.index()].to;
-        if (std::none_of(to.begin(), to.end(),
-                         [tile](const trace::Destination& d) { return d.at == tile; }))
-        {
-            to.push_back({tile, 0});
-        }
+        add_destination(operations_[state.load.index()], tile);
         return state.load;
     }
     const Grid& grid = plan_[id].grid;
@@ -501,6 +599,7 @@ OpId Emitter::load(LayerId id, std::size_t datum, NodeId tile)
     load.bits = grid.bits;
     load.bytes = grid.bytes(datum);
     state.load = push(std::move(load), stream(id, grid.group_of(datum)));
+    state.loaded_for = reader;
     state.load_stage = stage_;
     return state.load;
 }
@@ -565,7 +664,7 @@ OpId Emitter::push(Operation operation, std::uint32_t stream)
 
 std::vector<Emitter::Datum>& Emitter::data(LayerId id)
 {
-    std::vector<Datum>& its = data_[id.index()];
+    std::vector<Datum>& its = images_[image_].data[id.index()];
     if (its.empty())
     {
         const Grid& grid = plan_[id].grid;
@@ -605,7 +704,7 @@ void Emitter::collect(std::size_t stage, std::vector<Readers>& readers) const
         const bool own =
             plan_.graph().role(LayerId(i)) != Role::memory && plan_[LayerId(i)].stage == stage;
         Readers& its = readers[i];
-        const std::vector<Datum>& data = data_[i];
+        const std::vector<Datum>& data = images_.front().data[i]; // all images do the same
         if (!data.empty() && its.same_stage.size() != data.size())
         {
             its.same_stage.assign(data.size(), {});

@@ -2,11 +2,12 @@
 #pragma once
 
 #include "compiler/plan.h"
+#include "compiler/refuges.h"
+#include "compiler/timetable.h"
 #include "tessera/trace.h"
 
 #include <cstdint>
 #include <limits>
-#include <map>
 #include <vector>
 
 namespace tessera::compiler
@@ -50,14 +51,22 @@ class Emitter
 {
 public:
     Emitter(const Plan& plan, const Deliveries* deliveries);
+    /// For what is emitted from now on.
+    void set_refuges(const Refuges& refuges) { refuges_ = refuges; }
 
-    /// All data are forgotten: the next stages work on `image`.
-    void begin_image(std::uint32_t image);
+    /// Makes room for the operations of so many images of these stages, about: growing step by step
+    /// takes longer than making them.
+    void reserve(const std::vector<std::size_t>& stages, std::uint32_t images);
+    /// As if nothing had been emitted; memory is kept.
+    void restart();
     /// The next stages work on `image`, whose data are as earlier stages have left them.
-    void return_to(std::uint32_t image);
+    void work_on(std::uint32_t image);
     /// Loads the weights of a segment and writes them, all macros at once.
     void emit_weights(std::uint32_t segment);
+    /// The stage, for the image worked on, depth first.
     void emit(std::size_t stage);
+    /// The stage, for all images of the pipeline, as its timetable says.
+    void emit(std::size_t stage, const Pipeline& pipeline);
 
     [[nodiscard]] std::vector<trace::Operation>& operations() { return operations_; }
     [[nodiscard]] const std::vector<trace::Operation>& operations() const { return operations_; }
@@ -67,6 +76,10 @@ public:
     {
         return streams_[id.index()] + static_cast<std::uint32_t>(group);
     }
+    /// Whose data these are; none(): partial sums.
+    [[nodiscard]] LayerId layer_of(std::uint32_t stream) const;
+    /// The layer's data are made on the chip.
+    [[nodiscard]] bool computes(LayerId id) const { return plan_.graph().role(id) != Role::memory; }
     /// True for streams of partial sums.
     [[nodiscard]] bool partial(std::uint32_t stream) const { return stream >= streams_.back(); }
 
@@ -90,7 +103,8 @@ private:
         OpId producer;
         OpId move;
         OpId store;
-        OpId load;
+        OpId load;          ///< or what brings it from its refuge
+        LayerId loaded_for; ///< from a refuge: for this layer only
         std::uint32_t load_stage = 0;
         std::uint64_t mark = 0; ///< last operand list that names it
     };
@@ -116,6 +130,9 @@ private:
     void deliver(LayerId id, std::size_t datum, OpId producer);
     [[nodiscard]] OpId fetch(LayerId id, std::size_t datum, NodeId tile);
     [[nodiscard]] OpId load(LayerId id, std::size_t datum, NodeId tile);
+    [[nodiscard]] OpId send(LayerId id, std::size_t datum, NodeId from, NodeId tile);
+    [[nodiscard]] OpId carried(LayerId id, std::size_t datum, NodeId tile);
+    [[nodiscard]] bool waits_in_memory(LayerId id) const;
     void read(const std::vector<Region>& regions, NodeId tile, std::vector<OpId>& in);
     [[nodiscard]] trace::Operation operation(trace::OpKind kind, UnitId at, LayerId layer) const;
     [[nodiscard]] trace::Operation accumulation(LayerId id, const Volume& made, NodeId tile,
@@ -127,18 +144,17 @@ private:
 
     const Plan& plan_;
     const Deliveries* deliveries_;
+    Refuges refuges_;
     std::vector<std::uint32_t> streams_; ///< by layer: its first; one more for partial sums
     std::vector<trace::Operation> operations_;
     std::vector<Note> notes_;
-    std::vector<std::vector<Datum>> data_;
-    std::vector<std::uint32_t> done_; ///< by layer: tasks emitted
-    /// What is known of an image while stages work on another.
+    /// What is known of an image.
     struct Progress
     {
-        std::vector<std::vector<Datum>> data;
-        std::vector<std::uint32_t> done;
+        std::vector<std::vector<Datum>> data; ///< by layer
+        std::vector<std::uint32_t> done;      ///< by layer: tasks emitted, depth first
     };
-    std::map<std::uint32_t, Progress> others_;
+    std::vector<Progress> images_;
     std::uint32_t image_ = 0;
     std::uint32_t stage_ = 0;
     LayerId consumer_; ///< layer whose task is being emitted: loads are made for it

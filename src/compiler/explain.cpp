@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "compiler/explain.h"
 
+#include "compiler/live.h"
 #include "compiler/plan.h"
 #include "compiler/set_order.h"
 #include "compiler/timetable.h"
@@ -59,6 +60,57 @@ Json box_json(const Volume& volume)
     return volume.box().bounds;
 }
 
+/// What becomes of data that find no room, or how much is missing.
+Json buffers_json(const network::Network& network, const config::ChipConfig& chip,
+                  const Options& options)
+{
+    try
+    {
+        const auto its = compile_and_plan(network, chip, options).buffers;
+        if (!its)
+        {
+            return {};
+        }
+        Json refuges = Json::array();
+        for (const MappingReport::Buffers::Refuge& refuge : its->refuges)
+        {
+            refuges.push_back({{"from", refuge.from},
+                               {"to", refuge.to},
+                               {"at", refuge.at},
+                               {"bytes", refuge.bytes}});
+        }
+        return {{"held_back", its->held_back},
+                {"unbounded", its->unbounded},
+                {"bounded", its->bounded},
+                {"refuges", std::move(refuges)}};
+    }
+    catch (const InputError& error)
+    {
+        return {{"problem", error.what()}};
+    }
+}
+
+std::string buffers_text(const Json& buffers)
+{
+    if (buffers.contains("problem"))
+    {
+        return fmt::format("\nbuffers: {}\n", buffers["problem"].get<std::string>());
+    }
+    std::string text = fmt::format(
+        "\nbuffers: {} ps, unlimited {} ps{}\n", buffers["bounded"].get<Tick>(),
+        buffers["unbounded"].get<Tick>(),
+        buffers["held_back"].get<bool>() ? "; producers are held back until data are needed" : "");
+    for (const Json& refuge : buffers["refuges"])
+    {
+        const std::string at = refuge["at"];
+        text += fmt::format("  {} waits for {} in {}: {} bytes an image are {}\n",
+                            refuge["from"].get<std::string>(), refuge["to"].get<std::string>(), at,
+                            refuge["bytes"].get<std::uint64_t>(),
+                            at == "memory" ? "stored and loaded" : "sent once more");
+    }
+    return text;
+}
+
 } // namespace
 
 Json explain(const network::Network& network, const config::ChipConfig& chip,
@@ -66,12 +118,24 @@ Json explain(const network::Network& network, const config::ChipConfig& chip,
 {
     const Graph graph(network, chip);
     const Schedule& policy = schedule(options.schedule);
-    const Plan plan(graph, chip, policy, settled(graph, chip, policy, options.plan));
+    PlanOptions choices = settled(graph, chip, policy, options.plan);
+    const Plan plan(graph, chip, policy, choices);
     const Timetable timetable(plan);
     Json result{{"network", network.name},
                 {"chip", chip.name},
                 {"schedule", options.schedule},
                 {"makespan", timetable.makespan()}};
+    if (policy.as_soon_as_possible() && options.images > 1)
+    {
+        const Pipeline pipeline = pipelined(plan, options.images);
+        const Timetable of_all(plan, pipeline);
+        const ImageSummary its = summary_of(of_all.images(0));
+        result["pipeline"] = {{"images", pipeline.images},
+                              {"in_flight", pipeline.in_flight},
+                              {"interval", its.interval},
+                              {"least_interval", of_all.busiest(0)},
+                              {"most_latency", its.most_latency}};
+    }
     result["layers"] = Json::array();
     // Which tiles read each task; several: it is halo (or read by several layers' tiles).
     std::vector<std::map<std::uint32_t, std::set<NodeId>>> readers(graph.size());
@@ -161,6 +225,36 @@ Json explain(const network::Network& network, const config::ChipConfig& chip,
         }
         entry["bytes_sent"] = sent;
         entry["bytes_multicast"] = halo;
+        if (network[id].name == layer)
+        {
+            for (Json& set : result["sets"])
+            {
+                Json tiles = Json::array();
+                for (const NodeId tile : readers[id.index()][set["set"].get<std::uint32_t>()])
+                {
+                    tiles.push_back(tile.value());
+                }
+                set["read_in"] = std::move(tiles);
+            }
+        }
+    }
+    result["edges"] = Json::array();
+    for (const LiveData& live : live_data(plan, timetable))
+    {
+        if (layer.empty() || network[live.from].name == layer || network[live.to].name == layer)
+        {
+            result["edges"].push_back({{"from", network[live.from].name},
+                                       {"to", network[live.to].name},
+                                       {"bytes", live.all},
+                                       {"least", live.least},
+                                       {"planned", live.planned}});
+        }
+    }
+    if (policy.as_soon_as_possible() && chip.buffer.capacity != config::kUnlimited)
+    {
+        Options settled_options = options;
+        settled_options.plan = std::move(choices);
+        result["buffers"] = buffers_json(network, chip, settled_options);
     }
     return result;
 }
@@ -187,10 +281,34 @@ std::string explain_text(const Json& plan)
                         layer["bytes_multicast"].get<std::uint64_t>(),
                         fmt::join(layer["tiles"].get<std::vector<std::uint32_t>>(), " t"));
     }
+    if (plan.contains("pipeline"))
+    {
+        const Json& its = plan["pipeline"];
+        text += fmt::format("\n{} images, {} in flight: one every {:.0f} ps (at least {}), latency "
+                            "at most {} ps\n",
+                            its["images"].get<std::uint32_t>(),
+                            its["in_flight"].get<std::uint32_t>(), its["interval"].get<double>(),
+                            its["least_interval"].get<Tick>(), its["most_latency"].get<Tick>());
+    }
+    text +=
+        fmt::format("\nbytes that wait at once for a reader: the least there is, and as planned\n"
+                    "{:<28}{:<28}{:>12}{:>12}{:>12}\n",
+                    "layer", "reader", "all", "least", "planned");
+    for (const Json& edge : plan["edges"])
+    {
+        text +=
+            fmt::format("{:<28}{:<28}{:>12}{:>12}{:>12}\n", edge["from"].get<std::string>(),
+                        edge["to"].get<std::string>(), edge["bytes"].get<std::uint64_t>(),
+                        edge["least"].get<std::uint64_t>(), edge["planned"].get<std::uint64_t>());
+    }
+    if (plan.contains("buffers") && !plan["buffers"].is_null())
+    {
+        text += buffers_text(plan["buffers"]);
+    }
     if (plan.contains("sets"))
     {
-        text += fmt::format("\n{:>6}{:>28}{:>6}{:>6}{:>14}{:>14}  reads\n", "set", "ofm", "copy",
-                            "tile", "start [ns]", "end [ns]");
+        text += fmt::format("\n{:>6}{:>28}{:>6}{:>6}{:>14}{:>14}  {:<16}reads\n", "set", "ofm",
+                            "copy", "tile", "start [ns]", "end [ns]", "read in");
         for (const Json& set : plan["sets"])
         {
             std::string reads;
@@ -203,10 +321,13 @@ std::string explain_text(const Json& plan)
                 before = name;
             }
             text += fmt::format(
-                "{:>6}{:>28}{:>6}{:>6}{:>14}{:>14}  {}\n", set["set"].get<std::uint32_t>(),
+                "{:>6}{:>28}{:>6}{:>6}{:>14}{:>14}  {:<16}{}\n", set["set"].get<std::uint32_t>(),
                 set["ofm"].dump(), set["copy"].get<std::uint32_t>(),
                 fmt::format("t{}", set["tile"].get<std::uint32_t>()),
-                set["start"].get<Tick>() / 1000, set["end"].get<Tick>() / 1000, reads);
+                set["start"].get<Tick>() / 1000, set["end"].get<Tick>() / 1000,
+                fmt::format("t{}",
+                            fmt::join(set["read_in"].get<std::vector<std::uint32_t>>(), " t")),
+                reads);
         }
     }
     return text;

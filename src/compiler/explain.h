@@ -12,8 +12,10 @@ namespace tessera::compiler
 /// What the compiler plans, before buffers make it divide sets further: of every layer that is
 /// computed, its sets, copies of weights and where they are, and when they run if only MVMs take
 /// time (Timetable); of every layer read by several tiles, the bytes that are sent once and
-/// multicast. With the name of a layer, every set of it: elements, copy, tile, sets that it reads,
-/// planned start and end. Throws InputError, UsageError; UsageError for an unknown layer.
+/// multicast; of every layer and reader, the bytes that wait (LiveData); what finite buffers do to
+/// a schedule across layers, and the pipeline of several images. With the name of a layer, every
+/// set of it: elements, copy, tile, tiles that read it, sets that it reads, planned start and end.
+/// Throws InputError, UsageError; UsageError for an unknown layer.
 [[nodiscard]] nlohmann::ordered_json explain(const network::Network& network,
                                              const config::ChipConfig& chip, const Options& options,
                                              const std::string& layer);

@@ -151,6 +151,13 @@ PlanOptions settled(const Graph& graph, const config::ChipConfig& chip, const Sc
     {
         return options;
     }
+    const auto planned = [&](const std::string& order)
+    {
+        options.order = order;
+        return Timetable(Plan(graph, chip, schedule, options)).makespan();
+    };
+    const auto demand = [](std::uint32_t percent) { return "demand:" + std::to_string(percent); };
+    const Tick of_raster = planned("raster");
     std::map<std::uint32_t, Tick> makespans; // by percentage
     const auto best = [&makespans]
     {
@@ -162,8 +169,7 @@ PlanOptions settled(const Graph& graph, const config::ChipConfig& chip, const Sc
     {
         if (makespans.count(percent) == 0 && percent <= 100)
         {
-            options.order = "demand:" + std::to_string(percent);
-            makespans[percent] = Timetable(Plan(graph, chip, schedule, options)).makespan();
+            makespans[percent] = planned(demand(percent));
         }
     };
     // From coarse to fine, around the best so far.
@@ -177,7 +183,7 @@ PlanOptions settled(const Graph& graph, const config::ChipConfig& chip, const Sc
         consider(middle - std::min(middle, step));
         consider(middle + step);
     }
-    options.order = "demand:" + std::to_string(best());
+    options.order = of_raster <= makespans.at(best()) ? "raster" : demand(best());
     return options;
 }
 

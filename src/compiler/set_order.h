@@ -36,8 +36,9 @@ private:
     std::optional<std::uint32_t> percent_; ///< nothing: raster
 };
 
-/// The options, with "demand" replaced by the "demand:P" whose planned makespan is the least of a
-/// dozen (ties: the smallest P). Anything else is left as it is.
+/// The options, with "demand" replaced by the order whose planned makespan is the least of a dozen:
+/// "raster", which residual connections often make the shortest, or a "demand:P" (ties: raster,
+/// then the smallest P). Anything else is left as it is.
 [[nodiscard]] PlanOptions settled(const Graph& graph, const config::ChipConfig& chip,
                                   const Schedule& schedule, PlanOptions options);
 

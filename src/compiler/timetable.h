@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "base/throughput.h"
 #include "compiler/plan.h"
 #include "tessera/tick.h"
 
@@ -15,6 +16,15 @@ struct Task
 {
     LayerId layer;
     std::uint32_t index = 0;
+    std::uint32_t image = 0;
+};
+
+/// Images that pass the stages of a cross-layer schedule one behind the other: image k enters a
+/// stage when image k - in_flight has left it.
+struct Pipeline
+{
+    std::uint32_t images = 1;
+    std::uint32_t in_flight = 1;
 };
 
 /// When a task runs.
@@ -24,31 +34,55 @@ struct Slice
     Tick end = 0;
 };
 
+/// The tasks of a layer, in the order in which they are made, and what they read.
+struct SetReads
+{
+    std::vector<std::uint32_t> sequence;
+    std::vector<std::size_t> end; ///< by position in the sequence: behind its part of `tasks`
+    std::vector<Task> tasks;
+};
+[[nodiscard]] SetReads reads_of(const Plan& plan, LayerId id);
+
 /// CLSA-CIM's stages II and IV: which tasks each task reads (exact receptive fields), and, from
 /// that, when each runs if every one starts as soon as these have ended, its crossbars are free (a
-/// copy takes its sets in the order of Grid::sequence(), stage III) and the stage before is over.
+/// copy takes its sets in the order of Grid::sequence(), stage III, image after image), its image
+/// has entered and the stage before is over.
 /// Only MVMs take time: on a chip where that is so, a run takes exactly as long, unless layers
 /// share macros (PlanOptions::pack): then they wait for each other, which is not foreseen.
 class Timetable
 {
 public:
-    explicit Timetable(const Plan& plan);
+    explicit Timetable(const Plan& plan, const Pipeline& pipeline = {});
 
     [[nodiscard]] const Slice& operator[](const Task& task) const
     {
-        return slices_[task.layer.index()][task.index];
+        return slices_[task.image][task.layer.index()][task.index];
     }
     [[nodiscard]] Tick makespan() const { return makespan_; }
-    /// Tasks of a stage by their ends; what ends together, by layer, then task.
+    /// When each image enters and leaves a stage.
+    [[nodiscard]] const std::vector<Passage>& images(std::size_t stage) const
+    {
+        return images_[stage];
+    }
+    /// Time that the busiest macro of a stage works on one image: in the long run, images do not
+    /// follow each other faster.
+    [[nodiscard]] Tick busiest(std::size_t stage) const { return busiest_[stage]; }
+    /// Tasks of a stage by their ends; what ends together, by image, layer, task.
     [[nodiscard]] std::vector<Task> order(std::size_t stage) const;
 
 private:
-    void run(LayerId id, Tick begin);
+    [[nodiscard]] Tick run(LayerId id, const SetReads& reads, std::uint32_t image, Tick begin,
+                           std::vector<Tick>& free);
 
     const Plan& plan_;
-    std::vector<std::vector<Slice>> slices_; ///< by layer and task
+    std::vector<std::vector<std::vector<Slice>>> slices_; ///< by image, layer and task
+    std::vector<std::vector<Passage>> images_;            ///< by stage and image
+    std::vector<Tick> busiest_;                           ///< by stage
     Tick makespan_ = 0;
 };
+
+/// With as few images in flight as keep the busiest macros of every stage at work (or few more).
+[[nodiscard]] Pipeline pipelined(const Plan& plan, std::uint32_t images);
 
 /// The tasks, of layers whose data are computed, that a task of a crossbar or vector layer reads.
 void append_dependencies(const Plan& plan, const Task& task, std::vector<Task>& out);

@@ -115,6 +115,18 @@ std::vector<Statistic> statistics(const Summary& summary)
     list.add("chip.crossbars", std::uint64_t{summary.crossbars}, "", "crossbars holding weights");
     list.add("chip.utilization", summary.utilization, "",
              "macro compute time / (crossbars x makespan)");
+    if (summary.images.count > 1)
+    {
+        const ImageSummary& images = summary.images;
+        list.add("chip.images.count", std::uint64_t{images.count}, "", "images that passed");
+        list.add("chip.images.first_latency", std::uint64_t{images.first_latency}, "ps",
+                 "of the first image, from its first start to its last end");
+        list.add("chip.images.mean_latency", images.mean_latency, "ps", "of all images");
+        list.add("chip.images.most_latency", std::uint64_t{images.most_latency}, "ps",
+                 "of the slowest image");
+        list.add("chip.images.interval", images.interval, "ps",
+                 "between ends of images, averaged over the later half");
+    }
     for (const UnitSummary& unit : summary.units)
     {
         add_unit(list, unit);

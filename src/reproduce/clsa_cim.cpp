@@ -42,7 +42,7 @@ constexpr Variant kWdupXinf = {"wdup+xinf", "xinf", "greedy", "row"};
 constexpr Variant kFineSets = {"wdup+xinf, sets of one pixel", "xinf", "greedy", "pixel"};
 constexpr Variant kMinSum = {"wdup+xinf, copies for the least sum", "xinf", "optimal", "row"};
 
-/// Made for the bound T*; for networks with residual connections, raster order may be shorter.
+/// Made for the bound T*.
 constexpr std::uint64_t kBestExtra = 32; ///< for which they are sought
 constexpr Variant kBest = {"balanced, pixels on demand", "xinf", "balanced", "pixel", "demand"};
 

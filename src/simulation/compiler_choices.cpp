@@ -42,9 +42,11 @@ CompilerChoices compiler_choices(const config::ChipConfig& chip, const CompileOp
     choices.plan.order = options.order;
     choices.plan.time_multiplex = options.time_multiplex;
     choices.plan.pack = options.pack;
-    // Segments that take turns hold all the images; else one image follows the other.
-    choices.images =
-        options.time_multiplex ? options.images : std::min(options.images, kCompiledImages);
+    // Segments that take turns hold all the images, and across layers images mingle; else one
+    // follows the other.
+    const bool together =
+        options.time_multiplex || compiler::schedule(options.schedule).as_soon_as_possible();
+    choices.images = together ? options.images : std::min(options.images, kCompiledImages);
     choices.mapping = config::mapping_keys(chip);
     // What is chosen for this program only changes nothing of the chip that it is for.
     config::ChipConfig config = chip;

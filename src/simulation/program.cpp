@@ -129,10 +129,13 @@ Program Program::compile(const std::string& network, const ChipModel& chip,
 {
     auto [choices, config] = simulation::compiler_choices(chip.config(), options);
     const network::Network layers = network::load(network::find(network));
-    auto trace = std::make_shared<const trace::Trace>(compiler::compile(layers, config, choices));
+    compiler::Compiled compiled = compiler::compile_and_plan(layers, config, choices);
+    auto trace = std::make_shared<const trace::Trace>(std::move(compiled.trace));
     auto impl = std::make_shared<Impl>();
     impl->name_ = network;
     impl->mapping_ = compiler::report(*trace, layers, config);
+    impl->mapping_->pipeline = compiled.pipeline;
+    impl->mapping_->buffers = std::move(compiled.buffers);
     impl->header_ = trace->header;
     if (options.images > choices.images)
     {

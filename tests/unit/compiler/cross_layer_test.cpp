@@ -148,6 +148,111 @@ INSTANTIATE_TEST_SUITE_P(Shipped, Planned, testing::ValuesIn(choices()),
                              return name;
                          });
 
+struct Several
+{
+    const char* network;
+    const char* duplicate;
+    const char* sets;
+    std::uint32_t images;
+};
+
+class Pipelined : public testing::TestWithParam<Several>
+{
+};
+
+/// Images overlap; each enters and leaves as planned, and as fast as the busiest macro allows.
+TEST_P(Pipelined, ImagesFollowEachOtherAsPlanned)
+{
+    const Several& its = GetParam();
+    const config::ChipConfig chip = config::load("clsa-256-ideal");
+    const network::Network network = network::load(network::find(its.network));
+    Options options;
+    options.schedule = "xinf";
+    options.plan = {its.duplicate, 32, its.sets};
+    options.images = its.images;
+    const Graph graph(network, chip);
+    const Plan plan(graph, chip, schedule("xinf"), options.plan);
+    const Pipeline pipeline = pipelined(plan, its.images);
+    const Timetable timetable(plan, pipeline);
+    ASSERT_LT(pipeline.in_flight, its.images) << "nothing is held back";
+
+    const Compiled compiled = compile_and_plan(network, chip, options);
+    const test::TraceChecks checks(compiled.trace, network, chip);
+    checks.structure();
+    const test::Simulated run =
+        test::ListSimulator(compiled.trace, config::kUnlimited, only_mvm).run();
+    ASSERT_TRUE(run.finished);
+    std::vector<Passage> images(its.images);
+    for (const trace::Operation& operation : compiled.trace.operations)
+    {
+        Passage& image = images[operation.image];
+        image.begin = std::min(image.begin, run.start[operation.id.index()]);
+        image.end = std::max(image.end, run.end[operation.id.index()]);
+    }
+    for (std::uint32_t image = 0; image < its.images; ++image)
+    {
+        EXPECT_EQ(images[image].begin, timetable.images(0)[image].begin) << image;
+        EXPECT_EQ(images[image].end, timetable.images(0)[image].end) << image;
+    }
+    EXPECT_LT(images[1].begin, images[0].end) << "no overlap";
+
+    ASSERT_TRUE(compiled.pipeline);
+    EXPECT_EQ(compiled.pipeline->in_flight, pipeline.in_flight);
+    EXPECT_EQ(compiled.pipeline->planned.first_latency, Timetable(plan).makespan());
+    EXPECT_EQ(compiled.pipeline->least_interval, timetable.busiest(0));
+    EXPECT_EQ(compiled.pipeline->planned.interval, static_cast<double>(timetable.busiest(0)));
+}
+
+INSTANTIATE_TEST_SUITE_P(Shipped, Pipelined,
+                         testing::Values(Several{"lenet5", "none", "row", 12},
+                                         Several{"lenet5", "balanced", "pixel", 20},
+                                         Several{"tinyyolov4", "none", "row", 12},
+                                         Several{"tinyyolov4", "balanced", "row", 12},
+                                         Several{"resnet18", "greedy", "row", 16},
+                                         Several{"mobilenetv2", "balanced", "2x7", 24},
+                                         Several{"resnet50", "balanced", "row", 32}),
+                         [](const auto& info)
+                         {
+                             const Several& its = info.param;
+                             return std::string(its.network) + "_" + its.duplicate + "_" + its.sets;
+                         });
+
+/// Whatever the durations are, few images are on the chip at once and buffers suffice.
+TEST(CrossLayer, ImagesAreHeldBackWhereBuffersAreSmall)
+{
+    const config::ChipConfig chip = config::load("clsa-256");
+    const network::Network network = network::load(network::find("lenet5"));
+    Options options;
+    options.schedule = "xinf";
+    options.plan = {"balanced", 32, "row"};
+    options.images = 10;
+    for (const std::uint64_t capacity : {std::uint64_t{512 * 1024}, std::uint64_t{16 * 1024}})
+    {
+        config::ChipConfig small = chip;
+        small.buffer.capacity = capacity;
+        const Compiled compiled = compile_and_plan(network, small, options);
+        const test::TraceChecks checks(compiled.trace, network, small);
+        checks.structure();
+        std::mt19937 random(5);
+        const auto duration = [&random](const trace::Operation& /*operation*/, std::size_t /*k*/)
+        { return Tick{random() % 8 == 0 ? random() % 1000 : random() % 10}; };
+        const test::Simulated run = test::ListSimulator(compiled.trace, capacity, duration).run();
+        checks.run(run, capacity, "xinf");
+        std::vector<Passage> images(options.images);
+        for (const trace::Operation& operation : compiled.trace.operations)
+        {
+            Passage& image = images[operation.image];
+            image.begin = std::min(image.begin, run.start[operation.id.index()]);
+            image.end = std::max(image.end, run.end[operation.id.index()]);
+        }
+        const std::uint32_t in_flight = compiled.pipeline.value().in_flight;
+        for (std::uint32_t image = in_flight; image < options.images; ++image)
+        {
+            EXPECT_GE(images[image].begin, images[image - in_flight].end);
+        }
+    }
+}
+
 /// In finite buffers, whatever the operations' durations are.
 TEST(CrossLayer, FitsIntoFiniteBuffers)
 {
@@ -172,6 +277,38 @@ TEST(CrossLayer, FitsIntoFiniteBuffers)
         }
     }
 }
+
+/// In these, whole tensors wait for attention in a few tiles.
+class Transformer : public testing::TestWithParam<const char*>
+{
+};
+
+TEST_P(Transformer, WhatWaitsLongFindsRefuge)
+{
+    const config::ChipConfig chip = config::load("clsa-256");
+    const network::Network network = network::load(network::find(GetParam()));
+    Options options;
+    options.schedule = "xinf";
+    const Compiled compiled = compile_and_plan(network, chip, options);
+    ASSERT_TRUE(compiled.buffers);
+    EXPECT_TRUE(compiled.buffers->held_back || !compiled.buffers->refuges.empty());
+    EXPECT_GE(compiled.buffers->bounded, compiled.buffers->unbounded);
+    const test::TraceChecks checks(compiled.trace, network, chip);
+    checks.structure();
+    std::mt19937 random(11);
+    const auto duration = [&random](const trace::Operation& /*operation*/, std::size_t /*k*/)
+    { return Tick{random() % 8 == 0 ? random() % 1000 : random() % 10}; };
+    checks.run(test::ListSimulator(compiled.trace, chip.buffer.capacity, duration).run(),
+               chip.buffer.capacity, options.schedule);
+    const test::Simulated run =
+        test::ListSimulator(compiled.trace, chip.buffer.capacity, only_mvm).run();
+    EXPECT_EQ(run.makespan, compiled.buffers->bounded);
+}
+
+INSTANTIATE_TEST_SUITE_P(Shipped, Transformer, testing::Values("bert-base", "vit-b16"),
+                         [](const auto& info) {
+                             return std::string(info.param).substr(0, info.param[0] == 'b' ? 4 : 3);
+                         });
 
 TEST(CrossLayer, TooManyCopiesAndUnknownSetsAreRefused)
 {

@@ -18,22 +18,45 @@ namespace
 
 using test::Dice;
 
-/// Returns the number of times that weights were written.
-std::uint32_t check(const network::Network& network, const config::ChipConfig& chip,
-                    std::uint32_t images, Dice& dice)
+/// How often the compiler had to help itself.
+struct Helped
+{
+    std::uint32_t written = 0;   ///< times that weights were
+    std::uint32_t held_back = 0; ///< producers
+    std::uint32_t in_tiles = 0;  ///< refuges
+    std::uint32_t in_memory = 0;
+
+    Helped& operator+=(const Helped& other)
+    {
+        written += other.written;
+        held_back += other.held_back;
+        in_tiles += other.in_tiles;
+        in_memory += other.in_memory;
+        return *this;
+    }
+};
+
+Helped check(const network::Network& network, const config::ChipConfig& chip, std::uint32_t images,
+             Dice& dice)
 {
     Options options;
     options.images = images;
     options.plan.time_multiplex = true;
     options.plan.pack = dice(0, 1) == 0;
     options.schedule = dice(0, 2) == 0 ? "xinf" : "layer-by-layer";
+    options.plan.sets = dice.pick(std::vector<std::string>{"row", "row", "pixel", "2x3"});
+    if (options.schedule == "xinf" && dice(0, 2) == 0)
+    {
+        options.plan.order = "demand:" + std::to_string(dice(0, 100));
+    }
     if (dice(0, 2) == 0)
     {
         options.plan.duplicate =
             dice.pick(std::vector<std::string>{"greedy", "optimal", "balanced"});
         options.plan.extra_pes = dice(0, 12);
     }
-    const trace::Trace trace = compile(network, chip, options);
+    const Compiled compiled = compile_and_plan(network, chip, options);
+    const trace::Trace& trace = compiled.trace;
     const test::TraceChecks checks(trace, network, chip);
     checks.structure();
     checks.values();
@@ -45,11 +68,22 @@ std::uint32_t check(const network::Network& network, const config::ChipConfig& c
                    chip.buffer.capacity, options.schedule);
     }
     const MappingReport its = report(trace, network, chip);
-    return its.cells_written == 0 ? 0 : its.segments;
+    Helped helped;
+    helped.written = its.cells_written == 0 ? 0 : its.segments;
+    if (compiled.buffers)
+    {
+        helped.held_back = compiled.buffers->held_back ? 1 : 0;
+        for (const MappingReport::Buffers::Refuge& refuge : compiled.buffers->refuges)
+        {
+            ++(refuge.at == "memory" ? helped.in_memory : helped.in_tiles);
+        }
+    }
+    return helped;
 }
 
 /// Compiles for shrinking buffers until the compiler refuses. Returns how many fitted.
-std::uint32_t shrink(const network::Network& network, config::ChipConfig chip, Dice& dice)
+std::uint32_t shrink(const network::Network& network, config::ChipConfig chip, Dice& dice,
+                     Helped& helped)
 {
     std::uint32_t fitted = 0;
     for (chip.buffer.capacity = 20'000; chip.buffer.capacity > 0;
@@ -57,7 +91,7 @@ std::uint32_t shrink(const network::Network& network, config::ChipConfig chip, D
     {
         try
         {
-            check(network, chip, dice(1, 2), dice);
+            helped += check(network, chip, dice(1, 4), dice);
             ++fitted;
         }
         catch (const InputError& error)
@@ -77,17 +111,21 @@ TEST(Random, NetworksAndBuffersOfAnySize)
 {
     constexpr std::uint32_t networks = tessera::test::effort(300U);
     std::uint32_t fitted = 0;
+    Helped helped;
     for (std::uint32_t seed = 0; seed < networks; ++seed)
     {
         Dice dice(seed);
         const network::Network network = test::random_network(dice);
         const config::ChipConfig chip = test::random_chip(dice);
         SCOPED_TRACE("seed " + std::to_string(seed) + '\n' + test::describe(network));
-        check(network, chip, dice(1, 2), dice);
-        fitted += shrink(network, chip, dice);
+        check(network, chip, dice(1, 4), dice);
+        fitted += shrink(network, chip, dice, helped);
         ASSERT_FALSE(HasFailure());
     }
     EXPECT_GT(fitted, 3 * networks) << "hardly anything was tested with finite buffers";
+    EXPECT_GT(helped.held_back, networks / 30);
+    EXPECT_GT(helped.in_tiles, networks / 30);
+    EXPECT_GT(helped.in_memory, networks / 60);
 }
 
 TEST(Random, SegmentsTakeTurnsOnChipsThatAreTooSmall)
@@ -118,7 +156,7 @@ TEST(Random, SegmentsTakeTurnsOnChipsThatAreTooSmall)
         {
             chip.buffer.capacity = 20'000;
         }
-        written += check(network, chip, dice(1, 3), dice);
+        written += check(network, chip, dice(1, 3), dice).written;
         ASSERT_FALSE(HasFailure());
     }
     EXPECT_GT(written, 200U) << "hardly any network was cut";

@@ -226,7 +226,11 @@ public:
                 EXPECT_EQ(times, 1);
             }
         }
-        const std::uint32_t images = trace_.operations.back().image + 1;
+        std::uint32_t images = 0;
+        for (const trace::Operation& op : trace_.operations)
+        {
+            images = std::max(images, op.image + 1);
+        }
         std::size_t computed = 0;
         for (std::uint32_t i = 0; i < graph_.size(); ++i)
         {
@@ -239,8 +243,8 @@ public:
         check_outputs(images);
     }
 
-    /// Stages of the schedule follow one another; with `capacity`, no operation waits for space and
-    /// nothing stays.
+    /// Stages of the schedule follow one another, and images unless they flow; with `capacity`, no
+    /// operation waits for space and nothing stays.
     void run(const Simulated& run, std::uint64_t capacity,
              const std::string& schedule = "layer-by-layer") const
     {
@@ -259,7 +263,8 @@ public:
             turns(run);
             return;
         }
-        const auto stages = compiler::schedule(schedule).stages(graph_);
+        const compiler::Schedule& policy = compiler::schedule(schedule);
+        const auto stages = policy.stages(graph_);
         std::map<LayerId, std::size_t> stage_of;
         for (std::size_t stage = 0; stage < stages.size(); ++stage)
         {
@@ -271,7 +276,8 @@ public:
         std::map<std::size_t, std::pair<Tick, Tick>> span;
         for (const trace::Operation& op : trace_.operations)
         {
-            const std::size_t stage = op.image * stages.size() + stage_of.at(op.layer);
+            const std::size_t image = policy.as_soon_as_possible() ? 0 : op.image;
+            const std::size_t stage = image * stages.size() + stage_of.at(op.layer);
             auto& [first, last] = span.try_emplace(stage, kNever, 0).first->second;
             first = std::min(first, run.start[op.id.index()]);
             last = std::max(last, run.end[op.id.index()]);

@@ -238,7 +238,7 @@ TEST(Necessity, EveryEdgeOfSmallNetworksIsMissed)
         options.plan.sets = dice.pick(sets);
         options.plan.duplicate = dice.pick(policies);
         options.plan.extra_pes = dice(0, 20);
-        options.images = dice(1, 2);
+        options.images = dice(1, 3);
         SCOPED_TRACE("seed " + std::to_string(seed) + ' ' + options.schedule + ' ' +
                      options.plan.sets + '\n' + test::describe(network));
         std::optional<trace::Trace> trace;
@@ -290,6 +290,7 @@ TEST_P(Shipped, IsProvedAndMissesEdges)
         std::uint64_t extra;
     };
     for (const Case& its : {Case{"clsa-256", "layer-by-layer", "none", 0},
+                            Case{"clsa-256", "xinf", "none", 0},
                             Case{"clsa-256-ideal", "layer-by-layer", "greedy", 16},
                             Case{"clsa-256-ideal", "xinf", "none", 0},
                             Case{"clsa-256-ideal", "xinf", "balanced", 32}})
