@@ -289,11 +289,11 @@ TEST_P(Shipped, IsProvedAndMissesEdges)
         const char* duplicate;
         std::uint64_t extra;
     };
-    for (const Case& its : {Case{"clsa-256", "layer-by-layer", "none", 0},
-                            Case{"clsa-256", "xinf", "none", 0},
-                            Case{"clsa-256-ideal", "layer-by-layer", "greedy", 16},
-                            Case{"clsa-256-ideal", "xinf", "none", 0},
-                            Case{"clsa-256-ideal", "xinf", "balanced", 32}})
+    for (const Case& its :
+         {Case{"clsa-256", "layer-by-layer", "none", 0}, Case{"clsa-256", "xinf", "none", 0},
+          Case{"clsa-256-ideal", "layer-by-layer", "greedy", 16},
+          Case{"clsa-256-ideal", "xinf", "none", 0},
+          Case{"clsa-256-ideal", "xinf", "balanced", 32}})
     {
         SCOPED_TRACE(its.schedule);
         compiler::Options options;
