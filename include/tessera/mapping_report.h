@@ -41,10 +41,10 @@ struct MappingReport
             std::string at;          ///< "t5", from which they are sent again, or "memory"
             std::uint64_t bytes = 0; ///< per image
         };
-        std::vector<Refuge> refuges;
-        bool held_back = false; ///< producers wait until their data are needed
-        Tick unbounded = 0;     ///< planned makespan if only MVMs take time
-        Tick bounded = 0;       ///< the same with these buffers
+        std::vector<Refuge> refuges; ///< by producing and reading layer
+        bool held_back = false;      ///< producers wait until their data are needed
+        Tick unbounded = 0;          ///< planned makespan if only MVMs take time
+        Tick bounded = 0;            ///< the same with these buffers
     };
     std::vector<Layer> layers;        ///< in the order of the network
     std::optional<Buffers> buffers;   ///< if they are finite and one stage holds all layers

@@ -311,7 +311,8 @@ TEST_P(Shipped, IsProvedAndMissesEdges)
         const std::uint64_t wanted = 2000;
         const Counts counts =
             take_out(trace, network, false, [&] { return random() % edges < wanted; });
-        EXPECT_GT(counts.operands, std::min(edges, wanted) / 2);
+        // Fewer than were chosen: sums in parts are missed later, and factors may be sent whole.
+        EXPECT_GT(counts.operands + counts.unneeded, std::min(edges, wanted) / 4);
         ASSERT_FALSE(HasFailure());
     }
 }
