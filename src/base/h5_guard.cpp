@@ -153,8 +153,8 @@ Handle open_checked(hid_t file, const std::string& path, const std::string& name
             const hsize_t extent = chunk[static_cast<std::size_t>(axis)];
             if (extent == 0 || extent > kMostChunkBytes / size / together)
             {
-                fail("has chunks of " + std::to_string(together) + " x " + std::to_string(extent) +
-                     " records or more");
+                const std::string before = axis == 0 ? "" : std::to_string(together) + " x ";
+                fail("has chunks of " + before + std::to_string(extent) + " records or more");
             }
             together *= extent;
         }
