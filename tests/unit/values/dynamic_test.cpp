@@ -274,7 +274,8 @@ struct Case
     Map<std::int32_t> input;
 };
 
-constexpr std::uint32_t kNetworks = tessera::test::effort(24U);
+constexpr std::uint32_t kAllNetworks = 24;
+constexpr std::uint32_t kNetworks = tessera::test::effort(kAllNetworks);
 constexpr std::size_t kMostOperations = 150;
 
 TEST(DynamicCheck, ReportsExactlyTheReadsThatComeBeforeTheData)
@@ -312,7 +313,9 @@ TEST(DynamicCheck, ReportsExactlyTheReadsThatComeBeforeTheData)
     }
     // The rest would need times that differ more than tenfold, or in one way out of thousands.
     EXPECT_GT(edges, 10 * kNetworks);
-    EXPECT_GE(covered * 100, edges * 90) << covered << " of " << edges;
+    // Of few networks one alone may have many of those.
+    const std::uint64_t least_percent = kNetworks == kAllNetworks ? 90 : 75;
+    EXPECT_GE(covered * 100, edges * least_percent) << covered << " of " << edges;
     RecordProperty("edges", std::to_string(edges));
     RecordProperty("covered", std::to_string(covered));
 }
