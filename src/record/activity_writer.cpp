@@ -141,11 +141,52 @@ std::size_t longest(const std::vector<Entry>& entries, std::string Entry::*membe
     return length;
 }
 
-/// Where chunks are packed, one at a time.
-struct PackingRoom
+/// Where chunks are packed, one at a time. zlib's state lives as long: making it anew takes longer
+/// than packing a small chunk.
+class PackingRoom
 {
-    std::vector<std::byte> shuffled;
-    std::vector<Bytef> packed;
+public:
+    PackingRoom()
+    {
+        if (deflateInit(&stream_, kDeflateLevel) != Z_OK)
+        {
+            throw IoError("cannot compress: out of memory");
+        }
+    }
+    ~PackingRoom() { deflateEnd(&stream_); }
+    PackingRoom(const PackingRoom&) = delete;
+    PackingRoom& operator=(const PackingRoom&) = delete;
+
+    /// Where `bytes` bytes are laid out to be packed.
+    [[nodiscard]] std::byte* unpacked(std::size_t bytes)
+    {
+        unpacked_.resize(bytes);
+        return unpacked_.data();
+    }
+    [[nodiscard]] const std::byte* packed() const { return packed_.data(); }
+
+    /// Packs what is laid out; the length of `packed()`.
+    std::size_t pack()
+    {
+        packed_.resize(deflateBound(&stream_, static_cast<uLong>(unpacked_.size())));
+        stream_.next_in = reinterpret_cast<Bytef*>(unpacked_.data());
+        stream_.avail_in = static_cast<uInt>(unpacked_.size());
+        stream_.next_out = reinterpret_cast<Bytef*>(packed_.data());
+        stream_.avail_out = static_cast<uInt>(packed_.size());
+        // There is room for all of it, so one call ends it.
+        if (::deflate(&stream_, Z_FINISH) != Z_STREAM_END)
+        {
+            throw std::logic_error("deflate needs more room than its bound");
+        }
+        const std::size_t length = stream_.total_out;
+        deflateReset(&stream_);
+        return length;
+    }
+
+private:
+    z_stream stream_{};
+    std::vector<std::byte> unpacked_;
+    std::vector<std::byte> packed_;
 };
 
 /// One stream's dataset and how its chunks are packed. Used by the writer thread.
@@ -193,8 +234,8 @@ public:
         if (compression_ == Compression::deflate)
         {
             shuffle(records, count);
-            length = deflate();
-            bytes = room_.packed.data();
+            length = room_.pack();
+            bytes = room_.packed();
         }
         else
         {
@@ -218,11 +259,10 @@ private:
     /// beyond `count` are zero.
     void shuffle(const std::byte* records, std::size_t count)
     {
-        room_.shuffled.resize(chunk_ * layout_.size);
+        std::byte* const planes = room_.unpacked(chunk_ * layout_.size);
         for (const std::size_t b : uncovered_)
         {
-            std::fill_n(room_.shuffled.begin() + static_cast<std::ptrdiff_t>(b * chunk_), chunk_,
-                        std::byte{0});
+            std::fill_n(planes + b * chunk_, chunk_, std::byte{0});
         }
         // In blocks that stay in the first-level cache while their bytes are dealt out.
         constexpr std::size_t kBlock = 256;
@@ -236,7 +276,7 @@ private:
                     continue;
                 }
                 const std::byte* from = records + first * layout_.size + b;
-                std::byte* to = room_.shuffled.data() + b * chunk_ + first;
+                std::byte* to = planes + b * chunk_ + first;
                 for (std::size_t i = first; i < last; ++i, from += layout_.size)
                 {
                     *to++ = *from;
@@ -247,9 +287,7 @@ private:
         {
             for (std::size_t b = 0; b < layout_.size; ++b)
             {
-                std::fill_n(room_.shuffled.begin() +
-                                static_cast<std::ptrdiff_t>(b * chunk_ + count),
-                            chunk_ - count, std::byte{0});
+                std::fill_n(planes + b * chunk_ + count, chunk_ - count, std::byte{0});
             }
         }
     }
@@ -266,19 +304,6 @@ private:
             }
         }
         std::fill(records + count * layout_.size, records + chunk_ * layout_.size, std::byte{0});
-    }
-
-    std::size_t deflate()
-    {
-        room_.packed.resize(compressBound(static_cast<uLong>(room_.shuffled.size())));
-        auto length = static_cast<uLongf>(room_.packed.size());
-        if (compress2(room_.packed.data(), &length,
-                      reinterpret_cast<const Bytef*>(room_.shuffled.data()),
-                      static_cast<uLong>(room_.shuffled.size()), kDeflateLevel) != Z_OK)
-        {
-            throw IoError("cannot compress " + layout_.path + ": out of memory");
-        }
-        return length;
     }
 
     const Layout& layout_;
@@ -682,20 +707,16 @@ private:
         h5::write_text(file, "/meta/config", meta.config);
         h5::write_text(file, "/meta/trace_header", meta.trace_header);
 
-        for (std::size_t i = 0; i < meta.units.size(); ++i)
-        {
-            units_.set(i, "name", meta.units[i].name);
-            units_.set(i, "kind", static_cast<std::uint64_t>(meta.units[i].kind));
-            units_.set(i, "node", std::uint64_t{meta.units[i].node.value()});
-        }
+        units_.set("name", meta.units, [](const auto& unit) { return unit.name; });
+        units_.set("kind", meta.units,
+                   [](const auto& unit) { return static_cast<std::uint64_t>(unit.kind); });
+        units_.set("node", meta.units,
+                   [](const auto& unit) { return std::uint64_t{unit.node.value()}; });
         units_dataset_ = create_table(file, units_);
         write_rows(units_dataset_.get(), units_);
-        for (std::size_t i = 0; i < meta.layers.size(); ++i)
-        {
-            layers_.set(i, "name", meta.layers[i].name);
-            layers_.set(i, "kind", meta.layers[i].kind);
-            layers_.set(i, "start", std::uint64_t{kNever});
-        }
+        layers_.set("name", meta.layers, [](const auto& layer) { return layer.name; });
+        layers_.set("kind", meta.layers, [](const auto& layer) { return layer.kind; });
+        layers_.set("start", meta.layers, [](const auto&) { return std::uint64_t{kNever}; });
         layers_dataset_ = create_table(file, layers_);
         write_rows(layers_dataset_.get(), layers_);
     }
@@ -732,55 +753,52 @@ private:
         put_attribute(file, "events", summary.events);
         put_attribute(file, "crossbars", std::uint64_t{summary.crossbars});
         put_attribute(file, "utilization", summary.utilization);
-        for (std::size_t i = 0; i < summary.units.size(); ++i)
+        const auto& units = summary.units;
+        units_.set("operations", units, [](const UnitSummary& unit) { return unit.operations; });
+        units_.set("vectors", units, [](const UnitSummary& unit) { return unit.vectors; });
+        for (unsigned stage = 0; stage < kStages; ++stage)
         {
-            const UnitSummary& unit = summary.units[i];
-            units_.set(i, "operations", unit.operations);
-            units_.set(i, "vectors", unit.vectors);
-            for (unsigned stage = 0; stage < kStages; ++stage)
-            {
-                units_.set(i, std::string("time_") + name_of(static_cast<Stage>(stage)),
-                           std::uint64_t{unit.time[stage]});
-            }
+            units_.set(std::string("time_") + name_of(static_cast<Stage>(stage)), units,
+                       [stage](const UnitSummary& unit)
+                       { return std::uint64_t{unit.time[stage]}; });
         }
         write_rows(units_dataset_.get(), units_);
-        for (std::size_t i = 0; i < summary.layers.size(); ++i)
+
+        const auto layer_member = [&](const char* field, auto member)
         {
-            const LayerSummary& layer = summary.layers[i];
-            layers_.set(i, "operations", layer.operations);
-            layers_.set(i, "vectors", layer.vectors);
-            layers_.set(i, "crossbars", std::uint64_t{layer.crossbars});
-            layers_.set(i, "start", std::uint64_t{layer.start});
-            layers_.set(i, "end", std::uint64_t{layer.end});
-            layers_.set(i, "macro_time", std::uint64_t{layer.macro_time});
-            layers_.set(i, "moved_bytes", layer.moved_bytes);
-            layers_.set(i, "memory_bytes", layer.memory_bytes);
-        }
+            layers_.set(field, summary.layers,
+                        [member](const LayerSummary& layer)
+                        { return std::uint64_t{layer.*member}; });
+        };
+        layer_member("operations", &LayerSummary::operations);
+        layer_member("vectors", &LayerSummary::vectors);
+        layer_member("crossbars", &LayerSummary::crossbars);
+        layer_member("start", &LayerSummary::start);
+        layer_member("end", &LayerSummary::end);
+        layer_member("macro_time", &LayerSummary::macro_time);
+        layer_member("moved_bytes", &LayerSummary::moved_bytes);
+        layer_member("memory_bytes", &LayerSummary::memory_bytes);
         write_rows(layers_dataset_.get(), layers_);
 
-        Rows buffers(buffers_layout(longest(summary.buffers, &BufferSummary::name)),
-                     summary.buffers.size());
-        for (std::size_t i = 0; i < summary.buffers.size(); ++i)
-        {
-            const BufferSummary& buffer = summary.buffers[i];
-            buffers.set(i, "name", buffer.name);
-            buffers.set(i, "capacity", buffer.capacity);
-            buffers.set(i, "peak", buffer.peak);
-            buffers.set(i, "mean", buffer.mean);
-            buffers.set(i, "waits", buffer.waits);
-        }
-        write_rows(create_table(file, buffers).get(), buffers);
+        const auto& buffers = summary.buffers;
+        Rows buffer_rows(buffers_layout(longest(buffers, &BufferSummary::name)), buffers.size());
+        buffer_rows.set("name", buffers, [](const BufferSummary& buffer) { return buffer.name; });
+        buffer_rows.set("capacity", buffers,
+                        [](const BufferSummary& buffer) { return buffer.capacity; });
+        buffer_rows.set("peak", buffers, [](const BufferSummary& buffer) { return buffer.peak; });
+        buffer_rows.set("mean", buffers, [](const BufferSummary& buffer) { return buffer.mean; });
+        buffer_rows.set("waits", buffers, [](const BufferSummary& buffer) { return buffer.waits; });
+        write_rows(create_table(file, buffer_rows).get(), buffer_rows);
 
-        Rows links(links_layout(longest(summary.links, &LinkSummary::name)), summary.links.size());
-        for (std::size_t i = 0; i < summary.links.size(); ++i)
-        {
-            const LinkSummary& link = summary.links[i];
-            links.set(i, "name", link.name);
-            links.set(i, "flits", link.flits);
-            links.set(i, "busy", std::uint64_t{link.busy});
-            links.set(i, "stalled", std::uint64_t{link.stalled});
-        }
-        write_rows(create_table(file, links).get(), links);
+        const auto& links = summary.links;
+        Rows link_rows(links_layout(longest(links, &LinkSummary::name)), links.size());
+        link_rows.set("name", links, [](const LinkSummary& link) { return link.name; });
+        link_rows.set("flits", links, [](const LinkSummary& link) { return link.flits; });
+        link_rows.set("busy", links,
+                      [](const LinkSummary& link) { return std::uint64_t{link.busy}; });
+        link_rows.set("stalled", links,
+                      [](const LinkSummary& link) { return std::uint64_t{link.stalled}; });
+        write_rows(create_table(file, link_rows).get(), link_rows);
     }
 
     void tell_flushed()

@@ -274,23 +274,20 @@ Rows::Rows(Layout layout, std::vector<std::byte> bytes)
 {
 }
 
-void Rows::set(std::size_t row, const std::string& field, std::uint64_t value)
+void Rows::put(std::size_t offset, std::size_t bytes, std::uint64_t value)
 {
     // Low bytes first: what is kept is the file's, and every machine this runs on is little-endian.
-    const Field& member = layout_.field(field);
-    std::memcpy(bytes_.data() + at(row, member), &value, member.bytes());
+    std::memcpy(bytes_.data() + offset, &value, bytes);
 }
 
-void Rows::set(std::size_t row, const std::string& field, double value)
+void Rows::put(std::size_t offset, std::size_t /*bytes*/, double value)
 {
-    std::memcpy(bytes_.data() + at(row, layout_.field(field)), &value, sizeof value);
+    std::memcpy(bytes_.data() + offset, &value, sizeof value);
 }
 
-void Rows::set(std::size_t row, const std::string& field, const std::string& value)
+void Rows::put(std::size_t offset, std::size_t bytes, const std::string& value)
 {
-    const Field& member = layout_.field(field);
-    std::memcpy(bytes_.data() + at(row, member), value.data(),
-                std::min(value.size(), member.bytes()));
+    std::memcpy(bytes_.data() + offset, value.data(), std::min(value.size(), bytes));
 }
 
 std::uint64_t Rows::integer(std::size_t row, const std::string& field) const

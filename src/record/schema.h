@@ -83,14 +83,25 @@ public:
     [[nodiscard]] std::size_t count() const { return bytes_.size() / layout_.size; }
     [[nodiscard]] const std::byte* data() const { return bytes_.data(); }
 
-    void set(std::size_t row, const std::string& field, std::uint64_t value);
-    void set(std::size_t row, const std::string& field, double value);
-    void set(std::size_t row, const std::string& field, const std::string& value);
+    /// Sets a member of every row: to `value` of the entry of that row. As many entries as rows.
+    template <class Entry, class Value>
+    void set(const std::string& field, const std::vector<Entry>& entries, Value value)
+    {
+        const Field& member = layout_.field(field);
+        for (std::size_t row = 0; row < entries.size(); ++row)
+        {
+            put(at(row, member), member.bytes(), value(entries[row]));
+        }
+    }
     [[nodiscard]] std::uint64_t integer(std::size_t row, const std::string& field) const;
     [[nodiscard]] double real(std::size_t row, const std::string& field) const;
     [[nodiscard]] std::string text(std::size_t row, const std::string& field) const;
 
 private:
+    void put(std::size_t offset, std::size_t bytes, std::uint64_t value);
+    void put(std::size_t offset, std::size_t bytes, double value);
+    void put(std::size_t offset, std::size_t bytes, const std::string& value);
+
     [[nodiscard]] std::size_t at(std::size_t row, const Field& field) const
     {
         return row * layout_.size + field.offset;
