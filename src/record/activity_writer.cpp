@@ -157,22 +157,18 @@ public:
     PackingRoom(const PackingRoom&) = delete;
     PackingRoom& operator=(const PackingRoom&) = delete;
 
-    /// Where `bytes` bytes are laid out to be packed.
-    [[nodiscard]] std::byte* unpacked(std::size_t bytes)
-    {
-        unpacked_.resize(bytes);
-        return unpacked_.data();
-    }
-    [[nodiscard]] const std::byte* packed() const { return packed_.data(); }
+    /// Where `bytes` bytes are laid out to be packed; undefined at first.
+    [[nodiscard]] std::byte* unpacked(std::size_t bytes) { return unpacked_.reserve(bytes); }
+    [[nodiscard]] const std::byte* packed() const { return packed_.bytes.get(); }
 
     /// Packs what is laid out; the length of `packed()`.
     std::size_t pack()
     {
-        packed_.resize(deflateBound(&stream_, static_cast<uLong>(unpacked_.size())));
-        stream_.next_in = reinterpret_cast<Bytef*>(unpacked_.data());
-        stream_.avail_in = static_cast<uInt>(unpacked_.size());
-        stream_.next_out = reinterpret_cast<Bytef*>(packed_.data());
-        stream_.avail_out = static_cast<uInt>(packed_.size());
+        const std::size_t bound = deflateBound(&stream_, static_cast<uLong>(unpacked_.size));
+        stream_.next_in = reinterpret_cast<Bytef*>(unpacked_.bytes.get());
+        stream_.avail_in = static_cast<uInt>(unpacked_.size);
+        stream_.next_out = reinterpret_cast<Bytef*>(packed_.reserve(bound));
+        stream_.avail_out = static_cast<uInt>(bound);
         // There is room for all of it, so one call ends it.
         if (::deflate(&stream_, Z_FINISH) != Z_STREAM_END)
         {
@@ -184,9 +180,29 @@ public:
     }
 
 private:
+    /// Unlike a vector's, its bytes are not written before they are used: pages that packed chunks
+    /// never reach are never mapped.
+    struct Room
+    {
+        std::unique_ptr<std::byte[]> bytes;
+        std::size_t size = 0; ///< asked for last
+        std::size_t capacity = 0;
+
+        std::byte* reserve(std::size_t wanted)
+        {
+            if (capacity < wanted)
+            {
+                bytes.reset(new std::byte[wanted]);
+                capacity = wanted;
+            }
+            size = wanted;
+            return bytes.get();
+        }
+    };
+
     z_stream stream_{};
-    std::vector<std::byte> unpacked_;
-    std::vector<std::byte> packed_;
+    Room unpacked_;
+    Room packed_;
 };
 
 /// One stream's dataset and how its chunks are packed. Used by the writer thread.
