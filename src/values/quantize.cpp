@@ -414,14 +414,25 @@ void check_weight_codes(const network::Codes& codes, const Network& network, con
 }
 
 /// Refuses a layer that the file does not say enough of.
-[[noreturn]] void refuse_uncoded(const network::WeightedNetwork& weighted, std::size_t i,
-                                 const std::string& what, const std::string& file)
+[[noreturn]] void refuse_uncoded(const network::WeightedNetwork& weighted,
+                                 const Structure& structure, std::size_t i, const std::string& what,
+                                 const std::string& file)
 {
-    const network::Codes& codes = weighted.weights[i].codes;
+    // Of layers that share their codes the one that the file has something about.
+    for (std::size_t k = 0; k < weighted.weights.size(); ++k)
+    {
+        if (weighted.weights[i].codes.problem.empty() &&
+            structure.groups.of(k) == structure.groups.of(i) &&
+            !weighted.weights[k].codes.problem.empty())
+        {
+            i = k;
+        }
+    }
+    const std::string& problem = weighted.weights[i].codes.problem;
     const std::string& name = weighted.network.layers[i].name;
     throw InputError({file, 0, "/graph/" + name},
                      "has no codes of the " + what + " of layer \"" + name + '"' +
-                         (codes.problem.empty() ? "" : ": " + codes.problem),
+                         (problem.empty() ? "" : ": " + problem),
                      "quantise it in the file, or give images with --calibrate");
 }
 
@@ -504,7 +515,7 @@ IntegerNetwork quantize(const network::WeightedNetwork& weighted, const Dataset*
         }
         if (images == nullptr)
         {
-            refuse_uncoded(weighted, i, "output", file);
+            refuse_uncoded(weighted, structure, i, "output", file);
         }
         const std::size_t group = structure.groups.of(i);
         const unsigned bits = wide[group] != 0 ? options.output_bits : network.activation_bits;
@@ -535,7 +546,7 @@ IntegerNetwork quantize(const network::WeightedNetwork& weighted, const Dataset*
             }
             if (images == nullptr)
             {
-                refuse_uncoded(weighted, i, "weights", file);
+                refuse_uncoded(weighted, structure, i, "weights", file);
             }
             quantize_product(weights,
                              weight_scales(weights, network.weight_bits, options.per_channel),

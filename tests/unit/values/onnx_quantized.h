@@ -275,8 +275,8 @@ private:
         for (std::size_t i = 0; i < y.values.size(); ++i)
         {
             const std::size_t place = per_axis ? along(x, at, i) : 0;
-            y.values[i] = (x.values[i] - (zero == nullptr ? 0 : zero->values[place])) *
-                          scale.values[place];
+            y.values[i] =
+                (x.values[i] - (zero == nullptr ? 0 : zero->values[place])) * scale.values[place];
         }
         y.slack.clear();
         y.step = scale.values[0];
@@ -538,8 +538,8 @@ private:
                 for (std::size_t i = 0; i < bias.values.size(); ++i)
                 {
                     const Numbers& scales = in(node, 4);
-                    bias.values[i] *= in(node, 1).values[0] *
-                                      scales.values[scales.values.size() == 1 ? 0 : i];
+                    bias.values[i] *=
+                        in(node, 1).values[0] * scales.values[scales.values.size() == 1 ? 0 : i];
                 }
             }
             made = conv(node, reals(0, 1), reals(3, 0), has(node, 8) ? &bias : nullptr);
