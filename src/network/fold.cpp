@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 namespace tessera::network
@@ -25,7 +26,10 @@ void fold(Codes& into, Codes& norm, const std::vector<float>& factors)
     }
     for (std::size_t i = 0; i < into.matrix.size(); ++i)
     {
-        into.matrix[i] *= factors[i % factors.size()] < 0 ? -1 : 1;
+        if (factors[i % factors.size()] < 0)
+        {
+            into.matrix[i] = -std::max(into.matrix[i], -std::numeric_limits<std::int32_t>::max());
+        }
     }
     if (std::find(factors.begin(), factors.end(), 0.0F) != factors.end())
     {

@@ -541,6 +541,10 @@ IntegerNetwork quantize(const network::WeightedNetwork& weighted, const Dataset*
             if (!weights.codes.matrix.empty())
             {
                 check_weight_codes(weights.codes, network, layer, file);
+                for (const double scale : weights.codes.scale)
+                {
+                    check_ratio(input_scale * scale / its.scale, layer, file);
+                }
                 take_product(weights, input_scale, its);
                 break;
             }

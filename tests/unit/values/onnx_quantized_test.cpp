@@ -22,6 +22,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <iterator>
 #include <random>
 
 namespace tessera::values
@@ -992,6 +994,43 @@ TEST(BadCodes, AreNamedWithTheirNode)
                     }),
                 HasSubstr("node 'again.codes' codes it with another scale or zero point"));
     EXPECT_THAT(message_of(scale("out.codes", 1e-30F)), HasSubstr("/graph/"));
+}
+
+TEST(BadCodes, AnyByteMayBeWrong)
+{
+    std::size_t accepted = 0;
+    std::size_t refused = 0;
+    for (const char* seed : {"qdq", "qlinear"})
+    {
+        std::ifstream file(std::string(TESSERA_SOURCE_DIR "/tests/fuzz/corpus/onnx/") + seed,
+                           std::ios::binary);
+        const std::string whole{std::istreambuf_iterator<char>(file), {}};
+        ASSERT_FALSE(whole.empty());
+        for (std::size_t at = 0; at < whole.size(); ++at)
+        {
+            for (const int change : {0x01, 0x40, 0x80, 0xFF})
+            {
+                std::string bytes = whole;
+                bytes[at] = static_cast<char>(bytes[at] ^ change);
+                try
+                {
+                    network::onnx::Imported all = network::onnx::import(network::onnx::decode_graph(
+                        bytes, "model.onnx", network::onnx::Values::all));
+                    const IntegerNetwork integers =
+                        quantize({std::move(all.network), std::move(all.weights)}, nullptr, {},
+                                 "model.onnx");
+                    ++accepted; // and checked
+                }
+                catch (const InputError& error)
+                {
+                    EXPECT_FALSE(error.remedy().empty()) << error.what();
+                    ++refused;
+                }
+            }
+        }
+    }
+    EXPECT_GT(accepted, 100);
+    EXPECT_GT(refused, 1000);
 }
 
 TEST(PartlyQuantised, GetsRangesFromImages)
