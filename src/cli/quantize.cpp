@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <optional>
 #include <ostream>
 
 namespace tessera::cli
@@ -35,13 +36,14 @@ std::string name_beside(const std::string& network, const std::string& file)
 
 Options quantize_options()
 {
-    Options options("quantize --network N --calibrate DATA -o FILE.integers [options]",
-                    "Makes a network of whole numbers from a float ONNX network. DATA is a folder "
-                    "with MNIST's\nfiles (the training images are taken), an IDX file, *.npy or "
-                    "*.npz.");
+    Options options("quantize --network N [--calibrate DATA] -o FILE.integers [options]",
+                    "Makes a network of whole numbers from an ONNX network: of what is quantised "
+                    "in it (QDQ,\nQLinear) as it stands there, of reals with ranges that suit "
+                    "DATA: a folder with MNIST's\nfiles (the training images are taken), an IDX "
+                    "file, *.npy or *.npz.");
     options.all().add_options()                                                               //
         ("network,n", po::value<std::string>(), "shipped network or ONNX file, with weights") //
-        ("calibrate", po::value<std::string>(), "images that ranges are chosen by")           //
+        ("calibrate", po::value<std::string>(), "images that ranges of reals are chosen by")  //
         ("first", po::value<std::size_t>()->default_value(0), "first image taken")            //
         ("images", po::value<std::size_t>()->default_value(512), "how many are taken")        //
         ("range", po::value<std::string>()->default_value("mse"),
@@ -65,7 +67,7 @@ int quantize(const Arguments& arguments, const Streams& streams)
     {
         return 0;
     }
-    for (const char* needed : {"network", "calibrate", "output"})
+    for (const char* needed : {"network", "output"})
     {
         options.require(needed);
     }
@@ -85,18 +87,27 @@ int quantize(const Arguments& arguments, const Streams& streams)
     refuse_existing(file, options.has("force"));
     const std::string path = network::find(options.text("network"));
     const network::WeightedNetwork network = network::load_with_weights(path);
-    const values::Dataset images = values::load_dataset(
-        options.text("calibrate"), "train", values::input_shape(network.network, path),
-        options.get<std::size_t>("first"), options.get<std::size_t>("images"));
-    const values::IntegerNetwork integers = values::quantize(network, images, choices, path);
-    values::save_integers(integers, name_beside(path, file),
-                          fmt::format("tessera quantize --range {}{}, {} images from number {} on",
-                                      options.text("range"),
-                                      choices.per_channel ? "" : " --per-layer", images.count(),
-                                      options.get<std::size_t>("first")),
-                          file);
-    streams.out << fmt::format("{}: {} layers, calibrated on {} images of {}\n", file,
-                               integers.layers.size(), images.count(), images.source);
+    if (!values::has_codes(network))
+    {
+        options.require("calibrate");
+    }
+    std::optional<values::Dataset> images;
+    std::string origin = "tessera quantize, codes of the file";
+    std::string by = "with the codes of " + path;
+    if (options.has("calibrate"))
+    {
+        images = values::load_dataset(
+            options.text("calibrate"), "train", values::input_shape(network.network, path),
+            options.get<std::size_t>("first"), options.get<std::size_t>("images"));
+        origin = fmt::format("tessera quantize --range {}{}, {} images from number {} on",
+                             options.text("range"), choices.per_channel ? "" : " --per-layer",
+                             images->count(), options.get<std::size_t>("first"));
+        by = fmt::format("calibrated on {} images of {}", images->count(), images->source);
+    }
+    const values::IntegerNetwork integers =
+        values::quantize(network, images ? &*images : nullptr, choices, path);
+    values::save_integers(integers, name_beside(path, file), origin, file);
+    streams.out << fmt::format("{}: {} layers, {}\n", file, integers.layers.size(), by);
     return 0;
 }
 

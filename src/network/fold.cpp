@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "network/fold.h"
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
 #include <utility>
 
 namespace tessera::network
@@ -9,14 +12,43 @@ namespace tessera::network
 namespace
 {
 
+/// Codes of weights stay; their scales take the factor over. A bias that is shifted is none of
+/// whole numbers any more, and what the two make together is coded as the second says.
+void fold(Codes& into, Codes& norm, const std::vector<float>& factors)
+{
+    into.output = norm.output;
+    into.problem = std::move(norm.problem);
+    into.bias.clear();
+    into.bias_scale.clear();
+    for (std::size_t column = 0; column < into.scale.size(); ++column)
+    {
+        into.scale[column] *= static_cast<double>(std::abs(factors[column]));
+    }
+    for (std::size_t i = 0; i < into.matrix.size(); ++i)
+    {
+        if (factors[i % factors.size()] < 0)
+        {
+            into.matrix[i] = -std::max(into.matrix[i], -std::numeric_limits<std::int32_t>::max());
+        }
+    }
+    if (std::find(factors.begin(), factors.end(), 0.0F) != factors.end())
+    {
+        into.matrix.clear();
+        into.scale.clear();
+    }
+}
+
 void fold(Weights& into, Weights& norm)
 {
     into.known = into.known && norm.known;
     if (!into.known)
     {
         into = Weights();
+        into.codes.output = norm.codes.output;
+        into.codes.problem = std::move(norm.codes.problem);
         return;
     }
+    fold(into.codes, norm.codes, norm.scale);
     into.bias.resize(into.columns, 0.0F);
     for (std::size_t column = 0; column < into.columns; ++column)
     {

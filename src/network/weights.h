@@ -4,11 +4,39 @@
 #include "network/network.h"
 
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace tessera::network
 {
+
+/// How the elements of a layer's output are whole numbers: a code times `scale` is the value.
+/// Codes count from the zero point.
+struct OutputCodes
+{
+    double scale = 1;
+    std::int32_t least = 0;
+    std::int32_t most = 255;
+
+    friend bool operator==(const OutputCodes& a, const OutputCodes& b)
+    {
+        return a.scale == b.scale && a.least == b.least && a.most == b.most;
+    }
+    friend bool operator!=(const OutputCodes& a, const OutputCodes& b) { return !(a == b); }
+};
+
+/// What a quantised file holds of one layer as whole numbers.
+struct Codes
+{
+    std::optional<OutputCodes> output;
+    std::string problem;              ///< why there are none, where the file has some
+    std::vector<std::int32_t> matrix; ///< as Weights::matrix, which is these times `scale`
+    std::vector<double> scale;        ///< one a column
+    std::vector<std::int64_t> bias;   ///< one a column; empty: the bias is real
+    std::vector<double> bias_scale;   ///< one a column
+};
 
 /// The trained constants of one layer, as far as its file has them; batch norms are folded in.
 ///
@@ -18,11 +46,12 @@ namespace tessera::network
 /// of the column. batch_norm and layer_norm multiply by `scale`. `bias` is added by all four.
 struct Weights
 {
-    bool known = false; ///< everything the layer has is here; else all of it is empty
+    bool known = false; ///< everything the layer has is here; else all but `codes` is empty
     std::size_t rows = 0, columns = 0;
     std::vector<float> matrix;
     std::vector<float> scale; ///< one a channel
     std::vector<float> bias;  ///< one a channel; empty: none
+    Codes codes;
 };
 
 struct WeightedNetwork

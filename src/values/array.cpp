@@ -54,7 +54,10 @@ class AdcArray final : public Array
 public:
     AdcArray(const numerics::Scheme& scheme, const Matrix<std::int32_t>& weights,
              const numerics::Analog& analog, const numerics::BlockIdentity& identity)
-        : block_(scheme, weights, analog, identity)
+        : block_(scheme, weights, analog, identity),
+          raise_(scheme.coding == numerics::InputCoding::zero_point
+                     ? static_cast<std::int32_t>(scheme.zero_point)
+                     : 0)
     {
     }
     [[nodiscard]] std::size_t rows() const override { return block_.rows(); }
@@ -63,7 +66,7 @@ public:
     sums(const Matrix<std::int32_t>& inputs,
          const std::vector<VectorIdentity>& vectors) const override
     {
-        Matrix<std::int64_t> sums = block_.multiply(inputs, vectors);
+        Matrix<std::int64_t> sums = block_.multiply(raise_ == 0 ? inputs : raised(inputs), vectors);
         for (std::size_t i = 0; i < sums.rows(); ++i)
         {
             for (std::size_t c = 0; c < sums.columns(); ++c)
@@ -76,7 +79,19 @@ public:
     }
 
 private:
+    /// What the rows are driven with: above the zero point.
+    [[nodiscard]] Matrix<std::int32_t> raised(Matrix<std::int32_t> inputs) const
+    {
+        for (std::size_t i = 0; i < inputs.rows(); ++i)
+        {
+            std::for_each(inputs.row(i), inputs.row(i) + inputs.columns(),
+                          [this](std::int32_t& input) { input += raise_; });
+        }
+        return inputs;
+    }
+
     numerics::Block block_;
+    std::int32_t raise_;
 };
 
 /// Arrays of capacitors. Negative inputs take a second pass.
@@ -144,19 +159,40 @@ private:
 
 } // namespace
 
+numerics::InputCoding coding_of(const Analogue& analogue, const InputRange& inputs)
+{
+    if (inputs.least >= 0)
+    {
+        return numerics::InputCoding::positive;
+    }
+    const std::int32_t half = std::int32_t{1} << (analogue.input_bits() - 1);
+    return inputs.least >= -half && inputs.most < half ? analogue.signed_inputs
+                                                       : numerics::InputCoding::zero_point;
+}
+
+bool drives(const Analogue& analogue, const InputRange& inputs)
+{
+    const std::int64_t levels = std::int64_t{1} << analogue.input_bits();
+    return analogue.aidac
+               ? std::max(-std::int64_t{inputs.least}, std::int64_t{inputs.most}) < levels
+               : inputs.most - std::min<std::int64_t>(inputs.least, 0) < levels;
+}
+
 std::unique_ptr<const Array> make_array(const Analogue& analogue, std::size_t layer,
-                                        bool signed_inputs, const Matrix<std::int32_t>& weights,
+                                        const InputRange& range,
+                                        const Matrix<std::int32_t>& weights,
                                         const numerics::BlockIdentity& identity)
 {
     if (analogue.aidac)
     {
         return std::make_unique<AidacArray>(*analogue.aidac, layer, weights, identity,
-                                            signed_inputs);
+                                            range.least < 0);
     }
     numerics::Scheme scheme = analogue.scheme;
-    if (signed_inputs)
+    scheme.coding = coding_of(analogue, range);
+    if (scheme.coding == numerics::InputCoding::zero_point)
     {
-        scheme.coding = analogue.signed_inputs;
+        scheme.zero_point = -std::int64_t{range.least};
     }
     if (scheme.converter.range == numerics::Range::calibrated && !analogue.limits.empty())
     {

@@ -30,9 +30,24 @@ public:
          const std::vector<numerics::VectorIdentity>& vectors) const = 0;
 };
 
-/// `layer` chooses among calibrated ranges; `signed_inputs`: some may be negative.
+/// What the inputs of a layer can be: the codes of its operand.
+struct InputRange
+{
+    std::int32_t least = 0;
+    std::int32_t most = 255;
+};
+
+/// How crossbars are driven with such inputs: as they are, where none is negative; as the chip
+/// drives inputs with a sign, where two's complement of its input bits holds them; else, as codes
+/// of quantised files often are, by how far they are above the least, which stands for 0 and is
+/// taken out again digitally.
+[[nodiscard]] numerics::InputCoding coding_of(const Analogue& analogue, const InputRange& inputs);
+/// Can the chip drive its rows with them?
+[[nodiscard]] bool drives(const Analogue& analogue, const InputRange& inputs);
+
+/// `layer` chooses among calibrated ranges.
 [[nodiscard]] std::unique_ptr<const Array> make_array(const Analogue& analogue, std::size_t layer,
-                                                      bool signed_inputs,
+                                                      const InputRange& range,
                                                       const numerics::Matrix<std::int32_t>& weights,
                                                       const numerics::BlockIdentity& identity);
 

@@ -132,6 +132,16 @@ Crossbars::Crossbars(const IntegerNetwork& integers, std::vector<Piece> pieces,
                              layer.groups != 1 ? "set mapping.depthwise to vector"
                                                : "compile the trace for this network");
         }
+        const IntegerLayer& operand = integers[layer.inputs[0]];
+        if (!drives(analogue, {operand.least, operand.most}))
+        {
+            throw InputError({network.name, 0, "/layers/" + layer.name},
+                             "reads codes from " + std::to_string(operand.least) + " to " +
+                                 std::to_string(operand.most) + ", which " +
+                                 std::to_string(analogue.input_bits()) +
+                                 " bits of the chip's inputs cannot hold",
+                             "raise macro.input_bits");
+        }
         parts_[piece.layer.index()].push_back({piece, nullptr});
     }
     for (std::vector<Part>& parts : parts_)
@@ -156,7 +166,7 @@ Crossbars::Crossbars(const IntegerNetwork& integers, std::vector<Piece> pieces,
             const std::size_t layer = part.piece.layer.index();
             const LayerId operand = network.layers[layer].inputs[0];
             part.array = make_array(
-                analogue, layer, integers[operand].least < 0,
+                analogue, layer, {integers[operand].least, integers[operand].most},
                 part_of(integers.layers[layer].weights, part.piece.rows, part.piece.columns),
                 {seed, part.piece.layer.value(), static_cast<std::uint32_t>(number)});
         });

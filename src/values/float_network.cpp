@@ -147,6 +147,26 @@ void FloatNetwork::multiply(const Layer& layer, const network::Weights& weights,
     }
 }
 
+namespace
+{
+
+/// As a QuantizeLinear and a DequantizeLinear do: ties to even, cut off at both ends.
+void round_to_codes(const network::Codes& codes, Map<float>& map)
+{
+    if (!codes.output)
+    {
+        return;
+    }
+    const auto scale = static_cast<float>(codes.output->scale);
+    const auto least = static_cast<float>(codes.output->least);
+    const auto most = static_cast<float>(codes.output->most);
+    std::transform(map.begin(), map.end(), map.begin(),
+                   [&](float value)
+                   { return std::clamp(std::nearbyint(value / scale), least, most) * scale; });
+}
+
+} // namespace
+
 std::vector<Map<float>> FloatNetwork::run(const float* image) const
 {
     const network::Network& network = network_.network;
@@ -159,6 +179,7 @@ std::vector<Map<float>> FloatNetwork::run(const float* image) const
         if (layer.kind == LayerKind::input)
         {
             out.assign(image, image + to.elements());
+            round_to_codes(network_.weights[i].codes, out);
             continue;
         }
         out.assign(to.elements(), 0.0F);
@@ -245,6 +266,7 @@ std::vector<Map<float>> FloatNetwork::run(const float* image) const
                                : 0.0F;
                 });
         }
+        round_to_codes(network_.weights[i].codes, out);
     }
     return maps;
 }

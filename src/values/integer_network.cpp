@@ -24,19 +24,22 @@ constexpr unsigned kMostMeanShift = 32;
 class Complaint
 {
 public:
-    Complaint(std::string file, const Layer& layer) : file_(std::move(file)), layer_(layer) {}
+    Complaint(std::string file, const Layer& layer, std::string remedy)
+        : file_(std::move(file)), layer_(layer), remedy_(std::move(remedy))
+    {
+    }
     void unless(bool right, const std::string& problem) const
     {
         if (!right)
         {
-            throw InputError({file_, 0, ""}, "layer \"" + layer_.name + "\" " + problem,
-                             "make the file again with tessera quantize");
+            throw InputError({file_, 0, ""}, "layer \"" + layer_.name + "\" " + problem, remedy_);
         }
     }
 
 private:
     std::string file_;
     const Layer& layer_;
+    std::string remedy_;
 };
 
 void check_product(const IntegerNetwork& integers, const Layer& layer, const IntegerLayer& its,
@@ -124,17 +127,17 @@ Map<std::int32_t> IntegerNetwork::codes(const float* image) const
     return codes;
 }
 
-void check(const IntegerNetwork& integers, const std::string& file)
+void check(const IntegerNetwork& integers, const std::string& file, const std::string& remedy)
 {
     for (std::size_t i = 0; i < integers.layers.size(); ++i)
     {
         const Layer& layer = integers.network.layers[i];
         const IntegerLayer& its = integers.layers[i];
-        const Complaint complain(file, layer);
+        const Complaint complain(file, layer, remedy);
         complain.unless(std::isfinite(its.scale) && its.scale > 0,
                         "has a scale that is not above 0");
-        complain.unless(its.least <= 0 && its.most > 0 && its.least >= -(1 << 24U) &&
-                            its.most <= 1 << 24U,
+        complain.unless(its.least <= 0 && its.most >= 0 && its.least < its.most &&
+                            its.least >= -(1 << 24U) && its.most <= 1 << 24U,
                         "has a range that is empty or beyond 24 bits");
         for (const Ratio& ratio : its.ratio)
         {

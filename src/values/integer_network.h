@@ -73,8 +73,9 @@ struct IntegerNetwork
 };
 
 /// Throws InputError unless all numbers of all layers fit their shapes and the bounds above, so
-/// that nothing overflows. `file` is used in messages.
-void check(const IntegerNetwork& network, const std::string& file);
+/// that nothing overflows. `file` and `remedy` are used in messages.
+void check(const IntegerNetwork& network, const std::string& file,
+           const std::string& remedy = "make the file again with tessera quantize");
 
 /// One element of a layer that is not an input: read(operand, element) gives codes of operands.
 /// conv2d and dense take an exact product.

@@ -5,8 +5,10 @@
 #include "tessera/error.h"
 #include "values/float_network.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <optional>
 
 namespace tessera::values
 {
@@ -56,8 +58,11 @@ struct Structure
     std::vector<char> swallowed; ///< layers whose own range does not matter: a relu cuts it
 };
 
-Structure structure_of(const Network& network)
+Structure structure_of(const network::WeightedNetwork& weighted)
 {
+    const Network& network = weighted.network;
+    const auto coded = [&](std::size_t layer)
+    { return weighted.weights[layer].codes.output.has_value(); };
     std::vector<std::size_t> readers(network.layers.size(), 0);
     for (const Layer& layer : network.layers)
     {
@@ -75,18 +80,19 @@ Structure structure_of(const Network& network)
     {
         const Layer& layer = network.layers[i];
         if (moves_only(layer.kind) || layer.kind == LayerKind::max_pool ||
-            layer.kind == LayerKind::average_pool)
+            (layer.kind == LayerKind::average_pool && !coded(i)))
         {
             for (const LayerId operand : layer.inputs)
             {
                 its.groups.join(i, operand.index());
             }
         }
-        if (layer.kind == LayerKind::activation && layer.activation == "relu")
+        if (layer.kind == LayerKind::activation &&
+            (layer.activation == "relu" || (layer.activation == "relu6" && coded(i))))
         {
             const std::size_t from = layer.inputs[0].index();
             const LayerKind kind = network.layers[from].kind;
-            if (readers[from] == 1 &&
+            if (readers[from] == 1 && !coded(from) &&
                 (kind == LayerKind::conv2d || kind == LayerKind::dense || kind == LayerKind::add))
             {
                 its.groups.join(i, from);
@@ -95,6 +101,106 @@ Structure structure_of(const Network& network)
         }
     }
     return its;
+}
+
+using LayerCodes = std::vector<std::optional<network::OutputCodes>>;
+
+/// Does the layer have the codes of its operands?
+bool keeps_codes(const Structure& structure, const Layer& layer, std::size_t i)
+{
+    return layer.kind != LayerKind::activation &&
+           std::any_of(layer.inputs.begin(), layer.inputs.end(),
+                       [&](LayerId operand)
+                       { return structure.groups.of(operand.index()) == structure.groups.of(i); });
+}
+
+/// Codes that the file itself has, and those of layers that share them: what a relu cuts, and what
+/// data only move through.
+LayerCodes recorded_codes(const network::WeightedNetwork& weighted, const Structure& structure,
+                          const std::string& file)
+{
+    const std::vector<Layer>& layers = weighted.network.layers;
+    LayerCodes codes(layers.size());
+    std::vector<std::optional<std::size_t>> first(layers.size()); // by group, that has codes
+    for (std::size_t i = 0; i < layers.size(); ++i)
+    {
+        codes[i] = weighted.weights[i].codes.output;
+        if (!codes[i])
+        {
+            continue;
+        }
+        std::optional<std::size_t>& other = first[structure.groups.of(i)];
+        if (other && codes[*other]->scale != codes[i]->scale)
+        {
+            throw InputError({file, 0, "/graph/" + layers[i].name},
+                             "is coded with the scale " + std::to_string(codes[i]->scale) +
+                                 ", but layer \"" + layers[*other].name +
+                                 "\", whose codes it keeps, with " +
+                                 std::to_string(codes[*other]->scale),
+                             "quantise both with one scale");
+        }
+        other = other ? other : i;
+        if (layers[i].kind == LayerKind::activation && layers[i].activation.rfind("relu", 0) == 0)
+        {
+            codes[i]->least = std::max(codes[i]->least, 0);
+            if (layers[i].activation == "relu6")
+            {
+                codes[i]->most = static_cast<std::int32_t>(std::min<double>(
+                    codes[i]->most, std::max(1.0, std::nearbyint(6 / codes[i]->scale))));
+            }
+        }
+    }
+    // Against the data's way to operands, with it to readers, until all of a group are reached.
+    for (bool changed = true; changed;)
+    {
+        changed = false;
+        for (std::size_t i = layers.size(); i-- > 0;)
+        {
+            for (const LayerId operand : layers[i].inputs)
+            {
+                auto& its = codes[operand.index()];
+                if (codes[i] && !its &&
+                    structure.groups.of(operand.index()) == structure.groups.of(i))
+                {
+                    its = codes[i];
+                    changed = true;
+                }
+            }
+        }
+        for (std::size_t i = 0; i < layers.size(); ++i)
+        {
+            if (codes[i] || !keeps_codes(structure, layers[i], i))
+            {
+                continue;
+            }
+            for (const LayerId operand : layers[i].inputs)
+            {
+                if (const auto& its = codes[operand.index()])
+                {
+                    codes[i] = codes[i] ? codes[i] : its;
+                    codes[i]->least = std::min(codes[i]->least, its->least);
+                    codes[i]->most = std::max(codes[i]->most, its->most);
+                    changed = true;
+                }
+            }
+        }
+    }
+    for (std::size_t i = 0; i < layers.size(); ++i)
+    {
+        for (const LayerId operand : layers[i].inputs)
+        {
+            const auto& its = codes[operand.index()];
+            if (codes[i] && its && keeps_codes(structure, layers[i], i) &&
+                (its->least < codes[i]->least || its->most > codes[i]->most))
+            {
+                throw InputError({file, 0, "/graph/" + layers[i].name},
+                                 "is coded with another zero point than layer \"" +
+                                     layers[operand.index()].name + "\", whose codes it keeps",
+                                 "quantise both with one scale and zero point");
+            }
+        }
+    }
+    return codes;
 }
 
 /// What calibration sees of a group.
@@ -258,7 +364,99 @@ void quantize_product(const network::Weights& weights, const std::vector<double>
     }
 }
 
+/// Whole numbers as the file has them; a real bias is rounded to the unit of the sums, and so is
+/// one with a unit of its own.
+void take_product(const network::Weights& weights, double input_scale, IntegerLayer& its)
+{
+    constexpr double kSame = 1e-6; // of products of scales, rounded to single precision
+    constexpr double kMost = 0x1p40;
+    const network::Codes& codes = weights.codes;
+    its.weights = numerics::Matrix<std::int32_t>(weights.rows, weights.columns);
+    std::copy(codes.matrix.begin(), codes.matrix.end(), its.weights.row(0));
+    for (std::size_t column = 0; column < weights.columns; ++column)
+    {
+        const double unit = input_scale * codes.scale[column];
+        const auto rounded = [&](double value)
+        { return std::llround(std::clamp(value / unit, -kMost, kMost)); };
+        std::int64_t bias = 0;
+        if (!codes.bias.empty())
+        {
+            const double own = codes.bias_scale[column];
+            bias = std::abs(own / unit - 1) <= kSame
+                       ? codes.bias[column]
+                       : rounded(static_cast<double>(codes.bias[column]) * own);
+        }
+        else if (!weights.bias.empty())
+        {
+            bias = rounded(static_cast<double>(weights.bias[column]));
+        }
+        its.bias.push_back(bias);
+        its.ratio.push_back(Ratio::of(unit / its.scale));
+    }
+}
+
+/// Throws InputError unless crossbars can hold them.
+void check_weight_codes(const network::Codes& codes, const Network& network, const Layer& layer,
+                        const std::string& file)
+{
+    const std::int64_t half = std::int64_t{1} << (network.weight_bits - 1);
+    for (const std::int32_t code : codes.matrix)
+    {
+        if (code < -half || code >= half)
+        {
+            throw InputError({file, 0, "/graph/" + layer.name},
+                             "has a weight of " + std::to_string(code) +
+                                 " steps from its zero point, beyond the " +
+                                 std::to_string(network.weight_bits) + " bits of weights",
+                             "quantise weights symmetrically: as int8 with the zero point 0");
+        }
+    }
+}
+
+/// Refuses a layer that the file does not say enough of.
+[[noreturn]] void refuse_uncoded(const network::WeightedNetwork& weighted,
+                                 const Structure& structure, std::size_t i, const std::string& what,
+                                 const std::string& file)
+{
+    // Of layers that share their codes the one that the file has something about.
+    for (std::size_t k = 0; k < weighted.weights.size(); ++k)
+    {
+        if (weighted.weights[i].codes.problem.empty() &&
+            structure.groups.of(k) == structure.groups.of(i) &&
+            !weighted.weights[k].codes.problem.empty())
+        {
+            i = k;
+        }
+    }
+    const std::string& problem = weighted.weights[i].codes.problem;
+    const std::string& name = weighted.network.layers[i].name;
+    throw InputError({file, 0, "/graph/" + name},
+                     "has no codes of the " + what + " of layer \"" + name + '"' +
+                         (problem.empty() ? "" : ": " + problem),
+                     "quantise it in the file, or give images with --calibrate");
+}
+
+/// What is divided by what must leave multipliers and shifts in their bounds.
+void check_ratio(double ratio, const Layer& layer, const std::string& file)
+{
+    constexpr double kMost = 0x1p15;
+    if (!(ratio > 0 && ratio < kMost))
+    {
+        throw InputError({file, 0, "/graph/" + layer.name},
+                         "has codes " + std::to_string(ratio) +
+                             " times as fine as what goes into it",
+                         "quantise the network with scales that suit its values");
+    }
+}
+
 } // namespace
+
+bool has_codes(const network::WeightedNetwork& weighted)
+{
+    return std::any_of(weighted.weights.begin(), weighted.weights.end(),
+                       [](const network::Weights& its)
+                       { return its.codes.output.has_value() || !its.codes.matrix.empty(); });
+}
 
 RangeRule range_rule(const std::string& name)
 {
@@ -277,17 +475,19 @@ RangeRule range_rule(const std::string& name)
     throw UsageError("unknown range rule '" + name + "'; give min-max, percentile or mse");
 }
 
-IntegerNetwork quantize(const network::WeightedNetwork& weighted, const Dataset& images,
+IntegerNetwork quantize(const network::WeightedNetwork& weighted, const Dataset* images,
                         const QuantizeOptions& options, const std::string& file)
 {
     check_weights(weighted, file);
-    if (images.count() == 0)
+    if (images != nullptr && images->count() == 0)
     {
-        throw InputError({images.source, 0, ""}, "has no images", "give some to calibrate on");
+        throw InputError({images->source, 0, ""}, "has no images", "give some to calibrate on");
     }
     const Network& network = weighted.network;
-    const Structure structure = structure_of(network);
-    const std::vector<Seen> seen = look(weighted, structure, images);
+    const Structure structure = structure_of(weighted);
+    const LayerCodes recorded = recorded_codes(weighted, structure, file);
+    const std::vector<Seen> seen =
+        images != nullptr ? look(weighted, structure, *images) : std::vector<Seen>();
     const auto is_output = [&network](std::size_t layer)
     {
         return std::find(network.outputs.begin(), network.outputs.end(),
@@ -306,13 +506,24 @@ IntegerNetwork quantize(const network::WeightedNetwork& weighted, const Dataset&
     for (std::size_t i = 0; i < network.layers.size(); ++i)
     {
         IntegerLayer& its = result.layers[i];
+        if (recorded[i])
+        {
+            its.scale = recorded[i]->scale;
+            its.least = recorded[i]->least;
+            its.most = recorded[i]->most;
+            continue;
+        }
+        if (images == nullptr)
+        {
+            refuse_uncoded(weighted, structure, i, "output", file);
+        }
         const std::size_t group = structure.groups.of(i);
         const unsigned bits = wide[group] != 0 ? options.output_bits : network.activation_bits;
         const bool with_sign = seen[group].least < 0;
         its.most =
             static_cast<std::int32_t>((std::int64_t{1} << (bits - (with_sign ? 1U : 0U))) - 1);
         its.least = with_sign ? -its.most - 1 : 0;
-        its.scale = group == input_group && images.bytes
+        its.scale = group == input_group && images->bytes
                         ? 1.0 / 255
                         : limit_of(seen[group], its.most, options) / its.most;
     }
@@ -326,9 +537,24 @@ IntegerNetwork quantize(const network::WeightedNetwork& weighted, const Dataset&
         case LayerKind::dense:
         {
             const network::Weights& weights = weighted.weights[i];
+            const double input_scale = result[layer.inputs[0]].scale;
+            if (!weights.codes.matrix.empty())
+            {
+                check_weight_codes(weights.codes, network, layer, file);
+                for (const double scale : weights.codes.scale)
+                {
+                    check_ratio(input_scale * scale / its.scale, layer, file);
+                }
+                take_product(weights, input_scale, its);
+                break;
+            }
+            if (images == nullptr)
+            {
+                refuse_uncoded(weighted, structure, i, "weights", file);
+            }
             quantize_product(weights,
                              weight_scales(weights, network.weight_bits, options.per_channel),
-                             result[layer.inputs[0]].scale, its);
+                             input_scale, its);
             break;
         }
         case LayerKind::add:
@@ -337,6 +563,7 @@ IntegerNetwork quantize(const network::WeightedNetwork& weighted, const Dataset&
             double largest = 0;
             for (const LayerId operand : layer.inputs)
             {
+                check_ratio(result[operand].scale / its.scale, layer, file);
                 largest = std::max(largest, result[operand].scale / its.scale);
             }
             const int shift = std::max(0, static_cast<int>(kSumBits) - std::ilogb(largest));
@@ -350,11 +577,13 @@ IntegerNetwork quantize(const network::WeightedNetwork& weighted, const Dataset&
         }
         case LayerKind::average_pool:
         case LayerKind::global_average_pool:
+            check_ratio(result[layer.inputs[0]].scale / its.scale, layer, file);
             its.ratio.push_back(Ratio::of(result[layer.inputs[0]].scale / its.scale, kMeanBits));
             break;
         case LayerKind::activation:
         {
             const IntegerLayer& operand = result[layer.inputs[0]];
+            check_ratio(operand.scale / its.scale, layer, file);
             if (layer.activation == "relu")
             {
                 its.ratio.push_back(Ratio::of(operand.scale / its.scale));
@@ -363,7 +592,8 @@ IntegerNetwork quantize(const network::WeightedNetwork& weighted, const Dataset&
             for (std::int32_t code = operand.least; code <= operand.most; ++code)
             {
                 const double value = activate(layer, code * operand.scale) / its.scale;
-                its.table.push_back(its.limited(std::llround(std::floor(value + 0.5))));
+                its.table.push_back(its.limited(
+                    std::llround(std::floor(std::clamp(value, -0x1p24, 0x1p24) + 0.5))));
             }
             break;
         }
@@ -371,7 +601,7 @@ IntegerNetwork quantize(const network::WeightedNetwork& weighted, const Dataset&
             break;
         }
     }
-    check(result, file);
+    check(result, file, "quantise the network with scales that suit its values");
     return result;
 }
 

@@ -28,13 +28,18 @@ struct QuantizeOptions
     unsigned output_bits = 16; ///< of the network's outputs; all other layers: activation_bits
 };
 
-/// A network of whole numbers, with ranges that suit the images. Codes are symmetric about 0:
+/// Does its file hold codes, of a quantised network?
+[[nodiscard]] bool has_codes(const network::WeightedNetwork& network);
+
+/// A network of whole numbers. What its file has as codes stays as it is; everything else gets
+/// ranges that suit the images, and is refused where they are null. Codes are symmetric about 0:
 /// unsigned where no value below 0 was seen, else two's complement. Layers that keep codes share
 /// one scale with their operands, and so do an activation relu and the conv2d, dense or add that
-/// feeds nothing else: the limit of the codes does its work. Images of bytes keep their codes.
+/// feeds nothing else: the limit of the codes does its work. Images of bytes keep their codes,
+/// unless the file gives them others.
 /// `file` names the network in messages. Throws InputError where values cannot be computed.
 [[nodiscard]] IntegerNetwork quantize(const network::WeightedNetwork& network,
-                                      const Dataset& images, const QuantizeOptions& options,
+                                      const Dataset* images, const QuantizeOptions& options,
                                       const std::string& file);
 
 } // namespace tessera::values

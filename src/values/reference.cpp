@@ -45,12 +45,19 @@ std::int64_t nearest_up(double value)
 class Adc
 {
 public:
+    /// Inputs are codes from `least` to `most`.
     Adc(const Analogue& analogue, const numerics::Matrix<std::int32_t>& weights, std::size_t layer,
-        bool has_sign)
+        std::int64_t least, std::int64_t most)
         : scheme_(analogue.scheme),
           weights_(weights),
-          two_pass_(has_sign && analogue.signed_inputs == numerics::InputCoding::two_pass),
-          complement_(has_sign && !two_pass_),
+          // What two's complement does not hold counts from the least.
+          zero_point_(least < 0 && (-least > power(scheme_.input_bits - 1) ||
+                                    most >= power(scheme_.input_bits - 1))
+                          ? -least
+                          : 0),
+          two_pass_(least < 0 && zero_point_ == 0 &&
+                    analogue.signed_inputs == numerics::InputCoding::two_pass),
+          complement_(least < 0 && zero_point_ == 0 && !two_pass_),
           both_signs_(scheme_.signs == numerics::Signs::differential ||
                       scheme_.signs == numerics::Signs::sign_magnitude)
     {
@@ -83,7 +90,12 @@ public:
         {
             codes -= pass(piece, inputs, column, -1);
         }
-        return nearest_up(static_cast<double>(codes) * step_);
+        std::int64_t driven_by_zeros = 0;
+        for (std::size_t row = piece.rows.begin; row < piece.rows.end; ++row)
+        {
+            driven_by_zeros += zero_point_ * weights_(row, column);
+        }
+        return nearest_up(static_cast<double>(codes) * step_) - driven_by_zeros;
     }
 
 private:
@@ -123,8 +135,9 @@ private:
             driven = 0;
             for (std::size_t row = first; row < last; ++row)
             {
-                const std::int64_t input =
-                    sign == 0 ? inputs[row] : std::max<std::int64_t>(sign * inputs[row], 0);
+                const std::int64_t input = sign == 0
+                                               ? inputs[row] + zero_point_
+                                               : std::max<std::int64_t>(sign * inputs[row], 0);
                 const std::int64_t drive = digit(input, slice, scheme_.slice_bits);
                 const std::int64_t weight = weights_(row, column);
                 driven += drive;
@@ -171,6 +184,7 @@ private:
 
     const numerics::Scheme& scheme_;
     const numerics::Matrix<std::int32_t>& weights_;
+    std::int64_t zero_point_;
     bool two_pass_;
     bool complement_;
     bool both_signs_;
@@ -342,7 +356,7 @@ private:
         const IntegerLayer& its = integers_.layers[i];
         const Shape& from = integers_.network.input_shape(layer);
         const Shape& to = layer.output;
-        const bool has_sign = integers_[layer.inputs[0]].least < 0;
+        const IntegerLayer& operand = integers_[layer.inputs[0]];
         std::vector<Piece> own;
         std::copy_if(pieces_.begin(), pieces_.end(), std::back_inserter(own),
                      [&](const Piece& piece)
@@ -389,10 +403,11 @@ private:
                         {
                             continue;
                         }
-                        sum += analogue_.aidac ? Aidac(*analogue_.aidac, its.weights, i, has_sign)
-                                                     .product(piece, inputs, channel)
-                                               : Adc(analogue_, its.weights, i, has_sign)
-                                                     .product(piece, inputs, channel);
+                        sum += analogue_.aidac
+                                   ? Aidac(*analogue_.aidac, its.weights, i, operand.least < 0)
+                                         .product(piece, inputs, channel)
+                                   : Adc(analogue_, its.weights, i, operand.least, operand.most)
+                                         .product(piece, inputs, channel);
                     }
                     constexpr std::int64_t most = 2'147'483'647; // accumulators saturate
                     sum = std::clamp(sum, -most, most);

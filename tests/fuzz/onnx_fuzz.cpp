@@ -27,6 +27,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                 const network::Weights& weights = imported.weights[i];
                 fuzz::require(weights.matrix.size() == weights.rows * weights.columns,
                               "a matrix has rows and columns");
+                fuzz::require(weights.codes.matrix.empty() ||
+                                  (weights.codes.matrix.size() == weights.matrix.size() &&
+                                   weights.codes.scale.size() == weights.columns),
+                              "codes are those of all weights");
+                fuzz::require(weights.codes.bias.size() == weights.codes.bias_scale.size() &&
+                                  (weights.codes.bias.empty() ||
+                                   weights.codes.bias.size() == weights.columns),
+                              "codes of a bias are one a column");
             }
             for (const network::onnx::Imported::Port& output : imported.outputs)
             {

@@ -7,6 +7,7 @@ import copy
 import gzip
 import json
 import os
+import struct
 import subprocess
 import sys
 import tempfile
@@ -204,6 +205,20 @@ def check_weights(folder):
     expect(not (folder / "nan.integers").exists(), "a file of NaN weights was written")
 
 
+def check_codes(folder):
+    """Scales of a quantised file that are none."""
+    whole = (ORACLE / "lenet5-fashion-qdq.onnx").read_bytes()
+    scale = struct.pack("<f", 1 / 255)
+    expect(whole.count(scale) == 1, "the scale of the input is not there once")
+    for number, value in enumerate((0.0, -1.0, float("nan"), float("inf"))):
+        path = folder / f"codes-{number}.onnx"
+        path.write_bytes(whole.replace(scale, struct.pack("<f", value)))
+        target = folder / f"codes-{number}.integers"
+        for command in (("quantize", "--network", path, "-o", target), ("network", "show", path)):
+            refused(f"a scale of {value}", path, tessera(*command), "/graph/image.codes: has a scale of")
+        expect(not target.exists(), f"whole numbers with a scale of {value} were written")
+
+
 def bad_devices():
     whole = json.loads((SOURCE / "models" / "devices" / "generic.json").read_text())
     cases = []
@@ -239,6 +254,7 @@ def main():
             list(pool.map(check_bad_integers, [(folder, i, *case) for i, case in enumerate(bad_integers())]))
             list(pool.map(check_bad_device, [(folder, i, *case) for i, case in enumerate(bad_devices())]))
         check_weights(folder)
+        check_codes(folder)
     return 1 if FAILURES else 0
 
 

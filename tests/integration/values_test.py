@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 import h5py
+import numpy as np
 
 TESSERA = os.environ["TESSERA"]
 ORACLE = Path(os.environ["TESSERA_SOURCE_DIR"]) / "tests" / "oracle"
@@ -70,11 +71,57 @@ def check(case):
     return network, chip, outputs(folder) if noisy.returncode == 0 else None
 
 
+def tessera(*arguments):
+    return subprocess.run([TESSERA, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          timeout=250)
+
+
+def check_quantised(scratch):
+    """Quantised ONNX files need no images to become whole numbers, which chips compute with, bit for bit."""
+    lenet = scratch / "lenet5-qdq.onnx"
+    lenet.write_bytes((ORACLE / "lenet5-fashion-qdq.onnx").read_bytes())
+    made = tessera("quantize", "--network", lenet, "-o", scratch / "lenet5-qdq.integers")
+    expect(made.returncode == 0 and "with the codes of" in made.stdout, f"quantize: {made.stdout} {made.stderr}")
+    folder = scratch / "lenet5-qdq"
+    lossless = run(folder, "--network", lenet, "--chip", "clsa-256", "--errors", "lossless", "--values-first", 3,
+                   "--kernel", "native")
+    expect(lossless.returncode == 0, f"QDQ, lossless: {lossless.stderr}")
+    if lossless.returncode == 0:
+        expect(outputs(folder) == [TRUTH["lenet5-fashion"]["first"][3]], "QDQ: other logits than NumPy's")
+    judged = tessera("accuracy", "--network", lenet, "--dataset", IMAGES, "--images", 50, "--chip", "clsa-256", "--set",
+                     "macro.adc.range=lossless", "--only", "float", "--only", "noiseless", "--json")
+    expect(judged.returncode == 0, f"QDQ, accuracy: {judged.stderr}")
+    if judged.returncode == 0:
+        answers = {answer["name"]: answer["accuracy"]["value"] for answer in json.loads(judged.stdout)["answers"]}
+        expect(len(answers) == 3 and len(set(answers.values())) == 1, f"QDQ: {answers}")
+
+    # Zero points inside the range: rows are driven from there.
+    seeds = ORACLE.parent / "fuzz" / "corpus" / "onnx"
+    for name in ("qdq", "qlinear"):
+        network = scratch / f"{name}.onnx"
+        network.write_bytes((seeds / name).read_bytes())
+        made = tessera("quantize", "--network", network, "-o", scratch / f"{name}.integers")
+        expect(made.returncode == 0, f"{name}: {made.stderr}")
+        layers = [json.loads(line.rstrip(",")) for line in (scratch / f"{name}.integers").read_text().split("\n")[1:-2]]
+        expect(any(layer["range"][0] < 0 and layer["range"][1] > 127 for layer in layers), f"{name} is symmetric")
+        shape = tessera("network", "show", network).stdout.split("\n")[1].split()[2]
+        images = np.random.default_rng(1).random([2, *map(int, shape.split("x"))], dtype=np.float32) * 2 - 0.5
+        np.savez(scratch / f"{name}.npz", images=images)
+        for errors in ("lossless", "noiseless"):
+            ran = tessera("run", "--network", network, "--chip", "clsa-256", "--values", scratch / f"{name}.npz",
+                          "--images", 2, "--errors", errors, "--kernel", "native", "-o", scratch / name, "--force")
+            expect(ran.returncode == 0, f"{name}, {errors}: {ran.stderr}")
+
+    refused = tessera("quantize", "--network", "lenet5-fashion", "-o", scratch / "none.integers")
+    expect(refused.returncode == 2 and "calibrate" in refused.stderr, f"reals without images: {refused.stderr}")
+
+
 def main():
     if os.environ["TESSERA_HAS_ONNX"] != "ON":
         print("the networks with weights are ONNX files, which this build does not read")
         return
     with tempfile.TemporaryDirectory() as scratch:
+        check_quantised(Path(scratch))
         cases = [(network, chip, schedule, Path(scratch) / f"{network}-{chip}-{schedule}")
                  for network in NETWORKS for chip in ("clsa-256", "aidac") for schedule in SCHEDULES]
         with concurrent.futures.ThreadPoolExecutor(2) as pool:

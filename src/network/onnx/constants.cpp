@@ -554,7 +554,16 @@ std::vector<Tensor> Evaluator::run(const Node& node, const Operands& operands)
             extents.push_back(from.extents[axis]);
             strides.push_back(own[axis]);
         }
-        return {pick(from, extents, strides, 0)};
+        Tensor to = pick(from, extents, strides, 0);
+        if (to.known && !from.steps.empty())
+        {
+            walk(extents, strides, 0,
+                 [&](std::size_t source) { to.integers.push_back(from.integers[source]); });
+            to.steps = from.steps;
+            to.axis = static_cast<std::size_t>(std::find(axes.begin(), axes.end(), from.axis) -
+                                               axes.begin());
+        }
+        return {std::move(to)};
     }
     if (operation == "Slice")
     {

@@ -26,7 +26,7 @@ namespace pb = ::onnx;
 
 constexpr std::size_t kMaxBytes = std::numeric_limits<std::int32_t>::max(); // of any protobuf
 constexpr int kMaxNodes = 100'000;
-constexpr std::int64_t kSmall = 64; ///< reals that Values::small reads
+constexpr std::int64_t kSmall = 64; ///< reals and codes that Values::small reads
 
 double from_half(std::uint16_t bits)
 {
@@ -55,6 +55,7 @@ struct Encoding
 {
     std::size_t bytes;
     bool real;
+    IntegerType type{0, false};
 };
 
 Encoding encoding_of(int type)
@@ -69,18 +70,23 @@ Encoding encoding_of(int type)
     case pb::TensorProto::BFLOAT16:
         return {2, true};
     case pb::TensorProto::BOOL:
+        return {1, false, {1, false}};
     case pb::TensorProto::INT8:
+        return {1, false, {8, true}};
     case pb::TensorProto::UINT8:
-        return {1, false};
+        return {1, false, {8, false}};
     case pb::TensorProto::INT16:
+        return {2, false, {16, true}};
     case pb::TensorProto::UINT16:
-        return {2, false};
+        return {2, false, {16, false}};
     case pb::TensorProto::INT32:
+        return {4, false, {32, true}};
     case pb::TensorProto::UINT32:
-        return {4, false};
+        return {4, false, {32, false}};
     case pb::TensorProto::INT64:
+        return {8, false, {64, true}};
     case pb::TensorProto::UINT64:
-        return {8, false};
+        return {8, false, {64, false}};
     default:
         return {0, false}; // strings, complex numbers: never looked at
     }
@@ -293,8 +299,7 @@ private:
         Port port;
         port.name = info.name();
         const pb::TypeProto_Tensor& type = info.type().tensor_type();
-        const int element = type.elem_type();
-        port.integral = encoding_of(element).bytes != 0 && !encoding_of(element).real;
+        port.type = encoding_of(type.elem_type()).type;
         port.known = info.type().has_tensor_type() && type.has_shape();
         for (const pb::TensorShapeProto_Dimension& dimension : type.shape().dim())
         {
@@ -357,12 +362,13 @@ private:
         }
         const Encoding encoding = encoding_of(proto.data_type());
         tensor.real = encoding.real;
+        tensor.type = encoding.type;
         tensor.known = false;
         if (encoding.bytes == 0)
         {
             return tensor; // a type of its own: only its shape counts
         }
-        if (encoding.real && values_ == Values::small && elements > kSmall)
+        if ((encoding.real || encoding.bytes <= 2) && values_ == Values::small && elements > kSmall)
         {
             return tensor;
         }

@@ -16,6 +16,18 @@ using Extents = std::vector<std::int64_t>;
 
 inline constexpr std::int64_t kMaxElements = std::int64_t{1} << 40;
 
+/// Of whole numbers.
+struct IntegerType
+{
+    unsigned bits = 64; ///< 0: no whole numbers, or of a type that nothing is computed with
+    bool has_sign = true;
+
+    friend bool operator==(const IntegerType& a, const IntegerType& b)
+    {
+        return a.bits == b.bits && a.has_sign == b.has_sign;
+    }
+};
+
 /// A constant. Its values may be missing: stripped from the file, or not asked for.
 struct Tensor
 {
@@ -24,6 +36,11 @@ struct Tensor
     bool known = true; ///< the values are there
     std::vector<float> reals;
     std::vector<std::int64_t> integers;
+    IntegerType type; ///< of `integers`
+    /// Of reals that a DequantizeLinear made: what their codes, which are in `integers` then and
+    /// count from the zero point, are multiplied by; one, or one for each position along `axis`.
+    std::vector<float> steps;
+    std::size_t axis = 0;
 
     [[nodiscard]] std::int64_t elements() const;
     [[nodiscard]] double value(std::size_t index) const
@@ -66,7 +83,7 @@ struct Port
     bool known = false;                ///< `extents` says how many axes there are
     std::vector<std::int64_t> extents; ///< -1: given by a symbol, or not at all
     std::vector<std::string> symbols;  ///< as long as extents; "" where there is none
-    bool integral = false;
+    IntegerType type{0, false};        ///< of its elements; bits 0: they are real
 };
 
 struct Graph
@@ -84,7 +101,8 @@ struct Graph
 /// Which values of constants to read.
 enum class Values : bool
 {
-    small, ///< what shapes are computed from: integers, and reals up to 64 elements
+    small, ///< what shapes are computed from: integers of 32 bits and more, others up to 64
+           ///< elements
     all
 };
 

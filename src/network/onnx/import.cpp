@@ -14,6 +14,7 @@ namespace tessera::network::onnx
 
 Imported Importer::run()
 {
+    spell_out_quantized(graph_);
     evaluate_constants();
     patterns_ = find_patterns(graph_, graph_.constants);
     find_readers();
@@ -31,7 +32,7 @@ void Importer::evaluate_constants()
 {
     for (const Node& node : graph_.nodes)
     {
-        if (!Evaluator::knows(node))
+        if (!Evaluator::knows(node) && !is_coding(node))
         {
             continue;
         }
@@ -61,7 +62,8 @@ bool Importer::evaluate(const Node& node)
         }
         operands.push_back(input.empty() ? nullptr : &found->second);
     }
-    keep(node, evaluator_.run(node, operands));
+    keep(node, is_coding(node) ? std::vector<Tensor>{coded(node, operands, graph_.file)}
+                               : evaluator_.run(node, operands));
     return true;
 }
 
@@ -96,10 +98,27 @@ void Importer::find_readers()
 
 void Importer::drop_batches()
 {
-    static const std::set<std::string> kKeep{
-        "Relu",      "LeakyRelu",   "Clip",   "Sigmoid", "Tanh",     "Add",     "Mul",
-        "Sub",       "Div",         "Concat", "Pad",     "Identity", "Dropout", "Cast",
-        "HardSwish", "HardSigmoid", "Erf",    "Split",   "Slice"};
+    static const std::set<std::string> kKeep{"Relu",
+                                             "LeakyRelu",
+                                             "Clip",
+                                             "Sigmoid",
+                                             "Tanh",
+                                             "Add",
+                                             "Mul",
+                                             "Sub",
+                                             "Div",
+                                             "Concat",
+                                             "Pad",
+                                             "Identity",
+                                             "Dropout",
+                                             "Cast",
+                                             "HardSwish",
+                                             "HardSigmoid",
+                                             "Erf",
+                                             "Split",
+                                             "Slice",
+                                             "QuantizeLinear",
+                                             "DequantizeLinear"};
     std::unordered_set<std::string> batched;
     for (std::size_t i = graph_.nodes.size(); i-- > 0;)
     {
@@ -149,14 +168,14 @@ void Importer::lower(std::size_t index)
         const bool known = node.domain.empty() && handler != handlers().end();
         if (!known && !Evaluator::knows(node))
         {
-            throw Unsupported("");
+            throw Unsupported(why_not_quantized(node));
         }
         if (std::any_of(node.inputs.begin(), node.inputs.end(),
                         [&](const std::string& input) { return waits(input); }))
         {
             return;
         }
-        if (Evaluator::knows(node) && (evaluate(node) || evaluate_shape(node)))
+        if ((Evaluator::knows(node) || is_coding(node)) && (evaluate(node) || evaluate_shape(node)))
         {
             return;
         }
@@ -272,6 +291,7 @@ void Importer::finish()
     // Folding moves layers; outputs are in the order of the network's afterwards.
     const std::vector<LayerId> before = network.outputs;
     fold_batch_norms(network, result_.weights);
+    widen_activations();
     std::size_t next = 0; // inputs stay in their order
     for (std::uint32_t i = 0; i < network.layers.size(); ++i)
     {
@@ -389,6 +409,7 @@ const std::unordered_map<std::string, Importer::Handler>& Importer::handlers()
         {"Clip", &Importer::clip},
         {"Concat", &Importer::concat},
         {"Conv", &Importer::conv},
+        {"DequantizeLinear", &Importer::note_codes},
         {"Div", &Importer::binary},
         {"Dropout", &Importer::dropout},
         {"Erf", &Importer::unknown_function},
@@ -407,6 +428,7 @@ const std::unordered_map<std::string, Importer::Handler>& Importer::handlers()
         {"Neg", &Importer::negate},
         {"Pad", &Importer::pad},
         {"Pow", &Importer::power},
+        {"QuantizeLinear", &Importer::note_codes},
         {"ReduceMax", &Importer::reduce_mean},
         {"ReduceMean", &Importer::reduce_mean},
         {"Reshape", &Importer::reshape},

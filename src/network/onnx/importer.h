@@ -4,6 +4,7 @@
 #include "network/onnx/constants.h"
 #include "network/onnx/import.h"
 #include "network/onnx/patterns.h"
+#include "network/onnx/quantized.h"
 #include "network/onnx/unsupported.h"
 
 #include <nlohmann/json.hpp>
@@ -77,6 +78,19 @@ private:
                                         const std::vector<std::size_t>& rows,
                                         const std::vector<std::size_t>& columns,
                                         const std::vector<std::size_t>& channels);
+
+    // quantized.cpp: codes
+    /// Is it read by a QuantizeLinear or DequantizeLinear?
+    [[nodiscard]] bool is_coded(const std::string& name) const;
+    /// The nodes that read the tensor, or its codes.
+    [[nodiscard]] std::vector<const Node*> readers_of(const std::string& name) const;
+    /// QuantizeLinear, DequantizeLinear: the same tensor, whose layer now has codes.
+    void note_codes(const Node& node);
+    /// Scales and bias of weights that are whole numbers; their output channels are that axis.
+    void take_steps(const Tensor& matrix, std::size_t outputs_axis, const Tensor* bias,
+                    Weights& w) const;
+    /// Are there layers that read codes of more than 8 bits?
+    void widen_activations();
 
     // layout.cpp: layers, and how tensors lie in them
     [[nodiscard]] static std::string stem(const std::string& file);
@@ -216,9 +230,10 @@ private:
     std::unordered_map<std::string, std::size_t> outside_; ///< names that are outputs
     std::unordered_map<std::string, std::size_t> inputs_;  ///< positions in graph_.inputs
     std::unordered_map<std::string, View> views_;
-    std::unordered_set<std::string> done_;   ///< evaluated
-    std::unordered_set<std::size_t> passes_; ///< nodes whose scale was taken over
-    std::unordered_set<std::string> names_;  ///< of layers
+    std::unordered_map<std::string, IntegerType> code_types_; ///< what QuantizeLinear made
+    std::unordered_set<std::string> done_;                    ///< evaluated
+    std::unordered_set<std::size_t> passes_;                  ///< nodes whose scale was taken over
+    std::unordered_set<std::string> names_;                   ///< of layers
     std::vector<Problem> unsupported_;
     std::string node_name_;
     Imported result_;

@@ -159,7 +159,7 @@ View Importer::make_input(const Port& port)
         rows = {0, 2};
         channels = {1};
     }
-    else if (rank == 2 && port.integral)
+    else if (rank == 2 && port.type.bits != 0 && !is_coded(port.name))
     {
         rows = {0, 1}; // tokens
     }
@@ -203,24 +203,21 @@ View Importer::make_input(const Port& port)
 
 bool Importer::channels_last(const std::string& name) const
 {
-    const auto readers = readers_.find(name);
-    return readers != readers_.end() &&
-           std::all_of(readers->second.begin(), readers->second.end(),
-                       [&](const Reader& reader)
+    const std::vector<const Node*> readers = readers_of(name);
+    return !readers.empty() &&
+           std::all_of(readers.begin(), readers.end(),
+                       [](const Node* node)
                        {
-                           const Node& node = graph_.nodes[reader.node];
-                           return node.operation == "Transpose" &&
-                                  node.integers("perm") == std::vector<std::int64_t>{0, 3, 1, 2};
+                           return node->operation == "Transpose" &&
+                                  node->integers("perm") == std::vector<std::int64_t>{0, 3, 1, 2};
                        });
 }
 
 bool Importer::read_as_map(const std::string& name) const
 {
-    const auto readers = readers_.find(name);
-    return readers != readers_.end() &&
-           std::any_of(readers->second.begin(), readers->second.end(),
-                       [&](const Reader& reader)
-                       { return has_batch(graph_.nodes[reader.node].operation); });
+    const std::vector<const Node*> readers = readers_of(name);
+    return std::any_of(readers.begin(), readers.end(),
+                       [](const Node* node) { return has_batch(node->operation); });
 }
 
 } // namespace tessera::network::onnx

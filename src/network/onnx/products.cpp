@@ -39,6 +39,20 @@ View Importer::dense(View from, const Tensor& matrix, bool transposed, const Ten
                 w.matrix.push_back(static_cast<float>(alpha * static_cast<double>(value)));
             }
         }
+        // Codes go without factors of their own.
+        if (!matrix.steps.empty() && alpha == 1 && (bias == nullptr || beta == 1))
+        {
+            for (const std::size_t row : channel_positions(from, {last}))
+            {
+                for (std::size_t column = 0; column < w.columns; ++column)
+                {
+                    w.codes.matrix.push_back(static_cast<std::int32_t>(
+                        matrix.integers[transposed ? column * w.rows + row
+                                                   : row * w.columns + column]));
+                }
+            }
+            take_steps(matrix, transposed ? 0 : 1, bias, w);
+        }
         if (bias != nullptr)
         {
             for (std::size_t column = 0; column < w.columns; ++column)

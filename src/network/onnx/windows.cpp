@@ -125,19 +125,29 @@ void Importer::conv(const Node& node)
         w.known = true;
         w.rows = positions * inner;
         w.columns = static_cast<std::size_t>(channels);
-        w.matrix.resize(w.rows * w.columns);
-        std::size_t next = 0; // in the order of the file: output, input, ky, kx
-        for (std::size_t column = 0; column < w.columns; ++column)
+        const auto arrange = [&](const auto& from, auto& into)
         {
-            for (std::size_t c = 0; c < inner; ++c)
+            into.resize(w.rows * w.columns);
+            std::size_t next = 0; // in the order of the file: output, input, ky, kx
+            for (std::size_t column = 0; column < w.columns; ++column)
             {
-                for (std::size_t position = 0; position < positions; ++position)
+                for (std::size_t c = 0; c < inner; ++c)
                 {
-                    w.matrix[(position * inner + c) * w.columns + column] = kernel.reals[next++];
+                    for (std::size_t position = 0; position < positions; ++position)
+                    {
+                        into[(position * inner + c) * w.columns + column] =
+                            static_cast<std::decay_t<decltype(into[0])>>(from[next++]);
+                    }
                 }
             }
-        }
+        };
+        arrange(kernel.reals, w.matrix);
         w.bias = biased ? bias.reals : std::vector<float>();
+        if (!kernel.steps.empty())
+        {
+            arrange(kernel.integers, w.codes.matrix);
+            take_steps(kernel, 0, biased ? &bias : nullptr, w);
+        }
     }
     set(node, map_of(layer, map.rank()));
 }

@@ -92,7 +92,7 @@ IntegerNetwork quantized(const network::WeightedNetwork& weighted, const Dataset
     options.rule = rule;
     options.percentile = 99.9;
     options.per_channel = per_channel;
-    return quantize(weighted, data, options, "small.onnx");
+    return quantize(weighted, &data, options, "small.onnx");
 }
 
 TEST(Quantize, RangesFollowTheirRules)

@@ -49,18 +49,22 @@ inline network::Network random_countable_network(Dice& dice)
     return network;
 }
 
-/// Random weights and ratios for it; codes of 8 bits, with or without a sign.
+/// Random weights and ratios for it; codes of 8 bits, without a sign, with one, or around a zero
+/// point.
 inline values::IntegerNetwork random_integers(Dice& dice, const network::Network& network)
 {
     using network::LayerKind;
     values::IntegerNetwork integers;
     integers.network = network;
-    const bool has_sign = dice(0, 1) == 0;
+    const std::uint32_t coding = dice(0, 2);
+    const auto least = coding == 0   ? 0
+                       : coding == 1 ? -128
+                                     : -static_cast<std::int32_t>(dice(1, 254));
     for (const network::Layer& layer : network.layers)
     {
         values::IntegerLayer its;
-        its.least = has_sign ? -128 : 0;
-        its.most = has_sign ? 127 : 255;
+        its.least = least;
+        its.most = least + 255;
         if (layer.kind == LayerKind::conv2d || layer.kind == LayerKind::dense)
         {
             const std::size_t rows = std::size_t{layer.kernel_height} * layer.kernel_width *

@@ -1,0 +1,572 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "network/onnx/quantized.h"
+
+#include "base/nearest.h"
+#include "network/onnx/importer.h"
+#include "network/onnx/unsupported.h"
+#include "tessera/error.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <unordered_set>
+#include <utility>
+
+namespace tessera::network::onnx
+{
+namespace
+{
+
+constexpr const char* kContributed = "com.microsoft";
+constexpr const char* kQuantize = "QuantizeLinear";
+constexpr const char* kDequantize = "DequantizeLinear";
+
+[[noreturn]] void refuse(const Node& node, const std::string& file, const std::string& problem,
+                         const std::string& remedy)
+{
+    throw InputError({file, 0, "/graph/" + node.name}, problem, remedy);
+}
+
+std::size_t size_of(const Tensor& tensor)
+{
+    return static_cast<std::size_t>(tensor.elements());
+}
+
+/// Where the operands of a QLinear operator are. An operand is followed by its scale and its zero
+/// point.
+struct Form
+{
+    const char* domain;
+    const char* becomes;
+    std::vector<std::size_t> operands;
+    std::size_t result;                ///< slot of the result's scale
+    std::optional<std::size_t> weight; ///< operand that may have a scale an axis
+    std::int64_t weight_axis = 0;
+    std::optional<std::size_t> bias; ///< slot; its scale is the product of the operands'
+};
+
+const std::map<std::string, Form>& forms()
+{
+    static const std::map<std::string, Form> kForms{
+        {"QLinearConv", {"", "Conv", {0, 3}, 6, 3, 0, 8}},
+        {"QLinearMatMul", {"", "MatMul", {0, 3}, 6, 3, -1, {}}},
+        {"QGemm", {kContributed, "Gemm", {0, 3}, 7, 3, 1, 6}},
+        {"QLinearAdd", {kContributed, "Add", {0, 3}, 6, {}, 0, {}}},
+        {"QLinearMul", {kContributed, "Mul", {0, 3}, 6, {}, 0, {}}},
+        {"QLinearAveragePool", {kContributed, "AveragePool", {0}, 3, {}, 0, {}}},
+        {"QLinearGlobalAveragePool", {kContributed, "GlobalAveragePool", {0}, 3, {}, 0, {}}},
+        {"QLinearLeakyRelu", {kContributed, "LeakyRelu", {0}, 3, {}, 0, {}}},
+        {"QLinearSigmoid", {kContributed, "Sigmoid", {0}, 3, {}, 0, {}}},
+    };
+    return kForms;
+}
+
+/// Rewrites the nodes of a graph one by one, in their order.
+class Speller
+{
+public:
+    explicit Speller(Graph& graph) : graph_(graph)
+    {
+        for (const auto& [name, tensor] : graph.constants)
+        {
+            names_.insert(name);
+        }
+        for (const Port& port : graph.inputs)
+        {
+            names_.insert(port.name);
+        }
+        for (const Node& node : graph.nodes)
+        {
+            names_.insert(node.outputs.begin(), node.outputs.end());
+        }
+    }
+
+    void run()
+    {
+        for (Node& node : std::exchange(graph_.nodes, {}))
+        {
+            const auto form = forms().find(node.operation);
+            if (is_concat(node))
+            {
+                concat(node);
+            }
+            else if (form != forms().end() && form->second.domain == node.domain &&
+                     node.integer("channels_last", 0) == 0)
+            {
+                spell(node, form->second);
+            }
+            else
+            {
+                if ((node.operation == kQuantize || node.operation == kDequantize) &&
+                    node.domain == kContributed)
+                {
+                    node.domain.clear();
+                }
+                graph_.nodes.push_back(std::move(node));
+            }
+        }
+    }
+
+private:
+    [[nodiscard]] static bool is_concat(const Node& node)
+    {
+        return node.operation == "QLinearConcat" && node.domain == kContributed;
+    }
+    [[nodiscard]] static std::string operand(const Node& node, std::size_t slot)
+    {
+        return slot < node.inputs.size() ? node.inputs[slot] : std::string();
+    }
+
+    std::string fresh(const std::string& stem)
+    {
+        std::string name = stem;
+        while (!names_.insert(name).second)
+        {
+            name += '\'';
+        }
+        return name;
+    }
+
+    Node& add(const Node& stands_for, const char* operation, std::vector<std::string> inputs,
+              std::vector<std::string> outputs)
+    {
+        Node node;
+        node.name = stands_for.name;
+        node.operation = operation;
+        node.inputs = std::move(inputs);
+        node.outputs = std::move(outputs);
+        graph_.nodes.push_back(std::move(node));
+        return graph_.nodes.back();
+    }
+
+    /// The reals of operand `slot`, whose scale and zero point follow it.
+    std::string reals(const Node& node, std::size_t slot, std::int64_t axis)
+    {
+        std::string made = fresh(node.name + ".operand" + std::to_string(slot));
+        Node& added =
+            add(node, kDequantize,
+                {operand(node, slot), operand(node, slot + 1), operand(node, slot + 2)}, {made});
+        added.attributes["axis"].integer = axis;
+        return made;
+    }
+
+    /// The operator on reals, and how its result is coded.
+    void finish(const Node& node, const char* becomes, std::vector<std::string> inputs,
+                const std::string& scale, const std::string& zero_point)
+    {
+        const bool codes = !scale.empty() || node.operation != "QGemm"; // else reals
+        std::vector<std::string> outputs = node.outputs;
+        if (codes)
+        {
+            outputs = {fresh(node.name + ".result")};
+        }
+        add(node, becomes, std::move(inputs), outputs).attributes = node.attributes;
+        if (codes)
+        {
+            add(node, kQuantize, {outputs[0], scale, zero_point}, node.outputs);
+        }
+    }
+
+    void spell(const Node& node, const Form& form)
+    {
+        const std::int64_t weight_axis =
+            node.operation == "QGemm" && node.integer("transB", 0) != 0 ? 0 : form.weight_axis;
+        std::vector<std::string> inputs;
+        for (const std::size_t slot : form.operands)
+        {
+            inputs.push_back(reals(node, slot, slot == form.weight ? weight_axis : 1));
+        }
+        if (form.bias && !operand(node, *form.bias).empty())
+        {
+            const std::string scale = fresh(node.name + ".bias_scale");
+            add(node, "Mul", {operand(node, 1), operand(node, 4)}, {scale});
+            const std::string bias = fresh(node.name + ".bias");
+            Node& added = add(node, kDequantize, {operand(node, *form.bias), scale}, {bias});
+            added.attributes["axis"].integer = 0;
+            inputs.push_back(bias);
+        }
+        finish(node, form.becomes, std::move(inputs), operand(node, form.result),
+               operand(node, form.result + 1));
+    }
+
+    /// Scale and zero point of the result come first.
+    void concat(const Node& node)
+    {
+        std::vector<std::string> inputs;
+        for (std::size_t slot = 2; slot < node.inputs.size(); slot += 3)
+        {
+            inputs.push_back(reals(node, slot, 1));
+        }
+        finish(node, "Concat", std::move(inputs), operand(node, 0), operand(node, 1));
+    }
+
+    Graph& graph_;
+    std::unordered_set<std::string> names_;
+};
+
+/// Rounded to nearest, ties to even, as ONNX wants it.
+std::int64_t code(float value, float scale, std::int64_t zero_point, const Coding& coding)
+{
+    const double rounded = std::nearbyint(static_cast<double>(value / scale));
+    const double wanted = rounded + static_cast<double>(zero_point);
+    return std::isnan(wanted)
+               ? zero_point
+               : static_cast<std::int64_t>(std::clamp(wanted, static_cast<double>(coding.least()),
+                                                      static_cast<double>(coding.most())));
+}
+
+} // namespace
+
+void spell_out_quantized(Graph& graph)
+{
+    Speller(graph).run();
+}
+
+bool is_coding(const Node& node)
+{
+    return node.domain.empty() && (node.operation == kQuantize || node.operation == kDequantize);
+}
+
+std::string why_not_quantized(const Node& node)
+{
+    static const std::unordered_set<std::string> kDynamic{"ConvInteger",
+                                                          "MatMulInteger",
+                                                          "DynamicQuantizeLinear",
+                                                          "MatMulIntegerToFloat",
+                                                          "DynamicQuantizeMatMul",
+                                                          "DynamicQuantizeLSTM",
+                                                          "ConvTransposeWithDynamicQuantizer"};
+    if (kDynamic.count(node.operation) != 0)
+    {
+        return "with scales that are found while it runs; quantise the model statically, in QDQ "
+               "or QLinear form";
+    }
+    if (node.integer("channels_last", 0) != 0 && forms().count(node.operation) != 0)
+    {
+        return "with channels last; export it with channels first";
+    }
+    return "";
+}
+
+std::int64_t Coding::least() const
+{
+    return type.has_sign ? -(std::int64_t{1} << (type.bits - 1)) : 0;
+}
+
+std::int64_t Coding::most() const
+{
+    return (std::int64_t{1} << (type.bits - (type.has_sign ? 1 : 0))) - 1;
+}
+
+std::string name_of(const IntegerType& type)
+{
+    return (type.has_sign ? "int" : "uint") + std::to_string(type.bits);
+}
+
+Coding coding_of(const Node& node, const Operands& operands, const Extents& extents,
+                 std::optional<IntegerType> type, const std::string& file)
+{
+    const auto wrong = [&](const std::string& problem, const std::string& remedy)
+    { refuse(node, file, problem, remedy); };
+    const char* const again = "quantise the model again";
+    const Tensor* scale = operands[0];
+    const Tensor* zero_point = operands[1];
+    if (scale == nullptr)
+    {
+        wrong("has no scale", "give it a constant scale above 0 behind what it codes");
+    }
+    if (node.integer("block_size", 0) != 0)
+    {
+        throw Unsupported("with scales for blocks; quantise per tensor or per channel");
+    }
+    if (!scale->real)
+    {
+        wrong("has a scale that is a whole number", "give it a scale of type float");
+    }
+    Coding coding;
+    const std::size_t count = size_of(*scale);
+    coding.per_axis = scale->extents.size() == 1 && count != 1;
+    if (scale->extents.size() > 1 || count == 0)
+    {
+        wrong("has scales of " + std::to_string(scale->extents.size()) + " axes, " +
+                  std::to_string(count) + " in all",
+              "give it one scale, or a list of one for each channel");
+    }
+    if (coding.per_axis)
+    {
+        const std::int64_t axis = node.integer("axis", 1);
+        const auto rank = static_cast<std::int64_t>(extents.size());
+        if (axis < -rank || axis >= rank)
+        {
+            wrong("has scales along axis " + std::to_string(axis) + " of a tensor of " +
+                      std::to_string(rank) + " axes",
+                  "name the axis of its channels");
+        }
+        coding.axis = static_cast<std::size_t>(axis < 0 ? axis + rank : axis);
+        if (static_cast<std::int64_t>(count) != extents[coding.axis])
+        {
+            wrong("has " + std::to_string(count) + " scales for the " +
+                      std::to_string(extents[coding.axis]) + " positions of axis " +
+                      std::to_string(coding.axis),
+                  "give it one scale, or one for each position, and name their axis");
+        }
+    }
+    coding.type = type.value_or(IntegerType{8, false});
+    if (zero_point != nullptr)
+    {
+        const IntegerType& own = zero_point->type;
+        if (zero_point->real || own.bits == 0 || own.bits == 1 || own.bits == 64)
+        {
+            wrong("has a zero point that is no whole number of 8, 16 or 32 bits",
+                  "give it a zero point of the type of the codes, such as uint8");
+        }
+        if (type && !(own == *type))
+        {
+            wrong("has a zero point of type " + name_of(own) + " for codes of type " +
+                      name_of(*type),
+                  "give both the same type");
+        }
+        if (size_of(*zero_point) != count || zero_point->extents.size() > 1)
+        {
+            wrong("has " + std::to_string(size_of(*zero_point)) + " zero points for " +
+                      std::to_string(count) + " scales",
+                  "give as many zero points as scales");
+        }
+        coding.type = own;
+    }
+    if (coding.type.bits > 16 && node.operation == kQuantize)
+    {
+        wrong("makes codes of type " + name_of(coding.type), "quantise to 8 or 16 bits");
+    }
+    if (coding.type.bits != 8 && coding.type.bits != 16 && coding.type.bits != 32)
+    {
+        wrong("has codes that are no whole numbers of 8, 16 or 32 bits", again);
+    }
+    if (!scale->known || (zero_point != nullptr && !zero_point->known))
+    {
+        return coding;
+    }
+    for (std::size_t i = 0; i < count; ++i)
+    {
+        const float its = scale->reals[i];
+        if (!std::isfinite(its) || !(its > 0))
+        {
+            wrong("has a scale of " + std::to_string(its) +
+                      (count == 1 ? "" : " (number " + std::to_string(i) + ")"),
+                  "scales are finite and above 0: " + std::string(again));
+        }
+        const std::int64_t zero = zero_point == nullptr ? 0 : zero_point->integers[i];
+        if (zero < coding.least() || zero > coding.most() || (coding.type.bits == 32 && zero != 0))
+        {
+            wrong("has a zero point of " + std::to_string(zero) + " for codes of type " +
+                      name_of(coding.type),
+                  coding.type.bits == 32 ? "codes of 32 bits have none" : again);
+        }
+        coding.scale.push_back(its);
+        coding.zero_point.push_back(zero);
+    }
+    return coding;
+}
+
+Tensor coded(const Node& node, const Operands& operands, const std::string& file)
+{
+    const Tensor* from = operands.empty() ? nullptr : operands[0];
+    if (from == nullptr)
+    {
+        throw Unsupported("without operand 0");
+    }
+    const bool quantizes = node.operation == kQuantize;
+    if (from->real != quantizes)
+    {
+        refuse(node, file,
+               quantizes ? "quantises whole numbers" : "dequantises what are no whole numbers",
+               quantizes ? "give it reals" : "give it codes, such as uint8");
+    }
+    const auto at = [&](std::size_t slot)
+    { return slot < operands.size() ? operands[slot] : nullptr; };
+    const Coding coding = coding_of(node, {at(1), at(2)}, from->extents,
+                                    quantizes ? std::nullopt : std::optional(from->type), file);
+    Tensor to;
+    to.extents = from->extents;
+    to.real = !quantizes;
+    to.type = quantizes ? coding.type : IntegerType();
+    to.known = from->known && !coding.scale.empty();
+    if (!to.known)
+    {
+        return to;
+    }
+    std::size_t inner = 1; // elements that lie between two positions of the axis
+    for (std::size_t axis = coding.axis + 1; coding.per_axis && axis < from->extents.size(); ++axis)
+    {
+        inner *= static_cast<std::size_t>(from->extents[axis]);
+    }
+    const std::size_t count = size_of(*from);
+    to.integers.reserve(count);
+    for (std::size_t i = 0; i < count; ++i)
+    {
+        const std::size_t place = coding.per_axis ? i / inner % coding.scale.size() : 0;
+        const float scale = coding.scale[place];
+        const std::int64_t zero = coding.zero_point[place];
+        if (quantizes)
+        {
+            to.integers.push_back(code(from->reals[i], scale, zero, coding));
+            continue;
+        }
+        to.integers.push_back(from->integers[i] - zero);
+        to.reals.push_back(static_cast<float>(to.integers.back()) * scale);
+    }
+    if (!quantizes)
+    {
+        to.steps = coding.scale;
+        to.axis = coding.axis;
+    }
+    return to;
+}
+
+// The parts of the importer that note codes at layers.
+
+bool Importer::is_coded(const std::string& name) const
+{
+    const auto readers = readers_.find(name);
+    return readers != readers_.end() &&
+           std::any_of(readers->second.begin(), readers->second.end(),
+                       [&](const Reader& reader) { return is_coding(graph_.nodes[reader.node]); });
+}
+
+std::vector<const Node*> Importer::readers_of(const std::string& name) const
+{
+    std::vector<const Node*> all;
+    std::vector<std::string> open{name};
+    while (!open.empty())
+    {
+        const auto readers = readers_.find(open.back());
+        open.pop_back();
+        if (readers == readers_.end())
+        {
+            continue;
+        }
+        for (const Reader& reader : readers->second)
+        {
+            const Node& node = graph_.nodes[reader.node];
+            if (is_coding(node) && reader.slot == 0 && !node.outputs.empty())
+            {
+                open.push_back(node.outputs[0]);
+            }
+            else
+            {
+                all.push_back(&node);
+            }
+        }
+    }
+    return all;
+}
+
+void Importer::note_codes(const Node& node)
+{
+    const View at = view(node, 0);
+    const bool quantizes = node.operation == kQuantize;
+    std::optional<IntegerType> type;
+    if (!quantizes)
+    {
+        const auto port = inputs_.find(node.inputs[0]);
+        const auto made = code_types_.find(node.inputs[0]);
+        if (made != code_types_.end())
+        {
+            type = made->second;
+        }
+        else if (port != inputs_.end() && graph_.inputs[port->second].type.bits != 0)
+        {
+            type = graph_.inputs[port->second].type;
+        }
+    }
+    const auto operand = [&](std::size_t slot)
+    { return has(node, slot) ? &needed_constant(node, slot) : nullptr; };
+    const Coding coding =
+        coding_of(node, {operand(1), operand(2)}, at.extents(), type, graph_.file);
+    if (quantizes)
+    {
+        code_types_.emplace(node.outputs.at(0), coding.type);
+    }
+    set(node, at);
+
+    Codes& codes = weights(at.layer).codes;
+    const std::string name = in_quotes(node.name);
+    const auto never = [&](const std::string& problem)
+    {
+        codes.output.reset();
+        codes.problem = problem;
+    };
+    if (coding.per_axis)
+    {
+        never("node " + name + " codes it with one scale a channel");
+        return;
+    }
+    if (coding.scale.empty())
+    {
+        never("the scale of node " + name + " is not in the file");
+        return;
+    }
+    const OutputCodes its{static_cast<double>(coding.scale[0]),
+                          static_cast<std::int32_t>(coding.least() - coding.zero_point[0]),
+                          static_cast<std::int32_t>(coding.most() - coding.zero_point[0])};
+    if (coding.type.bits > 16)
+    {
+        never("node " + name + " codes it with 32 bits");
+    }
+    else if (!codes.output && codes.problem.empty())
+    {
+        codes.output = its;
+    }
+    else if (codes.output && *codes.output != its)
+    {
+        never("node " + name + " codes it with another scale or zero point than the node before");
+    }
+}
+
+void Importer::take_steps(const Tensor& matrix, std::size_t outputs_axis, const Tensor* bias,
+                          Weights& w) const
+{
+    const auto columns = [&](const std::vector<float>& steps)
+    {
+        std::vector<double> all(w.columns, static_cast<double>(steps[0]));
+        std::copy(steps.begin(), steps.size() == 1 ? steps.begin() : steps.end(), all.begin());
+        return all;
+    };
+    if (matrix.steps.size() != 1 && matrix.axis != outputs_axis)
+    {
+        throw InputError({graph_.file, 0, "/graph/" + node_name_},
+                         "has weights with a scale for each position of axis " +
+                             std::to_string(matrix.axis) + ", along which products are added up",
+                         "quantise them per tensor, or along axis " + std::to_string(outputs_axis) +
+                             ", that of the output channels");
+    }
+    w.codes.scale = columns(matrix.steps);
+    if (bias != nullptr && !bias->steps.empty() &&
+        (bias->steps.size() == 1 || bias->steps.size() == w.columns))
+    {
+        w.codes.bias_scale = columns(bias->steps);
+        w.codes.bias.resize(w.columns);
+        for (std::size_t column = 0; column < w.columns; ++column)
+        {
+            w.codes.bias[column] = bias->integers[bias->integers.size() == 1 ? 0 : column];
+        }
+    }
+}
+
+void Importer::widen_activations()
+{
+    constexpr std::int64_t kBytes = 256;
+    for (const Layer& layer : result_.network.layers)
+    {
+        for (const LayerId operand : layer.inputs)
+        {
+            const auto& its = result_.weights[operand.index()].codes.output;
+            if (its && std::int64_t{its->most} - its->least >= kBytes)
+            {
+                result_.network.activation_bits = 16;
+            }
+        }
+    }
+}
+
+} // namespace tessera::network::onnx
