@@ -14,6 +14,10 @@ using trace::OpKind;
 
 void Barrier::close(std::vector<Operation>& operations, std::size_t first)
 {
+    if (first == operations.size())
+    {
+        return; // what comes next follows the stage before
+    }
     // An operation with a successor in the stage has ended when that one has.
     std::vector<char> has_successor(operations.size() - first, 0);
     std::vector<OpId> starting;

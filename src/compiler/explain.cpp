@@ -2,6 +2,7 @@
 #include "compiler/explain.h"
 
 #include "compiler/plan.h"
+#include "compiler/report.h"
 #include "compiler/set_order.h"
 #include "compiler/timetable.h"
 #include "tessera/error.h"
@@ -54,6 +55,20 @@ std::set<NodeId> readers_of(const Plan& plan, const Task& task)
     return tiles;
 }
 
+/// When the second operand of a product is written.
+Json writes_json(const Plan& plan, const Timetable& timetable, LayerId id)
+{
+    Json portions = Json::array();
+    for (std::uint32_t index = 0; index < plan[id].portions.size(); ++index)
+    {
+        const Portion& portion = plan[id].portions[index];
+        const Slice& slice = timetable[{id, index, true}];
+        portions.push_back(
+            {{"rows", {portion.begin, portion.end}}, {"start", slice.start}, {"end", slice.end}});
+    }
+    return portions;
+}
+
 Json box_json(const Volume& volume)
 {
     return volume.box().bounds;
@@ -72,6 +87,7 @@ Json explain(const network::Network& network, const config::ChipConfig& chip,
                 {"chip", chip.name},
                 {"schedule", options.schedule},
                 {"makespan", timetable.makespan()}};
+    result["attention"] = attention_json(attention(plan));
     result["layers"] = Json::array();
     // Which tiles read each task; several: it is halo (or read by several layers' tiles).
     std::vector<std::map<std::uint32_t, std::set<NodeId>>> readers(graph.size());
@@ -131,6 +147,10 @@ Json explain(const network::Network& network, const config::ChipConfig& chip,
                                     {"reads", edges},
                                     {"start", start},
                                     {"end", end}});
+        if (graph.dynamic(id))
+        {
+            result["layers"].back()["written"] = writes_json(plan, timetable, id);
+        }
         if (wanted)
         {
             result["sets"] = std::move(sets);
@@ -187,6 +207,8 @@ std::string explain_text(const Json& plan)
                         layer["bytes_multicast"].get<std::uint64_t>(),
                         fmt::join(layer["tiles"].get<std::vector<std::uint32_t>>(), " t"));
     }
+    const std::string products = attention_text(plan["attention"]);
+    text += products.empty() ? "" : '\n' + products;
     if (plan.contains("sets"))
     {
         text += fmt::format("\n{:>6}{:>28}{:>6}{:>6}{:>14}{:>14}  reads\n", "set", "ofm", "copy",

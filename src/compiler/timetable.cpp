@@ -13,19 +13,17 @@ namespace tessera::compiler
 void append_dependencies(const Plan& plan, const Task& task, std::vector<Task>& out)
 {
     const Graph& graph = plan.graph();
-    const Volume made = plan[task.layer].grid.task(task.index);
     std::vector<Region> regions;
-    if (graph.role(task.layer) == Role::crossbar)
+    if (task.writes)
     {
-        graph.block_operand(task.layer, {0, plan[task.layer].blocks.back().rows.end}, made,
-                            regions);
+        const network::Layer& layer = graph.layer(task.layer);
+        Volume written = Volume::of(graph.network().input_shape(layer, 1));
+        written.rows = plan[task.layer].portions[task.index];
+        graph.resolve(layer.inputs[1], written, regions);
     }
     else
     {
-        for (std::size_t k = 0; k < graph.layer(task.layer).inputs.size(); ++k)
-        {
-            graph.operand(task.layer, k, made, regions);
-        }
+        graph.operands(task.layer, plan[task.layer].grid.task(task.index), regions);
     }
     std::vector<std::size_t> tasks;
     for (const Region& region : regions)
@@ -43,7 +41,8 @@ void append_dependencies(const Plan& plan, const Task& task, std::vector<Task>& 
     }
 }
 
-Timetable::Timetable(const Plan& plan) : plan_(plan), slices_(plan.graph().size())
+Timetable::Timetable(const Plan& plan)
+    : plan_(plan), slices_(plan.graph().size()), writes_(plan.graph().size())
 {
     for (const Stage& stage : plan.stages())
     {
@@ -55,34 +54,70 @@ Timetable::Timetable(const Plan& plan) : plan_(plan), slices_(plan.graph().size(
     }
 }
 
-/// Layers have macros of their own, so each can be followed from its first task to its last.
+/// When all that a task reads is there.
+Tick Timetable::ready(const Task& task, Tick begin) const
+{
+    std::vector<Task> read;
+    append_dependencies(plan_, task, read);
+    Tick ready = begin;
+    for (const Task& its : read)
+    {
+        ready = std::max(ready, (*this)[its].end);
+    }
+    return ready;
+}
+
+/// Writes the second operand of a product as it comes; returns when its last block is written.
+Tick Timetable::write_operand(LayerId id, Tick begin)
+{
+    const LayerPlan& layer = plan_[id];
+    const config::ChipConfig::Macro& macro = plan_.macro_of(id);
+    std::vector<Tick> free(layer.blocks.size(), begin);
+    for (std::uint32_t index = 0; index < layer.portions.size(); ++index)
+    {
+        throw_if_interrupted();
+        const Tick start = ready({id, index, true}, begin);
+        Slice slice{start, start};
+        for (std::size_t b = 0; b < free.size(); ++b)
+        {
+            const std::uint64_t rows =
+                plan_.rows_written(id, layer.blocks[b], layer.portions[index]).size();
+            if (rows != 0)
+            {
+                free[b] = work_end(macro.clock, macro.clock.align(std::max(start, free[b])),
+                                   rows * macro.program.row_time);
+                slice.end = std::max(slice.end, free[b]);
+            }
+        }
+        writes_[id.index()].push_back(slice);
+    }
+    return *std::max_element(free.begin(), free.end());
+}
+
+/// Layers have macros of their own, so each can be followed from its first task to its last. What
+/// the blocks of a layer do at different times, others wait for the last of them.
 void Timetable::run(LayerId id, Tick begin)
 {
     const Grid& grid = plan_[id].grid;
     const bool mvms = plan_.graph().role(id) == Role::crossbar;
-    const Clock& clock = plan_.chip().macro.clock;
-    const config::MacroTiming timing = config::macro_timing(plan_.chip().macro);
-    std::vector<Tick> free(grid.copies(), begin);
-    std::vector<Task> read;
+    const bool dynamic = plan_.graph().dynamic(id);
+    const Clock& clock = plan_.macro_of(id).clock;
+    const config::MacroTiming timing = config::macro_timing(plan_.macro_of(id));
+    std::vector<Tick> free(grid.copies(), dynamic ? write_operand(id, begin) : begin);
     slices_[id.index()].resize(grid.tasks());
     for (const std::uint32_t index : grid.sequence())
     {
         throw_if_interrupted();
-        read.clear();
-        append_dependencies(plan_, {id, index}, read);
-        Tick ready = begin;
-        for (const Task& task : read)
-        {
-            ready = std::max(ready, (*this)[task].end);
-        }
+        const Tick now = ready({id, index}, begin);
         Slice& slice = slices_[id.index()][index];
-        slice = {ready, ready};
+        slice = {now, now};
         if (mvms)
         {
             const Volume made = grid.task(index);
-            const std::uint64_t vectors = std::uint64_t{made.rows.size()} * made.columns.size();
+            const std::uint64_t vectors =
+                made.rows.size() * (dynamic ? 1 : std::uint64_t{made.columns.size()});
             Tick& its = free[grid.copy_of(index)];
-            slice.start = clock.align(std::max(ready, its));
+            slice.start = clock.align(std::max(now, its));
             slice.end = timing.total(vectors).end(clock, slice.start);
             its = (vectors * timing.interval).end(clock, slice.start);
         }
@@ -95,6 +130,10 @@ std::vector<Task> Timetable::order(std::size_t stage) const
     std::vector<Task> tasks;
     for (const LayerId id : plan_.stages()[stage])
     {
+        for (std::uint32_t index = 0; index < plan_[id].portions.size(); ++index)
+        {
+            tasks.push_back({id, index, true});
+        }
         for (std::uint32_t index = 0; index < plan_[id].grid.tasks(); ++index)
         {
             tasks.push_back({id, index});
@@ -103,8 +142,8 @@ std::vector<Task> Timetable::order(std::size_t stage) const
     std::sort(tasks.begin(), tasks.end(),
               [this](const Task& a, const Task& b)
               {
-                  return std::tuple((*this)[a].end, a.layer, a.index) <
-                         std::tuple((*this)[b].end, b.layer, b.index);
+                  return std::tuple((*this)[a].end, a.layer, !a.writes, a.index) <
+                         std::tuple((*this)[b].end, b.layer, !b.writes, b.index);
               });
     return tasks;
 }

@@ -10,11 +10,13 @@
 namespace tessera::compiler
 {
 
-/// A task of a layer (Grid::task).
+/// A task of a layer (Grid::task), or one portion of a product's second operand to be written
+/// (LayerPlan::portions).
 struct Task
 {
     LayerId layer;
     std::uint32_t index = 0;
+    bool writes = false;
 };
 
 /// When a task runs.
@@ -27,8 +29,8 @@ struct Slice
 /// CLSA-CIM's stages II and IV: which tasks each task reads (exact receptive fields), and, from
 /// that, when each runs if every one starts as soon as these have ended, its crossbars are free (a
 /// copy takes its sets in the order of Grid::sequence(), stage III) and the stage before is over.
-/// Only MVMs take time: on a chip where that is so, a run takes exactly as long, unless layers
-/// share macros (PlanOptions::pack): then they wait for each other, which is not foreseen.
+/// Only MVMs and writes take time: on a chip where that is so, a run takes exactly as long, unless
+/// layers share macros (PlanOptions::pack): then they wait for each other, which is not foreseen.
 class Timetable
 {
 public:
@@ -36,21 +38,25 @@ public:
 
     [[nodiscard]] const Slice& operator[](const Task& task) const
     {
-        return slices_[task.layer.index()][task.index];
+        return (task.writes ? writes_ : slices_)[task.layer.index()][task.index];
     }
     [[nodiscard]] Tick makespan() const { return makespan_; }
-    /// Tasks of a stage by their ends; what ends together, by layer, then task.
+    /// Tasks of a stage by their ends; what ends together, by layer, then writes, then task.
     [[nodiscard]] std::vector<Task> order(std::size_t stage) const;
 
 private:
     void run(LayerId id, Tick begin);
+    [[nodiscard]] Tick ready(const Task& task, Tick begin) const;
+    [[nodiscard]] Tick write_operand(LayerId id, Tick begin);
 
     const Plan& plan_;
     std::vector<std::vector<Slice>> slices_; ///< by layer and task
+    std::vector<std::vector<Slice>> writes_; ///< by layer and portion
     Tick makespan_ = 0;
 };
 
-/// The tasks, of layers whose data are computed, that a task of a crossbar or vector layer reads.
+/// The tasks, of layers whose data are computed, that a task of a crossbar or vector layer reads
+/// (of a product: also what is written for it).
 void append_dependencies(const Plan& plan, const Task& task, std::vector<Task>& out);
 
 } // namespace tessera::compiler
