@@ -210,22 +210,23 @@ std::string attention_text(const nlohmann::ordered_json& attention)
         return "";
     }
     const std::string what =
-        fmt::format("{} products of {} MACs; ", count("products"), count("macs"));
+        fmt::format("{} products, {} MACs; ", count("products"), count("macs"));
     if (way == "vector")
     {
         return "attention on vector units: " + what + "nothing is written\n";
     }
     const bool crossbars = way == "crossbar";
+    const std::uint64_t writes = count("writes_per_cell_and_image");
     const std::uint64_t lifetime = count("lifetime_images");
     return fmt::format(
         "attention in {} {}: {}{} {} are written per image, {:.6g} mJ; {}\n", count("macros"),
         crossbars ? "crossbars" : "digital macros", what,
         count(crossbars ? "cells_per_image" : "weights_per_image"), crossbars ? "cells" : "weights",
         static_cast<double>(count("energy_aj_per_image")) * 1e-15,
-        lifetime == 0 ? "they do not wear out"
-                      : fmt::format("each {} time{}, which lasts for {} images",
-                                    count("writes_per_cell_and_image"),
-                                    count("writes_per_cell_and_image") == 1 ? "" : "s", lifetime));
+        lifetime == 0
+            ? "they do not wear out"
+            : fmt::format("each {}, which lasts for {} images",
+                          writes == 1 ? "once" : fmt::format("{} times", writes), lifetime));
 }
 
 MappingReport report(const trace::Trace& trace, const network::Network& network,

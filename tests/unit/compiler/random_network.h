@@ -279,6 +279,7 @@ inline void choose_attention(Dice& dice, config::ChipConfig& chip)
 {
     chip.mapping.attention =
         dice.pick(std::vector<std::string>{"vector", "crossbar", "crossbar", "digital"});
+    chip.tiles.macros = 16; // room for every network of random_attention()
     chip.digital.tile_columns = dice(chip.mapping.attention == "digital" ? 6 : 0, 8);
     chip.digital.macro.rows = dice(3, 20);
     chip.digital.macro.columns = dice(2, 20);
