@@ -712,7 +712,8 @@ Extent Plan::rows_written(LayerId id, const PlacedBlock& block, const Portion& p
     }
     const std::uint32_t height = graph_.network().input_shape(layer, 1).height;
     const std::uint32_t head = block.rows.begin / height * height;
-    return block.rows.clipped({head + portion.begin, head + portion.end});
+    const Extent rows = block.rows.clipped({head + portion.begin, head + portion.end});
+    return rows.empty() ? Extent{} : rows;
 }
 
 /// Channels and columns of a layer that columns of its matrix make.

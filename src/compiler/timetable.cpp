@@ -10,25 +10,16 @@
 namespace tessera::compiler
 {
 
-void append_dependencies(const Plan& plan, const Task& task, std::vector<Task>& out)
+namespace
 {
-    const Graph& graph = plan.graph();
-    std::vector<Region> regions;
-    if (task.writes)
-    {
-        const network::Layer& layer = graph.layer(task.layer);
-        Volume written = Volume::of(graph.network().input_shape(layer, 1));
-        written.rows = plan[task.layer].portions[task.index];
-        graph.resolve(layer.inputs[1], written, regions);
-    }
-    else
-    {
-        graph.operands(task.layer, plan[task.layer].grid.task(task.index), regions);
-    }
+
+/// The tasks, of layers whose data are computed, that make `regions`.
+void append_tasks(const Plan& plan, const std::vector<Region>& regions, std::vector<Task>& out)
+{
     std::vector<std::size_t> tasks;
     for (const Region& region : regions)
     {
-        if (graph.role(region.layer) == Role::memory)
+        if (plan.graph().role(region.layer) == Role::memory)
         {
             continue;
         }
@@ -39,6 +30,15 @@ void append_dependencies(const Plan& plan, const Task& task, std::vector<Task>& 
             out.push_back({region.layer, static_cast<std::uint32_t>(index)});
         }
     }
+}
+
+} // namespace
+
+void append_dependencies(const Plan& plan, const Task& task, std::vector<Task>& out)
+{
+    std::vector<Region> regions;
+    plan.graph().operands(task.layer, plan[task.layer].grid.task(task.index), regions);
+    append_tasks(plan, regions, out);
 }
 
 Timetable::Timetable(const Plan& plan)
@@ -54,11 +54,11 @@ Timetable::Timetable(const Plan& plan)
     }
 }
 
-/// When all that a task reads is there.
-Tick Timetable::ready(const Task& task, Tick begin) const
+/// When all of `regions` is there.
+Tick Timetable::ready(const std::vector<Region>& regions, Tick begin) const
 {
     std::vector<Task> read;
-    append_dependencies(plan_, task, read);
+    append_tasks(plan_, regions, read);
     Tick ready = begin;
     for (const Task& its : read)
     {
@@ -71,23 +71,27 @@ Tick Timetable::ready(const Task& task, Tick begin) const
 Tick Timetable::write_operand(LayerId id, Tick begin)
 {
     const LayerPlan& layer = plan_[id];
+    const Graph& graph = plan_.graph();
     const config::ChipConfig::Macro& macro = plan_.macro_of(id);
     std::vector<Tick> free(layer.blocks.size(), begin);
-    for (std::uint32_t index = 0; index < layer.portions.size(); ++index)
+    std::vector<Region> regions;
+    for (const Portion& portion : layer.portions)
     {
         throw_if_interrupted();
-        const Tick start = ready({id, index, true}, begin);
-        Slice slice{start, start};
+        Slice slice{kNever, begin};
         for (std::size_t b = 0; b < free.size(); ++b)
         {
-            const std::uint64_t rows =
-                plan_.rows_written(id, layer.blocks[b], layer.portions[index]).size();
-            if (rows != 0)
+            const Extent rows = plan_.rows_written(id, layer.blocks[b], portion);
+            if (rows.empty())
             {
-                free[b] = work_end(macro.clock, macro.clock.align(std::max(start, free[b])),
-                                   rows * macro.program.row_time);
-                slice.end = std::max(slice.end, free[b]);
+                continue;
             }
+            regions.clear();
+            graph.resolve(graph.layer(id).inputs[1],
+                          graph.second_operand(id, rows, layer.blocks[b].columns), regions);
+            const Tick start = macro.clock.align(std::max(ready(regions, begin), free[b]));
+            free[b] = work_end(macro.clock, start, rows.size() * macro.program.row_time);
+            slice = {std::min(slice.start, start), std::max(slice.end, free[b])};
         }
         writes_[id.index()].push_back(slice);
     }
@@ -105,10 +109,13 @@ void Timetable::run(LayerId id, Tick begin)
     const config::MacroTiming timing = config::macro_timing(plan_.macro_of(id));
     std::vector<Tick> free(grid.copies(), dynamic ? write_operand(id, begin) : begin);
     slices_[id.index()].resize(grid.tasks());
+    std::vector<Region> regions;
     for (const std::uint32_t index : grid.sequence())
     {
         throw_if_interrupted();
-        const Tick now = ready({id, index}, begin);
+        regions.clear();
+        plan_.graph().operands(id, grid.task(index), regions);
+        const Tick now = ready(regions, begin);
         Slice& slice = slices_[id.index()][index];
         slice = {now, now};
         if (mvms)

@@ -46,7 +46,7 @@ public:
 
 private:
     void run(LayerId id, Tick begin);
-    [[nodiscard]] Tick ready(const Task& task, Tick begin) const;
+    [[nodiscard]] Tick ready(const std::vector<Region>& regions, Tick begin) const;
     [[nodiscard]] Tick write_operand(LayerId id, Tick begin);
 
     const Plan& plan_;
