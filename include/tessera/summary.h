@@ -74,7 +74,7 @@ struct Summary
     Tick makespan = 0;                  ///< end of the last operation, ps
     std::uint64_t operations = 0;       ///< that have ended
     std::uint64_t events = 0;           ///< wakes the wheel delivered
-    std::uint32_t crossbars = 0;        ///< macros that hold weights
+    std::uint32_t crossbars = 0;        ///< macros that hold weights, digital ones apart
     double utilization = 0;             ///< macro compute time / (crossbars x makespan)
     ImageSummary images;                ///< none in results read from a file
     std::vector<UnitSummary> units;     ///< every unit of the chip, in unit order

@@ -133,12 +133,14 @@ void Emitter::emit_weights(std::uint32_t segment)
     for (std::uint32_t i = 0; i < plan_.graph().size(); ++i)
     {
         const LayerPlan& layer = plan_[LayerId(i)];
-        for (std::size_t b = 0; layer.segment == segment && b < layer.blocks.size(); ++b)
+        if (layer.segment != segment || !layer.portions.empty())
         {
-            const Group& group =
-                layer.grid.groups[b / layer.blocks_per_group() % layer.grid.groups.size()];
-            const std::uint64_t row_bytes =
-                ceil_div(std::uint64_t{group.channels.size()} * plan_.chip().macro.weight_bits, 8);
+            continue; // operands are written when they are there
+        }
+        for (std::size_t b = 0; b < layer.blocks.size(); ++b)
+        {
+            const std::uint64_t row_bytes = ceil_div(
+                std::uint64_t{layer.blocks[b].columns.size()} * plan_.chip().macro.weight_bits, 8);
             parts.push_back({LayerId(i), &layer.blocks[b], row_bytes, 0});
             ++blocks_in[layer.blocks[b].slot.tile];
             longest = std::max(longest, row_bytes);
@@ -205,7 +207,7 @@ void Emitter::emit(std::size_t stage, const Pipeline& pipeline)
     for (const Task& task : Timetable(plan_, pipeline).order(stage))
     {
         work_on(task.image);
-        emit_task(task.layer, task.index);
+        task.writes ? emit_portion(task.layer, task.index) : emit_task(task.layer, task.index);
     }
 }
 
@@ -247,6 +249,11 @@ void Emitter::emit(std::size_t stage)
         const std::size_t i = *ready.rbegin();
         ready.erase(i);
         Cursor& cursor = cursors[i];
+        const std::size_t portions = cursor.next == 0 ? plan_[cursor.layer].portions.size() : 0;
+        for (std::uint32_t portion = 0; portion < portions; ++portion)
+        {
+            emit_portion(cursor.layer, portion);
+        }
         emit_task(cursor.layer, cursor.next);
         images_[image_].done[cursor.layer.index()] = ++cursor.next;
         cursor.known = false;
@@ -266,18 +273,7 @@ LayerId Emitter::missing_input(Cursor& cursor)
     if (!cursor.known)
     {
         regions_.clear();
-        const Volume made = plan_[id].grid.task(cursor.next);
-        if (graph.role(id) == Role::crossbar)
-        {
-            graph.block_operand(id, {0, plan_[id].blocks.back().rows.end}, made, regions_);
-        }
-        else
-        {
-            for (std::size_t k = 0; k < graph.layer(id).inputs.size(); ++k)
-            {
-                graph.operand(id, k, made, regions_);
-            }
-        }
+        graph.operands(id, plan_[id].grid.task(cursor.next), regions_);
         cursor.waits.clear();
         for (const Region& region : regions_)
         {
@@ -309,6 +305,33 @@ void Emitter::emit_task(LayerId id, std::uint32_t task)
     else
     {
         emit_vector(id, task);
+    }
+}
+
+/// Macros do one operation after the other: what is written here is there for all MVMs behind it,
+/// and those of the image before are through with what it replaces.
+void Emitter::emit_portion(LayerId id, std::uint32_t portion)
+{
+    consumer_ = id;
+    const LayerId second = plan_.graph().layer(id).inputs[1];
+    for (const PlacedBlock& block : plan_[id].blocks)
+    {
+        const Extent rows = plan_.rows_written(id, block, plan_[id].portions[portion]);
+        if (rows.empty())
+        {
+            continue;
+        }
+        const Volume written = plan_.graph().second_operand(id, rows, block.columns);
+        regions_.clear();
+        plan_.graph().resolve(second, written, regions_);
+        Operation program = operation(OpKind::program, macro(block.slot), id);
+        ++marks_;
+        read(regions_, block.slot.tile, program.in);
+        program.block = block.id;
+        program.n = rows.size();
+        program.tensor = TensorId(second.value());
+        program.box = written.box();
+        push(std::move(program), 0); // leaves nothing in a buffer
     }
 }
 
@@ -347,7 +370,7 @@ void Emitter::emit_group(LayerId id, std::uint32_t task, std::size_t group)
         read(regions_, block.slot.tile, mvm.in);
         mvm.block = block.id;
         mvm.ofm = made.box();
-        mvm.n = made.rows.size() * made.columns.size();
+        mvm.n = made.rows.size() * made.columns.size(); // of a product: one column, that of a head
         mvm.bits = block.bits;
         mvm.bytes = (made.elements() * block.bits + 7) / 8;
         const OpId made_by = push(std::move(mvm), streams + block.id.value());
