@@ -7,6 +7,7 @@
 #include "tessera/error.h"
 
 #include <algorithm>
+#include <deque>
 #include <map>
 #include <set>
 #include <stdexcept>
@@ -204,10 +205,95 @@ void Emitter::emit_weights(std::uint32_t segment)
 void Emitter::emit(std::size_t stage, const Pipeline& pipeline)
 {
     stage_ = static_cast<std::uint32_t>(stage);
-    for (const Task& task : Timetable(plan_, pipeline).order(stage))
+    const Timetable timetable(plan_, pipeline);
+    const auto by_start = [&](const Task& a, const Task& b)
+    { return timetable[a].start < timetable[b].start; };
+    // Tasks that read what is not on the chip: by image, as they start.
+    std::vector<char> loads(plan_.graph().size(), 0);
+    std::vector<std::deque<Task>> loading(pipeline.images);
+    for (const LayerId id : plan_.stages()[stage])
     {
+        loads[id.index()] = reads_memory(id) ? 1 : 0;
+        const std::uint32_t tasks = loads[id.index()] != 0 ? plan_[id].grid.tasks() : 0;
+        for (std::uint32_t image = 0; image < pipeline.images; ++image)
+        {
+            for (std::uint32_t index = 0; index < tasks; ++index)
+            {
+                loading[image].push_back({id, index, image});
+            }
+        }
+    }
+    for (std::deque<Task>& tasks : loading)
+    {
+        std::stable_sort(tasks.begin(), tasks.end(), by_start);
+    }
+    for (const Task& task : timetable.order(stage))
+    {
+        // Memory ports load in the order of emission, and an image's first loads wait until it
+        // enters: those of images before must not come behind them, though their tasks end later.
+        const std::uint32_t image = loads[task.layer.index()] != 0 ? task.image : 0;
+        for (std::uint32_t other = image - std::min(image, pipeline.in_flight - 1); other < image;
+             ++other)
+        {
+            work_on(other);
+            std::deque<Task>& tasks = loading[other];
+            for (; !tasks.empty() && !by_start(task, tasks.front()); tasks.pop_front())
+            {
+                load_operands(tasks.front().layer, tasks.front().index);
+            }
+        }
         work_on(task.image);
         task.writes ? emit_portion(task.layer, task.index) : emit_task(task.layer, task.index);
+    }
+}
+
+bool Emitter::reads_memory(LayerId id)
+{
+    regions_.clear();
+    plan_.graph().operands(id, Volume::of(plan_.graph().layer(id).output), regions_);
+    return std::any_of(regions_.begin(), regions_.end(),
+                       [this](const Region& region) { return !on_chip(region.layer); });
+}
+
+/// What a task reads from memory, ahead of it.
+void Emitter::load_operands(LayerId id, std::uint32_t task)
+{
+    consumer_ = id;
+    const auto load_to = [this](NodeId tile)
+    {
+        for (const Region& region : regions_)
+        {
+            overlaps_.clear();
+            if (!on_chip(region.layer))
+            {
+                plan_[region.layer].grid.overlapping(region.volume, overlaps_);
+            }
+            for (const std::size_t datum : overlaps_)
+            {
+                (void)load(region.layer, datum, tile);
+            }
+        }
+    };
+    const LayerPlan& plan = plan_[id];
+    const std::size_t rows = plan.blocks_per_group();
+    for (std::size_t group = 0; group < plan.grid.groups.size(); ++group)
+    {
+        const std::size_t datum = task * plan.grid.groups.size() + group;
+        const Volume made = plan.grid.datum(datum);
+        const std::size_t first =
+            (plan.grid.copy_of(task) * plan.grid.groups.size() + group) * rows;
+        for (std::size_t i = first; i < first + rows; ++i)
+        {
+            regions_.clear();
+            plan_.graph().block_operand(id, plan.blocks[i].rows, made, regions_);
+            load_to(plan.blocks[i].slot.tile);
+        }
+        if (plan.blocks.empty())
+        {
+            regions_.clear();
+            plan_.graph().operands(id, made, regions_);
+            load_to(plan.grid.home(datum));
+        }
     }
 }
 

@@ -143,7 +143,9 @@ Tick Timetable::ready(const std::vector<Region>& regions, std::uint32_t image, T
     return ready;
 }
 
-/// Writes the second operand of a product as it comes; returns when its last block is written.
+/// Writes the second operand of a product as it comes; returns when its last block is written. A
+/// macro writes portions in their order: though blocks of the next one may be done before, a
+/// portion's slice ends no earlier than those before it.
 Tick Timetable::write_operand(LayerId id, std::uint32_t image, Tick begin)
 {
     const LayerPlan& layer = plan_[id];
@@ -154,7 +156,8 @@ Tick Timetable::write_operand(LayerId id, std::uint32_t image, Tick begin)
     for (const Portion& portion : layer.portions)
     {
         throw_if_interrupted();
-        Slice slice{kNever, begin};
+        std::vector<Slice>& slices = writes_[image][id.index()];
+        Slice slice{kNever, slices.empty() ? begin : slices.back().end};
         for (std::size_t b = 0; b < free.size(); ++b)
         {
             const Extent rows = plan_.rows_written(id, layer.blocks[b], portion);
@@ -169,7 +172,7 @@ Tick Timetable::write_operand(LayerId id, std::uint32_t image, Tick begin)
             free[b] = work_end(macro.clock, start, rows.size() * macro.program.row_time);
             slice = {std::min(slice.start, start), std::max(slice.end, free[b])};
         }
-        writes_[image][id.index()].push_back(slice);
+        slices.push_back(slice);
     }
     return *std::max_element(free.begin(), free.end());
 }
@@ -183,6 +186,7 @@ Tick Timetable::run(LayerId id, const SetReads& reads, std::uint32_t image, Tick
     const Grid& grid = plan_[id].grid;
     const bool mvms = plan_.graph().role(id) == Role::crossbar;
     const Clock& clock = plan_.macro_of(id).clock;
+    const Clock& adder = plan_.chip().vector.clock;
     const config::MacroTiming timing = config::macro_timing(plan_.macro_of(id));
     if (plan_.graph().dynamic(id))
     {
@@ -210,7 +214,8 @@ Tick Timetable::run(LayerId id, const SetReads& reads, std::uint32_t image, Tick
             const std::uint64_t vectors = vectors_of(plan_, id, index);
             Tick& its = free[grid.copy_of(index)];
             slice.start = clock.align(std::max(ready, its));
-            slice.end = timing.total(vectors).end(clock, slice.start);
+            // The sums are there at the edge at which a vector unit adds them up.
+            slice.end = adder.align(timing.total(vectors).end(clock, slice.start));
             its = (vectors * timing.interval).end(clock, slice.start);
         }
         end = std::max(end, slice.end);

@@ -84,7 +84,7 @@ Tick planned(const network::Network& network, const config::ChipConfig& chip,
     const Graph graph(network, chip);
     const Schedule& policy = schedule(options.schedule);
     const Plan plan(graph, chip, policy, settled(graph, chip, policy, options.plan));
-    return Timetable(plan).makespan();
+    return Timetable(plan, pipelined(plan, options.images)).makespan();
 }
 
 void expect_sound(const network::Network& network, const config::ChipConfig& chip,
@@ -259,6 +259,37 @@ INSTANTIATE_TEST_SUITE_P(
             name.begin(), name.end(), [](char c) { return c == '-' || c == ':'; }, '_');
         return name;
     });
+
+/// One portion of values may be written into one block of a macro and the next into another: those
+/// for the same macro must come in their order. Times of digital macros need not fall on edges.
+TEST(Attention, RandomNetworksArePlannedAsTheyRun)
+{
+    constexpr std::uint32_t networks = tessera::test::effort(600U);
+    std::uint32_t in_macros = 0;
+    for (std::uint32_t seed = 0; seed < networks; ++seed)
+    {
+        Dice dice(seed);
+        const network::Network network = test::random_attention(dice);
+        config::ChipConfig chip = ideal("vector");
+        chip.macro.rows = dice(3, 20);
+        chip.macro.columns = dice(2, 12);
+        test::choose_attention(dice, chip);
+        chip.macro.program.row_time = Duration::of_ticks(dice(0, 5'000'000));
+        chip.digital.macro.program.row_time = Duration::of_ticks(dice(0, 500'000));
+        chip.digital.macro.digital.step_time = Duration::of_ticks(dice(0, 500'000));
+        chip.digital.macro.digital.drain_time = Duration::of_ticks(dice(0, 500'000));
+        Options options;
+        options.schedule = dice(0, 3) == 0 ? "layer-by-layer" : "xinf";
+        options.plan.sets = dice.pick(std::vector<std::string>{"row", "pixel", "3x2"});
+        options.images = options.schedule == "xinf" ? dice(1, 3) : 1;
+        in_macros += chip.mapping.attention != "vector" ? 1 : 0;
+        SCOPED_TRACE("seed " + std::to_string(seed) + '\n' + test::describe(network));
+        EXPECT_EQ(simulated(compile(network, chip, options), chip),
+                  planned(network, chip, options));
+        ASSERT_FALSE(HasFailure());
+    }
+    EXPECT_GT(in_macros, networks / 2);
+}
 
 TEST(Attention, RandomNetworksInBuffersOfAnySize)
 {
