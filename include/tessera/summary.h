@@ -65,7 +65,7 @@ struct ImageSummary
     Tick first_latency = 0;  ///< of the first image, ps
     Tick most_latency = 0;   ///< ps
     double mean_latency = 0; ///< ps
-    double interval = 0;     ///< between ends, averaged over the later half, ps; 0: one image
+    double interval = 0;     ///< from one to the next in the long run, ps; 0: one image
 };
 
 /// Figures of a finished (or interrupted) run.

@@ -350,7 +350,7 @@ Summary Chip::summary(Tick at) const
     }
     summary.links = fabric_->links();
     summary.layers = sequencer_->layers();
-    summary.images = summary_of(sequencer_->images());
+    summary.images = summary_of(sequencer_->images(), sequencer_->in_turns());
     std::unordered_set<std::uint32_t> holders;
     for (const trace::Block& block : source_.header().blocks)
     {

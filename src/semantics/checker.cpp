@@ -471,24 +471,22 @@ void Checker::check_program(const Operation& operation)
 }
 
 /// What a checked program leaves behind. What another block of the macro has in the same cells is
-/// gone.
+/// gone; everything, if nothing is said of the cells.
 void Checker::write(const Operation& operation)
 {
-    if (!operation.block.valid())
-    {
-        return;
-    }
-    const trace::Block& block = header_.blocks[operation.block.index()];
-    const auto others = dynamic_.find(block.at);
+    const auto others = dynamic_.find(operation.at);
     for (std::size_t i = 0; others != dynamic_.end() && i < others->second.size(); ++i)
     {
         const BlockId other = others->second[i];
-        if (other != operation.block && trace::overlap(block, header_.blocks[other.index()]))
+        const bool replaced = !operation.block.valid() ||
+                              trace::overlap(header_.blocks[operation.block.index()],
+                                             header_.blocks[other.index()]);
+        if (other != operation.block && replaced)
         {
             written_.erase(other);
         }
     }
-    if (!operation.box)
+    if (!operation.block.valid() || !operation.box)
     {
         return;
     }
