@@ -478,9 +478,9 @@ void Checker::write(const Operation& operation)
     for (std::size_t i = 0; others != dynamic_.end() && i < others->second.size(); ++i)
     {
         const BlockId other = others->second[i];
-        const bool replaced = !operation.block.valid() ||
-                              trace::overlap(header_.blocks[operation.block.index()],
-                                             header_.blocks[other.index()]);
+        const bool replaced =
+            !operation.block.valid() ||
+            trace::overlap(header_.blocks[operation.block.index()], header_.blocks[other.index()]);
         if (other != operation.block && replaced)
         {
             written_.erase(other);
