@@ -103,12 +103,13 @@ def compiled_traces(folder):
 
 def attention(folder):
     """Operands that are written into macros, on chips that would have put them elsewhere."""
-    trace = folder / "attention.trace.h5"
+    trace = folder / "attention.trace.jsonl"
     for network, chip, way in (("bert-base", "clsa-256", "crossbar"), ("vit-b16", "clsa-256-hybrid", "digital")):
         done = tessera("compile", "--network", network, "--chip", chip, "--attention", way, "--depthwise", "crossbar",
                        "-o", trace, "--force")
         expect(done.returncode == 0 and "attention in 288" in done.stdout, f"{network}: {done.stdout}{done.stderr}")
-        header = json.loads(tessera("trace", "head", trace, "-n", "1").stdout.splitlines()[0])
+        with open(trace, encoding="utf-8") as lines:
+            header = json.loads(lines.readline())
         expect(header["mapping"]["mapping.attention"] == way and header["mapping"]["mapping.depthwise"] == "crossbar",
                f"the choices are not on record: {header['mapping']}")
         done = tessera("trace", "check", trace, "--semantic")
