@@ -38,10 +38,11 @@ enum class Stage : std::uint8_t
     crossbar,  ///< the array settles
     hold,      ///< sample-and-hold
     convert,   ///< ADC conversions
-    shift_add, ///< slices are weighted and added
+    shift_add, ///< slices are weighted and added; digital macros: adder trees
     output,    ///< results enter the output register
     charge,    ///< AiDAC: row drivers charge groups of capacitors, rows convert inputs
-    multiply,  ///< AiDAC: cells of weight bits that are 0 lose their charge
+    multiply,  ///< AiDAC: cells of weight bits that are 0 lose their charge; digital macros: one
+               ///< step of input bits
     share,     ///< AiDAC: columns average their charge
     weigh,     ///< AiDAC: bit columns are added up by their weights
     chain,     ///< AiDAC: voltages become times, which add up down the chain of arrays

@@ -23,6 +23,24 @@ struct MappingReport
         std::uint64_t weights = 0; ///< in all its blocks; zeros that fill a block up do not count
         double occupancy = 0;      ///< weights, over what as many whole crossbars could hold
     };
+    /// Products of two feature maps, of which neither is known before the program runs.
+    struct Attention
+    {
+        std::string way;             ///< "vector", "crossbar", "digital": where they run
+        std::uint64_t products = 0;  ///< layers
+        std::uint64_t macs = 0;      ///< per image
+        std::uint64_t macros = 0;    ///< that the second operands are written into
+        std::uint64_t weights = 0;   ///< written per image
+        std::uint64_t cells = 0;     ///< written per image; of digital macros: weights
+        std::uint64_t writes = 0;    ///< of a cell per image
+        std::uint64_t energy = 0;    ///< of writing, attojoules per image
+        std::uint64_t endurance = 0; ///< writes that a cell survives; 0: unlimited
+        /// Images until cells have been written as often as they survive; 0: no limit.
+        [[nodiscard]] std::uint64_t lifetime() const
+        {
+            return writes == 0 ? 0 : endurance / writes;
+        }
+    };
     /// Images that follow each other without a pause, as planned: only MVMs take time.
     struct Pipeline
     {
@@ -46,21 +64,23 @@ struct MappingReport
         Tick unbounded = 0;          ///< planned makespan if only MVMs take time
         Tick bounded = 0;            ///< the same with these buffers
     };
+    Attention attention;              ///< no products: the network has none
     std::vector<Layer> layers;        ///< in the order of the network
     std::optional<Buffers> buffers;   ///< if they are finite and one stage holds all layers
     std::optional<Pipeline> pipeline; ///< of several images across layers
-    std::uint64_t crossbars = 0;      ///< that hold anything
+    std::uint64_t crossbars = 0;      ///< that hold anything; digital macros apart
     std::uint64_t weights = 0;        ///< sum over the layers
     double occupancy =
         0; ///< weights, over what the crossbars could hold, each time they are filled
-    std::uint32_t segments = 1;      ///< that take turns on the chip
-    std::uint32_t images = 1;        ///< compiled together: what follows is for all of them
-    std::uint64_t cells_written = 0; ///< while it runs
-    std::uint64_t writes = 0;        ///< of the cells written most often
-    std::uint64_t endurance = 0;     ///< writes that a cell survives; 0: unlimited
-    std::uint64_t write_energy = 0;  ///< attojoules
-    std::uint64_t bytes_sent = 0;    ///< over the interconnect, once per destination
-    std::uint64_t byte_hops = 0;     ///< the same times the links between routers on the way
+    std::uint32_t segments = 1;        ///< that take turns on the chip
+    std::uint32_t images = 1;          ///< compiled together: what follows is for all of them
+    std::uint64_t cells_written = 0;   ///< of crossbars, while it runs
+    std::uint64_t weights_written = 0; ///< cells of these that weights are written into in turns
+    std::uint64_t writes = 0;          ///< of the cells written most often
+    std::uint64_t endurance = 0;       ///< writes that a cell survives; 0: unlimited
+    std::uint64_t write_energy = 0;    ///< attojoules
+    std::uint64_t bytes_sent = 0;      ///< over the interconnect, once per destination
+    std::uint64_t byte_hops = 0;       ///< the same times the links between routers on the way
 };
 
 } // namespace tessera

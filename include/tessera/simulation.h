@@ -63,6 +63,9 @@ struct CompileOptions
     std::optional<std::string> placement{};
     /// Where convolutions with groups run: "vector", "crossbar"; nothing: as the chip says.
     std::optional<std::string> depthwise{};
+    /// Where products of two feature maps (attention) run: "vector", "crossbar", "digital";
+    /// nothing: as the chip says.
+    std::optional<std::string> attention{};
     /// A network that does not fit is cut into segments of layers, which take turns on the chip:
     /// between them the crossbars are written anew. All images pass one segment before the next.
     bool time_multiplex = false;

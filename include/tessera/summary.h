@@ -65,7 +65,7 @@ struct ImageSummary
     Tick first_latency = 0;  ///< of the first image, ps
     Tick most_latency = 0;   ///< ps
     double mean_latency = 0; ///< ps
-    double interval = 0;     ///< between ends, averaged over the later half, ps; 0: one image
+    double interval = 0;     ///< from one to the next in the long run, ps; 0: one image
 };
 
 /// Figures of a finished (or interrupted) run.
@@ -74,7 +74,7 @@ struct Summary
     Tick makespan = 0;                  ///< end of the last operation, ps
     std::uint64_t operations = 0;       ///< that have ended
     std::uint64_t events = 0;           ///< wakes the wheel delivered
-    std::uint32_t crossbars = 0;        ///< macros that hold weights
+    std::uint32_t crossbars = 0;        ///< macros that hold weights, digital ones apart
     double utilization = 0;             ///< macro compute time / (crossbars x makespan)
     ImageSummary images;                ///< none in results read from a file
     std::vector<UnitSummary> units;     ///< every unit of the chip, in unit order

@@ -22,7 +22,7 @@ enum class OpKind : std::uint8_t
     move,   ///< in[0] from this tile's buffer to the buffers in `to`
     load,   ///< from external memory to the buffers in `to`
     store,  ///< in[0] from this tile's buffer to the memory port in `to`
-    program ///< `n` rows of a macro are written
+    program ///< `n` rows of a macro are written, with what the operands hold
 };
 /// Number of kinds.
 inline constexpr unsigned kOpKinds = 6;
@@ -98,7 +98,7 @@ struct Operation
     std::uint8_t bits = 0;                ///< element width; 0: not said
     std::uint16_t function = 0;           ///< index into functions() for vec
     std::optional<Box> ofm;               ///< region of the layer's OFM made or carried
-    TensorId tensor;                      ///< load, store
+    TensorId tensor;                      ///< load, store; program: of which a part is written
     std::optional<Box> box;               ///< region of that tensor
     std::optional<std::uint64_t> address; ///< external memory; default: from tensor and box
     std::map<std::string, std::int64_t> arguments; ///< "args" of a vec function

@@ -6,10 +6,11 @@
 namespace tessera
 {
 
-ImageSummary summary_of(const std::vector<Passage>& images)
+ImageSummary summary_of(const std::vector<Passage>& images, bool in_turns)
 {
     ImageSummary result;
     std::vector<Tick> ends;
+    Tick begin = kNever;
     double sum = 0;
     for (const Passage& image : images)
     {
@@ -20,6 +21,7 @@ ImageSummary summary_of(const std::vector<Passage>& images)
         const Tick latency = image.end - image.begin;
         result.first_latency = ends.empty() ? latency : result.first_latency;
         result.most_latency = std::max(result.most_latency, latency);
+        begin = std::min(begin, image.begin);
         sum += static_cast<double>(latency);
         ends.push_back(image.end);
     }
@@ -32,7 +34,11 @@ ImageSummary summary_of(const std::vector<Passage>& images)
     std::sort(ends.begin(), ends.end());
     const std::size_t last = ends.size() - 1;
     const std::size_t middle = last / 2;
-    if (last > 0)
+    if (last > 0 && in_turns)
+    {
+        result.interval = static_cast<double>(ends[last] - begin) / result.count;
+    }
+    else if (last > 0)
     {
         result.interval =
             static_cast<double>(ends[last] - ends[middle]) / static_cast<double>(last - middle);

@@ -15,7 +15,9 @@ struct Passage
     Tick end = 0;
 };
 
-/// Figures of images that have passed, in their order; those that never began are left out.
-[[nodiscard]] ImageSummary summary_of(const std::vector<Passage>& images);
+/// Figures of images that have passed, in their order; those that never began are left out. They
+/// follow each other as the later half of them ends; `in_turns`: all have passed one segment of the
+/// network before the first is in the next, and so would as many more: what counts is the whole.
+[[nodiscard]] ImageSummary summary_of(const std::vector<Passage>& images, bool in_turns = false);
 
 } // namespace tessera

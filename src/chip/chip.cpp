@@ -39,6 +39,7 @@ Chip::Chip(const config::ChipConfig& config, trace::OperationSource& source, Act
                  ? std::make_unique<const AidacDesign>(aidac_design(config.macro))
                  : nullptr),
       timing_(aidac_ ? macro_timing(*aidac_) : macro_timing(config.macro)),
+      digital_timing_(macro_timing(config.digital.macro)),
       source_(source),
       sink_(sink),
       layout_(config),
@@ -136,20 +137,23 @@ void Chip::build_unit(UnitId id, bool external)
         {
             UnitPlace place{id, trace::UnitKind::macro, NodeId(tile),
                             tile_name + ".m" + std::to_string(position)};
+            const bool digital = config_.is_digital(tile);
+            const config::ChipConfig::Macro& macro = config_.macro_of(tile);
+            const config::MacroTiming& timing = digital ? digital_timing_ : timing_;
             if (external)
             {
-                unit = std::make_unique<ForeignMacro>(std::move(place), config_.macro, timing_,
-                                                      wheel_, *sequencer_, ports, outbox_);
+                unit = std::make_unique<ForeignMacro>(std::move(place), macro, timing, wheel_,
+                                                      *sequencer_, ports, outbox_);
             }
-            else if (aidac_)
+            else if (aidac_ && !digital)
             {
-                unit = std::make_unique<AidacMacro>(std::move(place), config_.macro, *aidac_,
-                                                    wheel_, *sequencer_, ports);
+                unit = std::make_unique<AidacMacro>(std::move(place), macro, *aidac_, wheel_,
+                                                    *sequencer_, ports);
             }
             else
             {
-                unit = std::make_unique<Macro>(std::move(place), config_.macro, timing_, wheel_,
-                                               *sequencer_, ports);
+                unit = std::make_unique<Macro>(std::move(place), macro, timing, wheel_, *sequencer_,
+                                               ports);
             }
         }
         else if (position == config_.tiles.macros)
@@ -324,11 +328,12 @@ Summary Chip::summary(Tick at) const
     summary.events = wheel_.delivered();
     Tick computing = 0;
     std::uint32_t used = 0;
+    const auto digital = [this](NodeId node) { return config_.is_digital(node.value()); };
     for (const IssueUnit* const unit : units_)
     {
         summary.units.push_back(unit->summary(summary.makespan));
         const UnitSummary& figures = summary.units.back();
-        if (figures.kind != trace::UnitKind::macro)
+        if (figures.kind != trace::UnitKind::macro || digital(unit->place().node))
         {
             continue;
         }
@@ -345,11 +350,14 @@ Summary Chip::summary(Tick at) const
     }
     summary.links = fabric_->links();
     summary.layers = sequencer_->layers();
-    summary.images = summary_of(sequencer_->images());
+    summary.images = summary_of(sequencer_->images(), sequencer_->in_turns());
     std::unordered_set<std::uint32_t> holders;
     for (const trace::Block& block : source_.header().blocks)
     {
-        holders.insert(block.at.value());
+        if (!digital(source_.header().units[block.at.index()].node))
+        {
+            holders.insert(block.at.value());
+        }
     }
     // Foreign traces may leave the placement out: then what worked held weights.
     summary.crossbars = holders.empty() ? used : static_cast<std::uint32_t>(holders.size());

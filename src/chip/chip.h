@@ -111,6 +111,7 @@ private:
     config::ChipConfig config_;
     std::unique_ptr<const AidacDesign> aidac_; ///< null: another kind, or timed as a whole
     config::MacroTiming timing_;
+    config::MacroTiming digital_timing_; ///< of macros of digital tiles
     trace::OperationSource& source_;
     ActivitySink& sink_;
     Layout layout_;

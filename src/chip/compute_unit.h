@@ -43,7 +43,8 @@ private:
     Ports& ports_;
 };
 
-/// An array with its periphery, as far as time is concerned; itself it is kind `adc`.
+/// An array with its periphery, as far as time is concerned; itself it is kind `adc` or
+/// `digital`.
 class Macro : public ComputeUnit
 {
 public:

@@ -235,6 +235,10 @@ void Sequencer::commit(Flight& flight)
 
 void Sequencer::count(const Flight& flight)
 {
+    computed_ = computed_ || flight.op.kind == trace::OpKind::mvm;
+    const bool writes_weights =
+        flight.op.kind == trace::OpKind::program && !flight.op.tensor.valid();
+    in_turns_ = in_turns_ || (computed_ && writes_weights);
     if (flight.op.kind != trace::OpKind::program)
     {
         if (images_.size() <= flight.op.image)

@@ -71,6 +71,8 @@ public:
     [[nodiscard]] const std::vector<LayerSummary>& layers() const { return layers_; }
     /// By image: from the start of its first operation to the end of its last, of those that ended.
     [[nodiscard]] const std::vector<Passage>& images() const { return images_; }
+    /// Weights were written after MVMs: segments of the network take turns.
+    [[nodiscard]] bool in_turns() const { return in_turns_; }
     /// Writes what is still held back. Call once, after the last event.
     void close();
     /// For diagnosis once nothing moves: what `unit` has not been given yet.
@@ -97,6 +99,8 @@ private:
     std::vector<Flight*> landed_; ///< of this round
     std::vector<LayerSummary> layers_;
     std::vector<Passage> images_;
+    bool computed_ = false; ///< an MVM has ended
+    bool in_turns_ = false;
     std::vector<std::uint64_t> tensor_bases_;
     std::array<std::int64_t, trace::kUnitKinds> busy_{};
     CycleRecord cycle_{};

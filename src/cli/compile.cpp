@@ -2,6 +2,7 @@
 #include "cli/command.h"
 #include "cli/workload.h"
 #include "compiler/explain.h"
+#include "compiler/report.h"
 #include "network/network.h"
 #include "simulation/compiler_choices.h"
 
@@ -45,6 +46,7 @@ nlohmann::ordered_json figures(const std::string& file, const Program& program)
                                      {"endurance", mapping.endurance},
                                      {"bytes_sent", mapping.bytes_sent},
                                      {"byte_hops", mapping.byte_hops},
+                                     {"attention", compiler::attention_json(mapping.attention)},
                                      {"layers", layers}};
     if (mapping.pipeline)
     {

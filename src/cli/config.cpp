@@ -76,7 +76,13 @@ int config(const Arguments& arguments, const Streams& streams)
     {
         streams.out << config::resolve_path(chip) << ": valid, " << config.tile_count()
                     << " tiles of " << config.tiles.macros << " macros of " << config.macro.rows
-                    << " x " << config.macro.columns << " weights\n";
+                    << " x " << config.macro.columns << " weights";
+        if (config.digital.tile_columns != 0)
+        {
+            streams.out << "; " << config.digital_tile_count() << " of them digital, "
+                        << config.digital.macro.rows << " x " << config.digital.macro.columns;
+        }
+        streams.out << '\n';
         for (const std::string& remark : values::remarks(config))
         {
             streams.out << "  " << remark << '\n';

@@ -2,6 +2,7 @@
 #include "cli/workload.h"
 
 #include "cli/progress.h"
+#include "compiler/report.h"
 #include "config/chip_keys.h"
 #include "config/load.h"
 #include "network/network.h"
@@ -58,6 +59,9 @@ void add_network_options(Options& options)
         ("depthwise", po::value<std::string>(),
          "where convolutions with groups run: vector, crossbar; default: mapping.depthwise of the "
          "chip") //
+        ("attention", po::value<std::string>(),
+         "where products of two feature maps run: vector; crossbar, digital (the second one is "
+         "written into macros for every image); default: mapping.attention of the chip") //
         ("time-multiplex",
          "cut a network that does not fit into segments that take turns on the chip: all images "
          "pass one, then its crossbars are written anew")                 //
@@ -75,6 +79,7 @@ void add_network_options(Options& options)
     options.offer("duplicate", {{"none", "greedy", "optimal", "balanced"}});
     options.offer("sets", {{"row", "pixel"}});
     options.offer("depthwise", {{"vector", "crossbar"}});
+    options.offer("attention", {{"vector", "crossbar", "digital"}});
     options.offer("placement", {{"row-major", "snake", "traffic"}});
     options.offer("order", {{"raster", "demand"}});
 }
@@ -111,6 +116,10 @@ CompileOptions compile_choices(const Options& options)
     if (options.has("depthwise"))
     {
         choices.depthwise = options.text("depthwise");
+    }
+    if (options.has("attention"))
+    {
+        choices.attention = options.text("attention");
     }
     choices.time_multiplex = options.has("time-multiplex");
     choices.pack = options.has("pack");
@@ -172,14 +181,16 @@ void print_buffers(std::ostream& out, const MappingReport& mapping)
 
 void print_writing(std::ostream& out, const MappingReport& mapping, std::optional<Tick> makespan)
 {
-    if (mapping.cells_written == 0)
+    if (mapping.weights_written != 0)
     {
-        return;
+        out << fmt::format(
+            "{} segments take turns for {} image{}: {} cells are written, {:.6g} mJ\n",
+            mapping.segments, mapping.images, mapping.images == 1 ? "" : "s", mapping.cells_written,
+            static_cast<double>(mapping.write_energy) * 1e-15);
     }
-    out << fmt::format("{} segments take turns for {} image{}: {} cells are written, {:.6g} mJ\n",
-                       mapping.segments, mapping.images, mapping.images == 1 ? "" : "s",
-                       mapping.cells_written, static_cast<double>(mapping.write_energy) * 1e-15);
-    if (mapping.endurance == 0)
+    out << compiler::attention_text(compiler::attention_json(mapping.attention));
+    const bool told = mapping.weights_written == 0 && !makespan; // by the line on attention
+    if (mapping.writes == 0 || mapping.endurance == 0 || told)
     {
         return;
     }

@@ -60,6 +60,10 @@ struct Ends
 
 void Barrier::close(std::vector<Operation>& operations, std::size_t first, std::uint32_t in_flight)
 {
+    if (first == operations.size())
+    {
+        return; // what comes next follows the stage before
+    }
     // An operation with a successor of its image in the stage has ended when that one has.
     std::vector<char> has_successor(operations.size() - first, 0);
     std::vector<OpId> starting; // a unit's work in the stage

@@ -84,7 +84,10 @@ trace::Header describe(const Plan& plan, const Options& options)
         const bool mapped = graph.role(LayerId(i)) == Role::crossbar;
         header.layers.push_back(
             {layer.name, name_of(layer.kind), TensorId(graph.value(LayerId(i)).value()),
-             mapped ? std::uint64_t{layer.output.height} * layer.output.width : 0, bits});
+             !mapped                     ? 0
+             : graph.dynamic(LayerId(i)) ? layer.output.height // one for all heads
+                                         : std::uint64_t{layer.output.height} * layer.output.width,
+             bits});
     }
     return header;
 }
@@ -109,6 +112,7 @@ void list_units(const Plan& plan, const Emitter& emitter, trace::Trace& trace)
     {
         operation.at = number[operation.at.index()];
     }
+    trace.header.blocks.resize(plan.block_count());
     for (std::uint32_t i = 0; i < plan.graph().size(); ++i)
     {
         const LayerPlan& layer = plan[LayerId(i)];
@@ -121,13 +125,13 @@ void list_units(const Plan& plan, const Emitter& emitter, trace::Trace& trace)
             block.layer = LayerId(i);
             block.row_begin = placed.rows.begin;
             block.row_end = placed.rows.end;
-            block.column_begin = layer.grid.groups[b / rows % groups].channels.begin;
-            block.column_end = layer.grid.groups[b / rows % groups].channels.end;
+            block.column_begin = placed.columns.begin;
+            block.column_end = placed.columns.end;
             block.copy = static_cast<std::uint32_t>(b / rows / groups);
             block.row_at = placed.row_at;
             block.column_at = placed.column_at;
             block.at = number[emitter.macro(placed.slot).index()];
-            trace.header.blocks.push_back(block);
+            trace.header.blocks[placed.id.index()] = block;
         }
     }
     trace::finalize(trace);

@@ -17,7 +17,9 @@
 /// Layers of the kinds in `mapping.on_crossbar` are cut into blocks that lie in macros; the rest is
 /// computed by vector units. So are convolutions with groups (depthwise ones too), whose weight
 /// matrices are nearly empty, unless `mapping.depthwise` puts them on crossbars, where the groups
-/// lie along the diagonals of blocks. Weights of vector layers are not moved.
+/// lie along the diagonals of blocks. Products of two feature maps are too, unless
+/// `mapping.attention` says into which macros their second operands are written. Weights of vector
+/// layers are not moved.
 ///
 /// What an operation means, for whoever computes values:
 /// - mvm: rows of the layer's output (`ofm`: rows, columns, and the block's columns as channels) as
@@ -37,6 +39,11 @@
 /// - move: `ofm` of the output of `layer`, or of a partial sum of it (wider `bits`).
 /// - load, store: `box` of `tensor`. The tensor of a crossbar layer is that of the last layer fused
 ///   into it. `layer` of a load is the layer that asked for it first.
+/// - program: rows of a block are written: weights that a load brought, or, with `tensor` and
+/// `box`, that
+///   part of the second operand of a matmul. Row h * d + k of a matmul's matrix, whose heads have a
+///   common dimension of d, multiplies element k of head h; its columns are those of all heads, one
+///   head after the other.
 /// concat, split, pad and reshape make no operations: consumers read the producers' data.
 /// Tensors of the header are numbered like the layers of the network.
 namespace tessera::compiler

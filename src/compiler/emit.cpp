@@ -7,6 +7,7 @@
 #include "tessera/error.h"
 
 #include <algorithm>
+#include <deque>
 #include <map>
 #include <set>
 #include <stdexcept>
@@ -133,12 +134,14 @@ void Emitter::emit_weights(std::uint32_t segment)
     for (std::uint32_t i = 0; i < plan_.graph().size(); ++i)
     {
         const LayerPlan& layer = plan_[LayerId(i)];
-        for (std::size_t b = 0; layer.segment == segment && b < layer.blocks.size(); ++b)
+        if (layer.segment != segment || !layer.portions.empty())
         {
-            const Group& group =
-                layer.grid.groups[b / layer.blocks_per_group() % layer.grid.groups.size()];
-            const std::uint64_t row_bytes =
-                ceil_div(std::uint64_t{group.channels.size()} * plan_.chip().macro.weight_bits, 8);
+            continue; // operands are written when they are there
+        }
+        for (std::size_t b = 0; b < layer.blocks.size(); ++b)
+        {
+            const std::uint64_t row_bytes = ceil_div(
+                std::uint64_t{layer.blocks[b].columns.size()} * plan_.chip().macro.weight_bits, 8);
             parts.push_back({LayerId(i), &layer.blocks[b], row_bytes, 0});
             ++blocks_in[layer.blocks[b].slot.tile];
             longest = std::max(longest, row_bytes);
@@ -202,10 +205,95 @@ void Emitter::emit_weights(std::uint32_t segment)
 void Emitter::emit(std::size_t stage, const Pipeline& pipeline)
 {
     stage_ = static_cast<std::uint32_t>(stage);
-    for (const Task& task : Timetable(plan_, pipeline).order(stage))
+    const Timetable timetable(plan_, pipeline);
+    const auto by_start = [&](const Task& a, const Task& b)
+    { return timetable[a].start < timetable[b].start; };
+    // Tasks that read what is not on the chip: by image, as they start.
+    std::vector<char> loads(plan_.graph().size(), 0);
+    std::vector<std::deque<Task>> loading(pipeline.images);
+    for (const LayerId id : plan_.stages()[stage])
     {
+        loads[id.index()] = reads_memory(id) ? 1 : 0;
+        const std::uint32_t tasks = loads[id.index()] != 0 ? plan_[id].grid.tasks() : 0;
+        for (std::uint32_t image = 0; image < pipeline.images; ++image)
+        {
+            for (std::uint32_t index = 0; index < tasks; ++index)
+            {
+                loading[image].push_back({id, index, image});
+            }
+        }
+    }
+    for (std::deque<Task>& tasks : loading)
+    {
+        std::stable_sort(tasks.begin(), tasks.end(), by_start);
+    }
+    for (const Task& task : timetable.order(stage))
+    {
+        // Memory ports load in the order of emission, and an image's first loads wait until it
+        // enters: those of images before must not come behind them, though their tasks end later.
+        const std::uint32_t image = loads[task.layer.index()] != 0 ? task.image : 0;
+        for (std::uint32_t other = image - std::min(image, pipeline.in_flight - 1); other < image;
+             ++other)
+        {
+            work_on(other);
+            std::deque<Task>& tasks = loading[other];
+            for (; !tasks.empty() && !by_start(task, tasks.front()); tasks.pop_front())
+            {
+                load_operands(tasks.front().layer, tasks.front().index);
+            }
+        }
         work_on(task.image);
-        emit_task(task.layer, task.index);
+        task.writes ? emit_portion(task.layer, task.index) : emit_task(task.layer, task.index);
+    }
+}
+
+bool Emitter::reads_memory(LayerId id)
+{
+    regions_.clear();
+    plan_.graph().operands(id, Volume::of(plan_.graph().layer(id).output), regions_);
+    return std::any_of(regions_.begin(), regions_.end(),
+                       [this](const Region& region) { return !on_chip(region.layer); });
+}
+
+/// What a task reads from memory, ahead of it.
+void Emitter::load_operands(LayerId id, std::uint32_t task)
+{
+    consumer_ = id;
+    const auto load_to = [this](NodeId tile)
+    {
+        for (const Region& region : regions_)
+        {
+            overlaps_.clear();
+            if (!on_chip(region.layer))
+            {
+                plan_[region.layer].grid.overlapping(region.volume, overlaps_);
+            }
+            for (const std::size_t datum : overlaps_)
+            {
+                (void)load(region.layer, datum, tile);
+            }
+        }
+    };
+    const LayerPlan& plan = plan_[id];
+    const std::size_t rows = plan.blocks_per_group();
+    for (std::size_t group = 0; group < plan.grid.groups.size(); ++group)
+    {
+        const std::size_t datum = task * plan.grid.groups.size() + group;
+        const Volume made = plan.grid.datum(datum);
+        const std::size_t first =
+            (plan.grid.copy_of(task) * plan.grid.groups.size() + group) * rows;
+        for (std::size_t i = first; i < first + rows; ++i)
+        {
+            regions_.clear();
+            plan_.graph().block_operand(id, plan.blocks[i].rows, made, regions_);
+            load_to(plan.blocks[i].slot.tile);
+        }
+        if (plan.blocks.empty())
+        {
+            regions_.clear();
+            plan_.graph().operands(id, made, regions_);
+            load_to(plan.grid.home(datum));
+        }
     }
 }
 
@@ -247,6 +335,11 @@ void Emitter::emit(std::size_t stage)
         const std::size_t i = *ready.rbegin();
         ready.erase(i);
         Cursor& cursor = cursors[i];
+        const std::size_t portions = cursor.next == 0 ? plan_[cursor.layer].portions.size() : 0;
+        for (std::uint32_t portion = 0; portion < portions; ++portion)
+        {
+            emit_portion(cursor.layer, portion);
+        }
         emit_task(cursor.layer, cursor.next);
         images_[image_].done[cursor.layer.index()] = ++cursor.next;
         cursor.known = false;
@@ -266,18 +359,7 @@ LayerId Emitter::missing_input(Cursor& cursor)
     if (!cursor.known)
     {
         regions_.clear();
-        const Volume made = plan_[id].grid.task(cursor.next);
-        if (graph.role(id) == Role::crossbar)
-        {
-            graph.block_operand(id, {0, plan_[id].blocks.back().rows.end}, made, regions_);
-        }
-        else
-        {
-            for (std::size_t k = 0; k < graph.layer(id).inputs.size(); ++k)
-            {
-                graph.operand(id, k, made, regions_);
-            }
-        }
+        graph.operands(id, plan_[id].grid.task(cursor.next), regions_);
         cursor.waits.clear();
         for (const Region& region : regions_)
         {
@@ -309,6 +391,33 @@ void Emitter::emit_task(LayerId id, std::uint32_t task)
     else
     {
         emit_vector(id, task);
+    }
+}
+
+/// Macros do one operation after the other: what is written here is there for all MVMs behind it,
+/// and those of the image before are through with what it replaces.
+void Emitter::emit_portion(LayerId id, std::uint32_t portion)
+{
+    consumer_ = id;
+    const LayerId second = plan_.graph().layer(id).inputs[1];
+    for (const PlacedBlock& block : plan_[id].blocks)
+    {
+        const Extent rows = plan_.rows_written(id, block, plan_[id].portions[portion]);
+        if (rows.empty())
+        {
+            continue;
+        }
+        const Volume written = plan_.graph().second_operand(id, rows, block.columns);
+        regions_.clear();
+        plan_.graph().resolve(second, written, regions_);
+        Operation program = operation(OpKind::program, macro(block.slot), id);
+        ++marks_;
+        read(regions_, block.slot.tile, program.in);
+        program.block = block.id;
+        program.n = rows.size();
+        program.tensor = TensorId(second.value());
+        program.box = written.box();
+        push(std::move(program), 0); // leaves nothing in a buffer
     }
 }
 
@@ -347,7 +456,7 @@ void Emitter::emit_group(LayerId id, std::uint32_t task, std::size_t group)
         read(regions_, block.slot.tile, mvm.in);
         mvm.block = block.id;
         mvm.ofm = made.box();
-        mvm.n = made.rows.size() * made.columns.size();
+        mvm.n = made.rows.size() * made.columns.size(); // of a product: one column, that of a head
         mvm.bits = block.bits;
         mvm.bytes = (made.elements() * block.bits + 7) / 8;
         const OpId made_by = push(std::move(mvm), streams + block.id.value());

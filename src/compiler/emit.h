@@ -123,7 +123,10 @@ private:
     };
 
     [[nodiscard]] LayerId missing_input(Cursor& cursor);
+    [[nodiscard]] bool reads_memory(LayerId id);
+    void load_operands(LayerId id, std::uint32_t task);
     void emit_task(LayerId id, std::uint32_t task);
+    void emit_portion(LayerId id, std::uint32_t portion);
     void emit_crossbar(LayerId id, std::uint32_t task);
     void emit_group(LayerId id, std::uint32_t task, std::size_t group);
     void emit_vector(LayerId id, std::uint32_t task);

@@ -3,6 +3,7 @@
 
 #include "compiler/live.h"
 #include "compiler/plan.h"
+#include "compiler/report.h"
 #include "compiler/set_order.h"
 #include "compiler/timetable.h"
 #include "tessera/error.h"
@@ -53,6 +54,20 @@ std::set<NodeId> readers_of(const Plan& plan, const Task& task)
         tiles.insert(layer.grid.groups[group].tiles[copy]);
     }
     return tiles;
+}
+
+/// When the second operand of a product is written.
+Json writes_json(const Plan& plan, const Timetable& timetable, LayerId id)
+{
+    Json portions = Json::array();
+    for (std::uint32_t index = 0; index < plan[id].portions.size(); ++index)
+    {
+        const Portion& portion = plan[id].portions[index];
+        const Slice& slice = timetable[{id, index, 0, true}];
+        portions.push_back(
+            {{"rows", {portion.begin, portion.end}}, {"start", slice.start}, {"end", slice.end}});
+    }
+    return portions;
 }
 
 Json box_json(const Volume& volume)
@@ -136,6 +151,7 @@ Json explain(const network::Network& network, const config::ChipConfig& chip,
                               {"least_interval", of_all.busiest(0)},
                               {"most_latency", its.most_latency}};
     }
+    result["attention"] = attention_json(attention(plan));
     result["layers"] = Json::array();
     // Which tiles read each task; several: it is halo (or read by several layers' tiles).
     std::vector<std::map<std::uint32_t, std::set<NodeId>>> readers(graph.size());
@@ -195,6 +211,10 @@ Json explain(const network::Network& network, const config::ChipConfig& chip,
                                     {"reads", edges},
                                     {"start", start},
                                     {"end", end}});
+        if (graph.dynamic(id))
+        {
+            result["layers"].back()["written"] = writes_json(plan, timetable, id);
+        }
         if (wanted)
         {
             result["sets"] = std::move(sets);
@@ -305,6 +325,8 @@ std::string explain_text(const Json& plan)
     {
         text += buffers_text(plan["buffers"]);
     }
+    const std::string products = attention_text(plan["attention"]);
+    text += products.empty() ? "" : '\n' + products;
     if (plan.contains("sets"))
     {
         text += fmt::format("\n{:>6}{:>28}{:>6}{:>6}{:>14}{:>14}  {:<16}reads\n", "set", "ofm",

@@ -126,6 +126,22 @@ std::vector<Volume> reshaped(const Shape& from, const Shape& to, const Volume& v
     return parts;
 }
 
+/// Positions `part` along the depths of all heads, one head after the other, of an operand of a
+/// matmul: heads lie side by side in its channels, or apart in its width. Contract: `part` lies in
+/// one head.
+Volume of_head(const Shape& operand, std::uint32_t heads, const Extent& part, std::uint32_t depth)
+{
+    Volume volume = Volume::of(operand);
+    volume.channels = part;
+    if (operand.width == heads)
+    {
+        const std::uint32_t head = part.begin / depth;
+        volume.columns = {head, head + 1};
+        volume.channels = {part.begin - head * depth, part.end - head * depth};
+    }
+    return volume;
+}
+
 } // namespace
 
 Extent Extent::clipped(const Extent& to) const
@@ -175,6 +191,10 @@ Graph::Graph(const network::Network& network, const config::ChipConfig& chip) : 
         else if ((layer.groups == 1 || chip.mapping.depthwise == "crossbar") &&
                  std::find(on_crossbar.begin(), on_crossbar.end(), name_of(layer.kind)) !=
                      on_crossbar.end())
+        {
+            role = Role::crossbar;
+        }
+        else if (layer.kind == LayerKind::matmul && chip.mapping.attention != "vector")
         {
             role = Role::crossbar;
         }
@@ -375,6 +395,22 @@ void Graph::operand(LayerId id, std::size_t k, const Volume& made, std::vector<R
     resolve(its.inputs[k], needed, out);
 }
 
+void Graph::operands(LayerId id, const Volume& made, std::vector<Region>& out) const
+{
+    if (role(id) == Role::crossbar && !dynamic(id))
+    {
+        const Layer& its = layer(id);
+        const std::uint64_t rows = std::uint64_t{its.kernel_height} * its.kernel_width *
+                                   network_.input_shape(its).channels;
+        block_operand(id, {0, static_cast<std::uint32_t>(rows)}, made, out);
+        return;
+    }
+    for (std::size_t k = 0; k < layer(id).inputs.size(); ++k)
+    {
+        operand(id, k, made, out);
+    }
+}
+
 /// Tap by tap: what lies between the taps is not read.
 void Graph::dilated_operand(LayerId id, const Volume& made, std::vector<Region>& out) const
 {
@@ -403,6 +439,19 @@ void Graph::block_operand(LayerId id, const Extent& rows, const Volume& made,
 {
     const Layer& its = layer(id);
     const Shape& input = network_.input_shape(its);
+    if (its.kind == LayerKind::matmul)
+    {
+        const auto common =
+            static_cast<std::uint32_t>(std::uint64_t{input.width} * input.channels / its.heads);
+        Volume needed = Volume::of(input);
+        if (rows.end - rows.begin <= common)
+        {
+            needed = of_head(input, its.heads, rows, common);
+        }
+        needed.rows = made.rows;
+        resolve(its.inputs.front(), needed, out);
+        return;
+    }
     const std::uint32_t width = its.kernel_width;
     const auto append = [&](std::uint32_t first, std::uint32_t last, const Extent& channels)
     {
@@ -454,6 +503,37 @@ void Graph::block_operand(LayerId id, const Extent& rows, const Volume& made,
     {
         append(last, last, tail);
     }
+}
+
+Volume Graph::second_operand(LayerId id, const Extent& rows, const Extent& columns) const
+{
+    const Layer& its = layer(id);
+    const Shape& second = network_.input_shape(its, 1);
+    const auto depth =
+        static_cast<std::uint32_t>(std::uint64_t{second.width} * second.channels / its.heads);
+    // Its rows and its channels are columns and rows of the matrix, or the other way round.
+    const Extent& along = its.transpose_second ? columns : rows;
+    const Extent& across = its.transpose_second ? rows : columns;
+    Volume part = of_head(second, its.heads, across, depth);
+    const std::uint32_t head = along.begin / second.height;
+    part.rows = {along.begin - head * second.height, along.end - head * second.height};
+    return part;
+}
+
+Volume Graph::made_by_columns(LayerId id, const Extent& columns) const
+{
+    const Layer& its = layer(id);
+    Volume made = Volume::of(its.output);
+    if (!its.transpose_second)
+    {
+        made.channels = columns;
+        return made;
+    }
+    const std::uint32_t head = columns.begin / its.output.channels;
+    made.columns = {head, head + 1};
+    made.channels = {columns.begin - head * its.output.channels,
+                     columns.end - head * its.output.channels};
+    return made;
 }
 
 std::uint64_t Graph::work(LayerId id, const Volume& made) const

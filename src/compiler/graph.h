@@ -45,7 +45,7 @@ struct Volume
 enum class Role : std::uint8_t
 {
     memory,   ///< an input: lies in the external memory
-    crossbar, ///< its weights lie in macros
+    crossbar, ///< its weights lie in macros; a matmul's second operand is written into them
     vector,   ///< computed by vector units
     fused,    ///< activation or batch_norm done by the accumulation of the crossbar layer before it
     view      ///< concat, split, pad, reshape: no operation; consumers read the producers' data
@@ -64,8 +64,8 @@ class Graph
 {
 public:
     /// Keeps a reference to `network`. A conv2d with groups > 1 is put on crossbars only where
-    /// `mapping.depthwise` says so. Throws InputError when `mapping.on_crossbar` names a kind whose
-    /// weights no crossbar can hold.
+    /// `mapping.depthwise` says so, a matmul in macros only where `mapping.attention` does. Throws
+    /// InputError when `mapping.on_crossbar` names a kind whose weights no crossbar can hold.
     Graph(const network::Network& network, const config::ChipConfig& chip);
 
     [[nodiscard]] const network::Network& network() const { return network_; }
@@ -78,6 +78,11 @@ public:
     [[nodiscard]] LayerId head(LayerId id) const { return heads_[id.index()]; }
     /// Layer whose output the data of `id` hold: the last layer fused into it, or itself.
     [[nodiscard]] LayerId value(LayerId id) const { return values_[id.index()]; }
+    /// A matmul in macros: its second operand is written into them for every image.
+    [[nodiscard]] bool dynamic(LayerId id) const
+    {
+        return role(id) == Role::crossbar && layer(id).kind == network::LayerKind::matmul;
+    }
     /// Output channels depend on the same channels of the operands only.
     [[nodiscard]] bool channelwise(LayerId id) const;
 
@@ -85,12 +90,22 @@ public:
     void resolve(LayerId id, Volume volume, std::vector<Region>& out) const;
     /// Appends what a vector layer needs of operand `k` to make `made`.
     void operand(LayerId id, std::size_t k, const Volume& made, std::vector<Region>& out) const;
+    /// Appends all that a crossbar or vector layer needs to make `made`.
+    void operands(LayerId id, const Volume& made, std::vector<Region>& out) const;
     /// Appends what rows `rows` of the weight matrix of a crossbar layer multiply to make `made`.
     /// Row (ky * kernel_width + kx) * input channels + c multiplies input channel c at (ky, kx);
-    /// with groups, each has such rows for its own channels, group after group. Contract: rows of
-    /// several groups are those of whole groups.
+    /// with groups, each has such rows for its own channels, group after group; a matmul has rows
+    /// for the common dimension of each head, head after head. Contract: rows of several groups or
+    /// heads are those of whole ones.
     void block_operand(LayerId id, const Extent& rows, const Volume& made,
                        std::vector<Region>& out) const;
+    /// The part of a matmul's second operand that is rows `rows` and columns `columns` of its
+    /// weight matrix. Contract: they belong to one head.
+    [[nodiscard]] Volume second_operand(LayerId id, const Extent& rows,
+                                        const Extent& columns) const;
+    /// The part of a matmul's output that columns `columns` of its weight matrix make. Contract:
+    /// they belong to one head.
+    [[nodiscard]] Volume made_by_columns(LayerId id, const Extent& columns) const;
     /// Elementary operations that a vector unit executes to make `made` ("n" of a vec): results,
     /// times the window for pools, times operands - 1 for add and mul, times the length of the dot
     /// product for dense, conv2d and matmul.

@@ -13,6 +13,14 @@ namespace tessera::compiler
 
 WeightMatrix weight_matrix(const network::Network& network, const network::Layer& layer)
 {
+    if (layer.kind == network::LayerKind::matmul)
+    {
+        const network::Shape& second = network.input_shape(layer, 1);
+        const std::uint64_t depth = std::uint64_t{second.width} * second.channels; // of all heads
+        const std::uint64_t height = std::uint64_t{second.height} * layer.heads;
+        return layer.transpose_second ? WeightMatrix{depth, height, layer.heads}
+                                      : WeightMatrix{height, depth, layer.heads};
+    }
     return {std::uint64_t{layer.kernel_height} * layer.kernel_width *
                 network.input_shape(layer).channels,
             layer.output.channels, layer.groups};
@@ -30,8 +38,11 @@ std::vector<MatrixBlock> cut(const network::Network& network, const network::Lay
     }
     const std::uint64_t group_rows = matrix.rows_of_group();
     const std::uint64_t group_columns = matrix.columns_of_group();
-    const std::uint64_t together = std::max<std::uint64_t>(
-        1, std::min(macro.rows / group_rows, macro.columns / group_columns));
+    const std::uint64_t together =
+        layer.kind == network::LayerKind::matmul
+            ? 1
+            : std::max<std::uint64_t>(
+                  1, std::min(macro.rows / group_rows, macro.columns / group_columns));
     std::vector<MatrixBlock> blocks;
     for (std::uint64_t group = 0; group < matrix.groups; group += together)
     {

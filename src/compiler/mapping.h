@@ -12,7 +12,8 @@ namespace tessera::compiler
 
 /// The im2col weight matrix of a crossbar layer: kernel_height x kernel_width x input channels rows
 /// by output channels columns. That of a convolution with groups has one small matrix per group
-/// along its diagonal, and nothing else.
+/// along its diagonal, and nothing else. So has that of a matmul for each of its heads: the second
+/// operand (transposed if the layer says so), or the part of its channels that is the head's.
 struct WeightMatrix
 {
     std::uint64_t rows = 0;
@@ -35,7 +36,8 @@ struct MatrixBlock
 
 /// Cuts a matrix into blocks of at most macro.rows x macro.columns. Blocks of the same columns
 /// follow each other, so that partial sums that belong together are made by neighbouring macros.
-/// As many whole groups as fit share a block; a group that does not fit is cut on its own.
+/// As many whole groups as fit share a block; a group that does not fit is cut on its own. Heads of
+/// a matmul do not share blocks: their rows would be written one after the other.
 /// Throws InputError when the matrix has 2^32 rows or more.
 [[nodiscard]] std::vector<MatrixBlock> cut(const network::Network& network,
                                            const network::Layer& layer,

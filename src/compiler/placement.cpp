@@ -58,7 +58,8 @@ public:
 };
 
 /// A search for the assignment of parts of a program (what one tile holds) to tiles with the fewest
-/// bytes x hops: a quadratic assignment problem whose memory ports stay where they are.
+/// bytes x hops: a quadratic assignment problem whose memory ports stay where they are. What is in
+/// digital macros goes to tiles that have them, the rest to the others.
 class Search
 {
 public:
@@ -68,6 +69,10 @@ public:
         for (std::uint32_t node = 0; node < tiles_ + chip.memory.ports; ++node)
         {
             places_.push_back(grid_place(chip, NodeId(node)));
+        }
+        for (std::uint32_t tile = 0; tile < tiles_; ++tile)
+        {
+            digital_.push_back(chip.is_digital(tile) ? 1 : 0);
         }
         for (const Flow& flow : traffic)
         {
@@ -87,7 +92,7 @@ public:
     {
         best_ = row_major(chip_);
         least_ = cost(best_);
-        for (TileOrder start : {row_major(chip_), snake(chip_), constructed()})
+        for (TileOrder start : {row_major(chip_), by_kind(snake(chip_)), constructed()})
         {
             improve(start);
         }
@@ -99,7 +104,12 @@ public:
             for (std::uint32_t exchange = 0; exchange < kExchanges; ++exchange)
             {
                 const auto random = draws.words({kick, exchange, 0, 0});
-                std::swap(start[busy_[random[0] % busy_.size()]], start[random[1] % tiles_]);
+                const std::uint32_t part = busy_[random[0] % busy_.size()];
+                const auto other = static_cast<std::uint32_t>(random[1] % tiles_);
+                if (same_kind(part, other))
+                {
+                    std::swap(start[part], start[other]);
+                }
             }
             improve(start);
         }
@@ -116,6 +126,28 @@ private:
     static constexpr std::uint32_t kKicks = 200;
     static constexpr std::uint32_t kExchanges = 3; ///< of one kick
     static constexpr std::uint64_t kSeed = 1;
+
+    /// Parts are named after the tiles in which they were first.
+    [[nodiscard]] bool same_kind(std::uint32_t a, std::uint32_t b) const
+    {
+        return digital_[a] == digital_[b];
+    }
+    /// Parts of either kind in the order in which `order` has tiles of that kind.
+    [[nodiscard]] TileOrder by_kind(const TileOrder& order) const
+    {
+        TileOrder result;
+        std::array<std::uint32_t, 2> next{};
+        for (std::uint32_t part = 0; part < tiles_; ++part)
+        {
+            std::uint32_t& its = next[digital_[part] != 0 ? 1 : 0];
+            while (!same_kind(part, order[its].value()))
+            {
+                ++its;
+            }
+            result.push_back(order[its++]);
+        }
+        return result;
+    }
 
     void add(NodeId node, NodeId partner, std::uint64_t bytes)
     {
@@ -195,14 +227,17 @@ private:
                 }
             }
         }
-        std::uint32_t free = 0;
-        for (NodeId& tile : order)
+        for (std::uint32_t part = 0; part < tiles_; ++part)
         {
-            if (!tile.valid())
+            std::uint32_t tile = 0;
+            while (!order[part].valid() && (taken[tile] != 0 || !same_kind(part, tile)))
             {
-                free = static_cast<std::uint32_t>(std::find(taken.begin() + free, taken.end(), 0) -
-                                                  taken.begin());
-                tile = NodeId(free++);
+                ++tile;
+            }
+            if (!order[part].valid())
+            {
+                order[part] = NodeId(tile);
+                taken[tile] = 1;
             }
         }
         return order;
@@ -215,7 +250,7 @@ private:
         std::uint64_t least = 0;
         for (std::uint32_t tile = 0; tile < tiles_; ++tile)
         {
-            if (taken[tile] != 0)
+            if (taken[tile] != 0 || !same_kind(part, tile))
             {
                 continue;
             }
@@ -242,7 +277,8 @@ private:
                 for (std::uint32_t other = 0; other < tiles_ && work_ < kMostWork; ++other)
                 {
                     const bool seen = other < part && !partners_[other].empty();
-                    if (other != part && !seen && exchange_helps(order, part, other))
+                    if (other != part && !seen && same_kind(part, other) &&
+                        exchange_helps(order, part, other))
                     {
                         std::swap(order[part], order[other]);
                         better = true;
@@ -267,6 +303,7 @@ private:
     const config::ChipConfig& chip_;
     std::uint32_t tiles_;
     std::vector<GridPlace> places_;              ///< by node
+    std::vector<char> digital_;                  ///< by tile, and by part
     std::vector<std::vector<Partner>> partners_; ///< by part
     std::vector<std::uint32_t> busy_;            ///< parts that send or receive anything
     TileOrder best_;

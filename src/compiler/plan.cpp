@@ -43,15 +43,49 @@ void check_widths(const Graph& graph, const config::ChipConfig& chip)
     {
         if (needed > given)
         {
-            throw InputError({chip.name, 0, std::string("/macro/") + key},
+            throw InputError({chip.name, 0, key},
                              "is " + std::to_string(given) + ", but network '" +
                                  graph.network().name + "' has " + std::to_string(needed) + " bits",
                              "raise it, or quantise the network to " + std::to_string(given) +
                                  " bits");
         }
     };
-    check(graph.network().activation_bits, chip.macro.input_bits, "input_bits");
-    check(graph.network().weight_bits, chip.macro.weight_bits, "weight_bits");
+    const network::Network& network = graph.network();
+    check(network.activation_bits, chip.macro.input_bits, "/macro/input_bits");
+    check(network.weight_bits, chip.macro.weight_bits, "/macro/weight_bits");
+    for (std::uint32_t i = 0; i < graph.size(); ++i)
+    {
+        if (!graph.dynamic(LayerId(i)))
+        {
+            continue;
+        }
+        if (chip.mapping.attention == "digital")
+        {
+            check(network.activation_bits, chip.digital.macro.input_bits, "/digital/input_bits");
+            check(network.activation_bits, chip.digital.macro.weight_bits, "/digital/weight_bits");
+        }
+        else
+        {
+            check(network.activation_bits, chip.macro.weight_bits, "/macro/weight_bits");
+        }
+    }
+}
+
+/// What others see of the data of a layer: where heads have groups of their own, all of them
+/// together.
+std::vector<Group> as_read(const std::vector<Group>& groups)
+{
+    if (!groups.front().narrow())
+    {
+        return groups;
+    }
+    Group all = groups.front();
+    all.columns = Group::kAllColumns;
+    for (const Group& group : groups)
+    {
+        all.channels.end = std::max(all.channels.end, group.channels.end);
+    }
+    return {all};
 }
 
 /// Neighbouring groups in one tile become one.
@@ -185,7 +219,9 @@ Volume Grid::task(std::uint32_t index) const
 Volume Grid::datum(std::size_t index) const
 {
     Volume volume = task(static_cast<std::uint32_t>(index / groups.size()));
-    volume.channels = groups[group_of(index)].channels;
+    const Group& group = groups[group_of(index)];
+    volume.channels = group.channels;
+    volume.columns = volume.columns.clipped(group.columns);
     return volume;
 }
 
@@ -196,6 +232,23 @@ std::uint64_t Grid::bytes(std::size_t index) const
 
 void Grid::overlapping(const Volume& volume, std::vector<std::size_t>& data) const
 {
+    if (groups.front().narrow())
+    {
+        std::vector<std::size_t> tasks;
+        tasks_in(volume, tasks);
+        for (const std::size_t task : tasks)
+        {
+            for (std::size_t g = 0; g < groups.size(); ++g)
+            {
+                if (!volume.columns.clipped(groups[g].columns).empty() &&
+                    !volume.channels.clipped(groups[g].channels).empty())
+                {
+                    data.push_back(task * groups.size() + g);
+                }
+            }
+        }
+        return;
+    }
     const auto first_group = static_cast<std::size_t>(
         std::upper_bound(groups.begin(), groups.end(), volume.channels.begin,
                          [](std::uint32_t channel, const Group& group)
@@ -231,6 +284,10 @@ Plan::Plan(const Graph& graph, const config::ChipConfig& chip, const Schedule& s
       stages_(schedule.stages(graph))
 {
     check_widths(graph, chip);
+    for (const NodeId tile : tiles_)
+    {
+        (chip.is_digital(tile.value()) ? digital_tiles_ : crossbar_tiles_).push_back(tile);
+    }
     divide_into_sets(options.sets);
     order_sets(options.order);
     place_blocks(options);
@@ -252,7 +309,7 @@ Plan::Plan(const Graph& graph, const config::ChipConfig& chip, const Schedule& s
                 grid.copy_of_set = inherited_copies(id);
             }
         }
-        groups[i] = graph.has_data(id) ? grid.groups : groups_read(id, groups);
+        groups[i] = graph.has_data(id) ? as_read(grid.groups) : groups_read(id, groups);
     }
     for (std::uint32_t stage = 0; stage < stages_.size(); ++stage)
     {
@@ -281,6 +338,10 @@ void Plan::divide_into_sets(const std::string& sets)
             grid.set.rows = std::min(grid.set.rows, grid.shape.height);
             grid.set.columns = std::min(grid.set.columns, grid.shape.width);
         }
+        if (graph_.dynamic(LayerId(i)))
+        {
+            grid.set.columns = grid.shape.width; // all heads work at the same time
+        }
         grid.chunk = grid.set.rows;
         grid.segment = grid.set.columns;
     }
@@ -303,20 +364,43 @@ void Plan::order_sets(const std::string& order)
 
 void Plan::place_blocks(const PlanOptions& options)
 {
-    std::vector<Mapped> layers;
+    Layers layers;
+    Layers digital;
     for (std::uint32_t i = 0; i < graph_.size(); ++i)
     {
-        if (graph_.role(LayerId(i)) == Role::crossbar)
+        const LayerId id(i);
+        if (graph_.role(id) != Role::crossbar)
         {
-            const network::Layer& layer = graph_.layer(LayerId(i));
-            layers.push_back({LayerId(i), weight_matrix(graph_.network(), layer),
-                              cut(graph_.network(), layer, chip_.macro)});
-            const Grid& grid = layers_[i].grid;
-            demands_.push_back({layers.back().blocks.size(), grid.sets(),
-                                std::uint64_t{grid.set.rows} * grid.set.columns,
-                                std::uint64_t{grid.shape.height} * grid.shape.width});
+            continue;
         }
+        const network::Layer& layer = graph_.layer(id);
+        const Grid& grid = layers_[i].grid;
+        Mapped mapped{id,
+                      weight_matrix(graph_.network(), layer),
+                      cut(graph_.network(), layer, macro_of(id)),
+                      {},
+                      graph_.dynamic(id)};
+        // One input vector of a product is a row, for all heads.
+        const std::uint64_t width = mapped.dynamic ? 1 : grid.shape.width;
+        mapped.demand = {mapped.blocks.size(), grid.sets(),
+                         grid.set.rows * (mapped.dynamic ? 1 : std::uint64_t{grid.set.columns}),
+                         grid.shape.height * width};
+        if (mapped.dynamic)
+        {
+            divide_second_operand(id);
+        }
+        else
+        {
+            demands_.push_back(mapped.demand);
+        }
+        (in_digital(id) ? digital : layers).push_back(std::move(mapped));
     }
+    place_crossbars(layers, options);
+    place_digital(digital);
+}
+
+void Plan::place_crossbars(const Layers& layers, const PlanOptions& options)
+{
     const Segment all{0, layers.size()};
     const std::optional<Share> together = share(layers, all, options);
     if (together)
@@ -380,11 +464,24 @@ std::optional<Plan::Share> Plan::share(const Layers& layers, const Segment& segm
                              " (--extra-pes), or give it more tiles or macros");
     }
     result.extra = std::min(result.extra, left);
-    const auto first = demands_.begin();
-    result.copies = duplication(options.duplicate)
-                        .copies({first + static_cast<std::ptrdiff_t>(segment.begin),
-                                 first + static_cast<std::ptrdiff_t>(segment.end)},
-                                result.extra);
+    std::vector<Demand> demands;
+    for (std::size_t i = segment.begin; i < segment.end; ++i)
+    {
+        if (!layers[i].dynamic)
+        {
+            demands.push_back(layers[i].demand);
+        }
+    }
+    const std::vector<std::uint32_t> copies =
+        duplication(options.duplicate).copies(demands, result.extra);
+    auto next = copies.begin();
+    for (std::size_t i = segment.begin; i < segment.end; ++i)
+    {
+        if (!layers[i].dynamic)
+        {
+            result.copies[i - segment.begin] = *next++;
+        }
+    }
     return result;
 }
 
@@ -399,17 +496,28 @@ Tick Plan::time_of(const Layers& layers, const Segment& segment, const Share& sh
     std::uint64_t rows = 0; // of the largest block
     std::uint64_t sum = 0;  // input vectors, one layer after the other
     std::uint64_t most = 0;
+    Tick operands = 0; // writing them, one layer after the other
     for (std::size_t i = segment.begin; i < segment.end; ++i)
     {
         const std::uint32_t copies = share.copies[i - segment.begin];
+        std::uint64_t its_rows = 0;
         for (const MatrixBlock& block : layers[i].blocks)
         {
-            bits += std::uint64_t{copies} * block.rows.size() * block.columns.size() *
-                    chip_.macro.weight_bits;
-            rows = std::max<std::uint64_t>(rows, block.rows.size());
+            bits += layers[i].dynamic ? 0
+                                      : std::uint64_t{copies} * block.rows.size() *
+                                            block.columns.size() * chip_.macro.weight_bits;
+            its_rows = std::max<std::uint64_t>(its_rows, block.rows.size());
         }
-        sum += demands_[i].steps(copies);
-        most = std::max(most, demands_[i].steps(copies));
+        if (layers[i].dynamic)
+        {
+            operands += (its_rows * chip_.macro.program.row_time).length(clock);
+        }
+        else
+        {
+            rows = std::max(rows, its_rows);
+        }
+        sum += layers[i].demand.steps(copies);
+        most = std::max(most, layers[i].demand.steps(copies));
     }
     Tick writing = (rows * chip_.macro.program.row_time).length(clock);
     if (chip_.memory.channels != config::kUnlimited)
@@ -421,7 +529,7 @@ Tick Plan::time_of(const Layers& layers, const Segment& segment, const Share& sh
             writing, static_cast<Tick>(static_cast<double>(bits) / 8 / bytes_per_second * 1e12));
     }
     const std::uint64_t steps = schedule_.as_soon_as_possible() ? most : sum;
-    return writing + options.images * (steps * interval).length(clock);
+    return writing + options.images * ((steps * interval).length(clock) + operands);
 }
 
 std::vector<Segment> Plan::cut_network(const Layers& layers, const PlanOptions& options) const
@@ -458,6 +566,46 @@ void Plan::place_segment(const Layers& layers, const Segment& segment, const Sha
     for (std::size_t i = segment.begin; i < segment.end; ++i)
     {
         place_copies(layers[i], share.copies[i - segment.begin], next);
+    }
+}
+
+/// Operands are written into digital macros in the segment that makes the last of them.
+void Plan::place_digital(const Layers& layers)
+{
+    std::map<std::uint32_t, std::uint64_t> taken; // in a segment
+    std::uint64_t most = 0;
+    for (const Mapped& layer : layers)
+    {
+        std::uint64_t& its = taken[layers_[layer.id.index()].segment];
+        its += layer.blocks.size();
+        most = std::max(most, its);
+    }
+    const std::uint64_t macros = digital_tiles_.size() * std::uint64_t{chip_.tiles.macros};
+    if (most > macros)
+    {
+        const std::string missing = std::to_string(most - macros) + " are missing";
+        throw InputError(
+            {chip_.name, 0, "/digital/tile_columns"},
+            "attention of network '" + graph_.network().name + "' needs " + std::to_string(most) +
+                " digital macros of " + std::to_string(chip_.digital.macro.rows) + "x" +
+                std::to_string(chip_.digital.macro.columns) + ", the chip has " +
+                (macros == 0 ? "none" : std::to_string(macros)),
+            "give it more columns of digital tiles (" + missing + "; --set digital.tile_columns=" +
+                std::to_string(
+                    ceil_div(most, std::uint64_t{chip_.tiles.rows} * chip_.tiles.macros)) +
+                "), or let attention run elsewhere (--attention vector, crossbar)");
+    }
+    std::map<std::uint32_t, std::uint32_t> next; // in a segment
+    for (const Mapped& layer : layers)
+    {
+        std::uint32_t& macro = next[layers_[layer.id.index()].segment];
+        std::vector<Berth> where(layer.blocks.size());
+        for (Berth& berth : where)
+        {
+            berth.macro = macro++;
+        }
+        const Berth* first = where.data();
+        place_copies(layer, 1, first);
     }
 }
 
@@ -536,15 +684,54 @@ std::vector<Berth> Plan::berths(const Layers& layers, const Segment& segment,
 }
 
 /// The macros of the first tile, then those of the second, ...
-Slot Plan::slot(std::uint32_t index) const
+Slot Plan::slot(std::uint32_t index, bool digital) const
 {
-    return {tiles_[index / chip_.tiles.macros], index % chip_.tiles.macros};
+    const TileOrder& tiles = digital ? digital_tiles_ : crossbar_tiles_;
+    return {tiles[index / chip_.tiles.macros], index % chip_.tiles.macros};
+}
+
+/// Writing begins before all of an operand is there; its rows are those of the matrix unless it is
+/// transposed.
+void Plan::divide_second_operand(LayerId id)
+{
+    const network::Layer& layer = graph_.layer(id);
+    const std::uint32_t height = graph_.network().input_shape(layer, 1).height;
+    const std::uint32_t length = layer.transpose_second ? height : kSequenceChunk;
+    for (std::uint32_t row = 0; row < height; row += length)
+    {
+        layers_[id.index()].portions.push_back({row, std::min(row + length, height)});
+    }
+}
+
+Extent Plan::rows_written(LayerId id, const PlacedBlock& block, const Portion& portion) const
+{
+    const network::Layer& layer = graph_.layer(id);
+    if (layer.transpose_second)
+    {
+        return block.rows;
+    }
+    const std::uint32_t height = graph_.network().input_shape(layer, 1).height;
+    const std::uint32_t head = block.rows.begin / height * height;
+    const Extent rows = block.rows.clipped({head + portion.begin, head + portion.end});
+    return rows.empty() ? Extent{} : rows;
+}
+
+/// Channels and columns of a layer that columns of its matrix make.
+Group Plan::group_of(const Mapped& layer, const Extent& columns) const
+{
+    if (!layer.dynamic || !graph_.layer(layer.id).transpose_second)
+    {
+        return {columns, {}};
+    }
+    const Volume made = graph_.made_by_columns(layer.id, columns);
+    return {made.channels, {}, made.columns};
 }
 
 /// `where`: the berth of the layer's first block; left behind that of its last.
 void Plan::place_copies(const Mapped& layer, std::uint32_t copies, const Berth*& where)
 {
     LayerPlan& plan = layers_[layer.id.index()];
+    const config::ChipConfig::Macro& macro = macro_of(layer.id);
     for (std::uint32_t copy = 0; copy < copies; ++copy)
     {
         std::vector<std::pair<NodeId, std::size_t>> in_tile; // blocks, in the order of slots
@@ -571,7 +758,7 @@ void Plan::place_copies(const Mapped& layer, std::uint32_t copies, const Berth*&
                 ++groups;
                 if (copy == 0)
                 {
-                    plan.grid.groups.push_back({block.columns, {}});
+                    plan.grid.groups.push_back(group_of(layer, block.columns));
                 }
                 columns = block.columns;
             }
@@ -579,11 +766,12 @@ void Plan::place_copies(const Mapped& layer, std::uint32_t copies, const Berth*&
             PlacedBlock placed;
             placed.id = BlockId(static_cast<std::uint32_t>(block_count_));
             placed.rows = block.rows;
-            placed.slot = slot(berth.macro);
+            placed.columns = block.columns;
+            placed.slot = slot(berth.macro, in_digital(layer.id));
             placed.row_at = berth.row;
             placed.column_at = berth.column;
             placed.bits =
-                static_cast<std::uint8_t>(chip_.macro.input_bits + chip_.macro.weight_bits +
+                static_cast<std::uint8_t>(macro.input_bits + macro.weight_bits +
                                           ceil_log2(std::min<std::uint64_t>(
                                               block.rows.size(), layer.matrix.rows_of_group())));
             const auto its_tile =
@@ -761,8 +949,9 @@ void Plan::set_level(std::size_t stage, std::uint32_t level)
         const std::uint32_t parts = std::uint32_t{1}
                                     << std::min(level, std::uint32_t{16}); // extents end at 65536
         grid.chunk = part_of(grid.set.rows, grid.shape.height, grid.set.rows / parts);
-        grid.segment =
-            part_of(grid.set.columns, grid.shape.width, (grid.set.columns + parts - 1) / parts);
+        grid.segment = graph_.dynamic(id) ? grid.shape.width
+                                          : part_of(grid.set.columns, grid.shape.width,
+                                                    (grid.set.columns + parts - 1) / parts);
     }
 }
 

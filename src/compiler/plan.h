@@ -21,7 +21,11 @@ namespace tessera::compiler
 struct Group
 {
     Extent channels;
-    std::vector<NodeId> tiles; ///< by copy; none(): in external memory (inputs)
+    std::vector<NodeId> tiles;    ///< by copy; none(): in external memory (inputs)
+    Extent columns = kAllColumns; ///< narrower: of one head of a product A B^T only
+
+    static constexpr Extent kAllColumns{0, 0xffff'ffffU};
+    [[nodiscard]] bool narrow() const { return !(columns == kAllColumns); }
 };
 
 /// Rows x columns of a feature map that are made together.
@@ -94,18 +98,24 @@ struct Grid
 struct PlacedBlock
 {
     BlockId id;
-    Extent rows;
+    Extent rows;    ///< of the weight matrix
+    Extent columns; ///< of the weight matrix
     Slot slot;
     std::uint32_t row_at = 0; ///< in the macro
     std::uint32_t column_at = 0;
     std::uint8_t bits = 0; ///< of a partial sum
 };
 
+/// Part of the second operand of a product in macros that is written at once: rows of it. For
+/// A B^T all: what a row of cells holds of them comes from everywhere.
+using Portion = Extent;
+
 /// What is decided about one layer; empty for fused layers and views.
 struct LayerPlan
 {
     Grid grid;
     std::vector<PlacedBlock> blocks; ///< by copy, group, rows; the same number for every group
+    std::vector<Portion> portions;   ///< in the order in which they are written; not dynamic: none
     std::uint32_t segment = 0;       ///< during which the layer works
     std::uint32_t stage = 0;         ///< that makes the data; memory layers: not meaningful
     std::uint32_t last_stage = 0;    ///< that reads the data
@@ -136,7 +146,8 @@ class Plan
 {
 public:
     /// Keeps references. Throws InputError when the chip has too few macros, or too narrow ones for
-    /// the network's bit widths, UsageError for options that mean nothing.
+    /// the network's bit widths, or no digital ones for attention, UsageError for options that mean
+    /// nothing.
     Plan(const Graph& graph, const config::ChipConfig& chip, const Schedule& schedule,
          const PlanOptions& options = {});
 
@@ -151,9 +162,17 @@ public:
         return layers_[stages_[stage].front().index()].segment;
     }
     [[nodiscard]] std::size_t block_count() const { return block_count_; }
+    /// Of the kind that holds what a crossbar layer multiplies with.
+    [[nodiscard]] const config::ChipConfig::Macro& macro_of(LayerId id) const
+    {
+        return in_digital(id) ? chip_.digital.macro : chip_.macro;
+    }
+    /// Rows of the weight matrix that a portion writes in a block; may be empty.
+    [[nodiscard]] Extent rows_written(LayerId id, const PlacedBlock& block,
+                                      const Portion& portion) const;
     [[nodiscard]] const Schedule& schedule() const { return schedule_; }
-    /// What the crossbar layers ask for, in order, and how many crossbars copies may take: what the
-    /// duplication was decided on.
+    /// What the layers with weights in crossbars ask for, in order, and how many crossbars copies
+    /// may take: what the duplication was decided on.
     [[nodiscard]] const std::vector<Demand>& demands() const { return demands_; }
     [[nodiscard]] std::uint64_t extra_crossbars() const { return extra_; }
 
@@ -171,6 +190,8 @@ private:
         LayerId id;
         WeightMatrix matrix;
         std::vector<MatrixBlock> blocks;
+        Demand demand;
+        bool dynamic = false; ///< has one copy: every one would have to be written
     };
     using Layers = std::vector<Mapped>;
     /// How the chip's macros are shared out among layers that are on it at the same time.
@@ -180,12 +201,19 @@ private:
         std::uint64_t extra = 0; ///< macros that further copies may take
         std::vector<std::uint32_t> copies;
     };
+    /// Crossbars, digital macros apart.
     [[nodiscard]] std::uint64_t macros_of_chip() const
     {
-        return std::uint64_t{chip_.tile_count()} * chip_.tiles.macros;
+        return crossbar_tiles_.size() * std::uint64_t{chip_.tiles.macros};
+    }
+    [[nodiscard]] bool in_digital(LayerId id) const
+    {
+        return chip_.mapping.attention == "digital" && graph_.dynamic(id);
     }
     void order_sets(const std::string& order);
     void place_blocks(const PlanOptions& options);
+    void place_crossbars(const Layers& layers, const PlanOptions& options);
+    void divide_second_operand(LayerId id);
     [[nodiscard]] std::optional<Share> share(const Layers& layers, const Segment& segment,
                                              const PlanOptions& options) const;
     [[nodiscard]] Tick time_of(const Layers& layers, const Segment& segment, const Share& share,
@@ -193,12 +221,14 @@ private:
     [[nodiscard]] std::vector<Segment> cut_network(const Layers& layers,
                                                    const PlanOptions& options) const;
     void place_segment(const Layers& layers, const Segment& segment, const Share& share, bool pack);
+    void place_digital(const Layers& layers);
     void divide_stages();
     [[nodiscard]] std::vector<Berth> berths(const Layers& layers, const Segment& segment,
                                             const std::vector<std::uint32_t>& copies,
                                             bool packed) const;
     void place_copies(const Mapped& layer, std::uint32_t copies, const Berth*& where);
-    [[nodiscard]] Slot slot(std::uint32_t index) const;
+    [[nodiscard]] Group group_of(const Mapped& layer, const Extent& columns) const;
+    [[nodiscard]] Slot slot(std::uint32_t index, bool digital) const;
     [[nodiscard]] std::vector<std::uint32_t> inherited_copies(LayerId id) const;
     [[nodiscard]] std::vector<Group>
     groups_read(LayerId id, const std::vector<std::vector<Group>>& known) const;
@@ -211,6 +241,8 @@ private:
     const config::ChipConfig& chip_;
     const Schedule& schedule_;
     TileOrder tiles_;
+    TileOrder crossbar_tiles_; ///< of these
+    TileOrder digital_tiles_;
     std::vector<Demand> demands_;
     std::uint64_t extra_ = 0;
     std::vector<LayerPlan> layers_;

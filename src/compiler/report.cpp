@@ -5,7 +5,9 @@
 #include "compiler/traffic.h"
 
 #include <algorithm>
+#include <fmt/format.h>
 #include <map>
+#include <set>
 #include <vector>
 
 namespace tessera::compiler
@@ -14,27 +16,42 @@ namespace tessera::compiler
 namespace
 {
 
-/// How many of a macro's blocks need the same cell, at most: so often its contents change.
-std::uint64_t most_in_one_cell(const std::vector<const trace::Block*>& blocks)
+/// A block, and how often it is written, or simply counts.
+struct Weighed
+{
+    const trace::Block* block = nullptr;
+    std::uint64_t weight = 1;
+};
+
+/// Sum of the weights of a macro's blocks that need the same cell, at most.
+std::uint64_t most_in_one_cell(const std::vector<Weighed>& blocks)
 {
     // Where most rectangles meet, one of them begins in each direction.
     std::uint64_t most = 0;
-    for (const trace::Block* above : blocks)
+    for (const Weighed& above : blocks)
     {
-        for (const trace::Block* left : blocks)
+        for (const Weighed& left : blocks)
         {
             trace::Block cell;
-            cell.at = above->at;
-            cell.row_at = above->row_at;
-            cell.column_at = left->column_at;
+            cell.at = above.block->at;
+            cell.row_at = above.block->row_at;
+            cell.column_at = left.block->column_at;
             cell.row_end = cell.column_end = 1;
-            const auto holds = [&cell](const trace::Block* block)
-            { return trace::overlap(cell, *block); };
-            most = std::max(most, static_cast<std::uint64_t>(
-                                      std::count_if(blocks.begin(), blocks.end(), holds)));
+            std::uint64_t its = 0;
+            for (const Weighed& each : blocks)
+            {
+                its += trace::overlap(cell, *each.block) ? each.weight : 0;
+            }
+            most = std::max(most, its);
         }
     }
     return most;
+}
+
+/// Not weights, but the second operand of a product of feature maps.
+bool holds_operand(const trace::Block& block, const network::Network& network)
+{
+    return network[block.layer].kind == network::LayerKind::matmul;
 }
 
 /// Layers and the crossbars that hold them.
@@ -43,9 +60,19 @@ void add_placement(const trace::Header& header, const network::Network& network,
 {
     const double cells = static_cast<double>(chip.macro.rows) * chip.macro.columns;
     std::map<LayerId, MappingReport::Layer> layers;
-    std::map<UnitId, std::vector<const trace::Block*>> macros;
+    std::set<UnitId> taken;
+    std::map<UnitId, std::vector<Weighed>> macros; // with weights
     for (const trace::Block& block : header.blocks)
     {
+        if (chip.is_digital(header.units[block.at.index()].node.value()))
+        {
+            continue;
+        }
+        taken.insert(block.at);
+        if (holds_operand(block, network))
+        {
+            continue;
+        }
         MappingReport::Layer& layer = layers[block.layer];
         layer.name = network[block.layer].name;
         layer.copies = std::max(layer.copies, block.copy + 1);
@@ -53,7 +80,7 @@ void add_placement(const trace::Header& header, const network::Network& network,
         layer.weights +=
             weights_in({{block.row_begin, block.row_end}, {block.column_begin, block.column_end}},
                        weight_matrix(network, network[block.layer]));
-        macros[block.at].push_back(&block);
+        macros[block.at].push_back({&block});
     }
     for (auto& [id, layer] : layers)
     {
@@ -62,39 +89,171 @@ void add_placement(const trace::Header& header, const network::Network& network,
         result.weights += layer.weights;
         result.layers.push_back(layer);
     }
-    result.crossbars = macros.size();
+    result.crossbars = taken.size();
     std::uint64_t fillings = 0;
     for (const auto& [macro, blocks] : macros)
     {
-        const std::uint64_t its = most_in_one_cell(blocks);
-        fillings += its;
-        result.writes = std::max(result.writes, its);
+        fillings += most_in_one_cell(blocks);
     }
     result.occupancy = fillings == 0 ? 0
                                      : static_cast<double>(result.weights) /
                                            (cells * static_cast<double>(fillings));
 }
 
+/// Writes to crossbars: how many cells, and how often the same.
+void add_writes(const trace::Trace& trace, const network::Network& network,
+                const config::ChipConfig& chip, MappingReport& result)
+{
+    const trace::Header& header = trace.header;
+    std::vector<std::uint64_t> rows(header.blocks.size(), 0);
+    for (const trace::Operation& operation : trace.operations)
+    {
+        const NodeId tile = header.units[operation.at.index()].node;
+        if (operation.kind == trace::OpKind::program && !chip.is_digital(tile.value()))
+        {
+            rows[operation.block.index()] += operation.n;
+        }
+    }
+    std::map<UnitId, std::vector<Weighed>> macros;
+    for (std::size_t i = 0; i < rows.size(); ++i)
+    {
+        const trace::Block& block = header.blocks[i];
+        if (rows[i] == 0)
+        {
+            continue;
+        }
+        const std::uint64_t cells =
+            rows[i] * (block.column_end - block.column_begin) * chip.macro.cells_per_weight;
+        result.cells_written += cells;
+        result.weights_written += holds_operand(block, network) ? 0 : cells;
+        macros[block.at].push_back({&block, rows[i] / (block.row_end - block.row_begin)});
+    }
+    for (const auto& [macro, blocks] : macros)
+    {
+        result.writes = std::max(result.writes, most_in_one_cell(blocks));
+    }
+    result.write_energy = result.cells_written * chip.macro.program.cell_energy;
+    result.endurance =
+        chip.macro.program.endurance == config::kUnlimited ? 0 : chip.macro.program.endurance;
+}
+
+/// All but what the operands take.
+MappingReport::Attention products_of(const network::Network& network,
+                                     const config::ChipConfig& chip)
+{
+    MappingReport::Attention result;
+    result.way = chip.mapping.attention;
+    for (const network::Layer& layer : network.layers)
+    {
+        if (layer.kind == network::LayerKind::matmul)
+        {
+            ++result.products;
+            result.macs += layer.macs;
+        }
+    }
+    return result;
+}
+
+/// Every block is written once per image, whatever the schedule.
+void add_operand(std::uint64_t rows, std::uint64_t columns, const config::ChipConfig::Macro& macro,
+                 MappingReport::Attention& result)
+{
+    ++result.macros;
+    result.weights += rows * columns;
+    result.cells += rows * columns * macro.cells_per_weight;
+    result.energy = result.cells * macro.program.cell_energy;
+    result.writes = 1;
+    result.endurance = macro.program.endurance == config::kUnlimited ? 0 : macro.program.endurance;
+}
+
 } // namespace
+
+MappingReport::Attention attention(const Plan& plan)
+{
+    const Graph& graph = plan.graph();
+    MappingReport::Attention result = products_of(graph.network(), plan.chip());
+    for (std::uint32_t i = 0; i < graph.size(); ++i)
+    {
+        for (const PlacedBlock& block : plan[LayerId(i)].blocks)
+        {
+            if (graph.dynamic(LayerId(i)))
+            {
+                add_operand(block.rows.size(), block.columns.size(), plan.macro_of(LayerId(i)),
+                            result);
+            }
+        }
+    }
+    return result;
+}
+
+nlohmann::ordered_json attention_json(const MappingReport::Attention& attention)
+{
+    return {{"way", attention.way},
+            {"products", attention.products},
+            {"macs", attention.macs},
+            {"macros", attention.macros},
+            {"weights_per_image", attention.weights},
+            {"cells_per_image", attention.cells},
+            {"writes_per_cell_and_image", attention.writes},
+            {"energy_aj_per_image", attention.energy},
+            {"endurance", attention.endurance},
+            {"lifetime_images", attention.lifetime()}};
+}
+
+std::string attention_text(const nlohmann::ordered_json& attention)
+{
+    const std::string way = attention["way"];
+    const auto count = [&attention](const char* key)
+    { return attention[key].get<std::uint64_t>(); };
+    if (count("products") == 0)
+    {
+        return "";
+    }
+    const std::string what =
+        fmt::format("{} products, {} MACs; ", count("products"), count("macs"));
+    if (way == "vector")
+    {
+        return "attention on vector units: " + what + "nothing is written\n";
+    }
+    const bool crossbars = way == "crossbar";
+    const std::uint64_t writes = count("writes_per_cell_and_image");
+    const std::uint64_t lifetime = count("lifetime_images");
+    return fmt::format(
+        "attention in {} {}: {}{} {} are written per image, {:.6g} mJ; {}\n", count("macros"),
+        crossbars ? "crossbars" : "digital macros", what,
+        count(crossbars ? "cells_per_image" : "weights_per_image"), crossbars ? "cells" : "weights",
+        static_cast<double>(count("energy_aj_per_image")) * 1e-15,
+        lifetime == 0
+            ? "they do not wear out"
+            : fmt::format("each {}, which lasts for {} images",
+                          writes == 1 ? "once" : fmt::format("{} times", writes), lifetime));
+}
 
 MappingReport report(const trace::Trace& trace, const network::Network& network,
                      const config::ChipConfig& chip)
 {
     MappingReport result;
     add_placement(trace.header, network, chip, result);
+    add_writes(trace, network, chip, result);
+    result.attention = products_of(network, chip);
+    for (const trace::Block& block : trace.header.blocks)
+    {
+        if (holds_operand(block, network))
+        {
+            const NodeId tile = trace.header.units[block.at.index()].node;
+            add_operand(block.row_end - block.row_begin, block.column_end - block.column_begin,
+                        chip.macro_of(tile.value()), result.attention);
+        }
+    }
     std::uint32_t segments = 0;
     bool writing = false;
     for (const trace::Operation& operation : trace.operations)
     {
         result.images = std::max(result.images, operation.image + 1);
-        if (operation.kind == trace::OpKind::program)
+        if (operation.kind == trace::OpKind::program && !operation.tensor.valid())
         {
             segments += writing ? 0 : 1;
             writing = true;
-            const trace::Block& block = trace.header.blocks[operation.block.index()];
-            result.cells_written += std::uint64_t{operation.n} *
-                                    (block.column_end - block.column_begin) *
-                                    chip.macro.cells_per_weight;
         }
         else if (operation.kind != trace::OpKind::load || operation.tensor.valid())
         {
@@ -102,11 +261,6 @@ MappingReport report(const trace::Trace& trace, const network::Network& network,
         }
     }
     result.segments = std::max(segments, 1U);
-    // Every block is written once, before its segment.
-    result.writes = segments == 0 ? 0 : result.writes;
-    result.write_energy = result.cells_written * chip.macro.program.cell_energy;
-    result.endurance =
-        chip.macro.program.endurance == config::kUnlimited ? 0 : chip.macro.program.endurance;
     const std::vector<Flow> flows = traffic(trace);
     for (const Flow& flow : flows)
     {

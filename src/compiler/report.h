@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "compiler/plan.h"
 #include "config/chip_config.h"
 #include "network/network.h"
 #include "tessera/mapping_report.h"
 #include "tessera/trace.h"
+
+#include <nlohmann/json.hpp>
+#include <string>
 
 namespace tessera::compiler
 {
@@ -12,5 +16,11 @@ namespace tessera::compiler
 /// What a trace made by compile() for this network takes of the chip.
 [[nodiscard]] MappingReport report(const trace::Trace& trace, const network::Network& network,
                                    const config::ChipConfig& chip);
+
+/// What a plan's products of feature maps take of the chip.
+[[nodiscard]] MappingReport::Attention attention(const Plan& plan);
+[[nodiscard]] nlohmann::ordered_json attention_json(const MappingReport::Attention& attention);
+/// What attention_json() made, as a line for people; empty: the network has no such products.
+[[nodiscard]] std::string attention_text(const nlohmann::ordered_json& attention);
 
 } // namespace tessera::compiler

@@ -3,7 +3,6 @@
 
 #include "base/integer.h"
 #include "base/interrupt.h"
-#include "compiler/mapping.h"
 #include "compiler/timetable.h"
 #include "tessera/error.h"
 
@@ -40,21 +39,6 @@ std::vector<std::uint32_t> of_output(const Grid& grid, std::uint32_t percent)
         }
     }
     return order;
-}
-
-/// What a set of a crossbar or vector layer reads.
-void append_regions(const Graph& graph, LayerId id, const Volume& made, std::vector<Region>& out)
-{
-    if (graph.role(id) == Role::crossbar)
-    {
-        const std::uint64_t rows = weight_matrix(graph.network(), graph.layer(id)).rows;
-        graph.block_operand(id, {0, static_cast<std::uint32_t>(rows)}, made, out);
-        return;
-    }
-    for (std::size_t k = 0; k < graph.layer(id).inputs.size(); ++k)
-    {
-        graph.operand(id, k, made, out);
-    }
 }
 
 } // namespace
@@ -127,7 +111,7 @@ std::vector<std::vector<std::uint32_t>> SetOrder::ranks(const Graph& graph,
             const std::uint32_t set = order[k];
             result[i][set] = static_cast<std::uint32_t>(k);
             regions.clear();
-            append_regions(graph, id, grid.task(set), regions);
+            graph.operands(id, grid.task(set), regions);
             for (const Region& region : regions)
             {
                 const Grid& source = layers[region.layer.index()].grid;

@@ -11,27 +11,16 @@
 namespace tessera::compiler
 {
 
-void append_dependencies(const Plan& plan, const Task& task, std::vector<Task>& out)
+namespace
 {
-    const Graph& graph = plan.graph();
-    const Volume made = plan[task.layer].grid.task(task.index);
-    std::vector<Region> regions;
-    if (graph.role(task.layer) == Role::crossbar)
-    {
-        graph.block_operand(task.layer, {0, plan[task.layer].blocks.back().rows.end}, made,
-                            regions);
-    }
-    else
-    {
-        for (std::size_t k = 0; k < graph.layer(task.layer).inputs.size(); ++k)
-        {
-            graph.operand(task.layer, k, made, regions);
-        }
-    }
+
+/// The tasks, of layers whose data are computed, that make `regions`.
+void append_tasks(const Plan& plan, const std::vector<Region>& regions, std::vector<Task>& out)
+{
     std::vector<std::size_t> tasks;
     for (const Region& region : regions)
     {
-        if (graph.role(region.layer) == Role::memory)
+        if (plan.graph().role(region.layer) == Role::memory)
         {
             continue;
         }
@@ -42,6 +31,15 @@ void append_dependencies(const Plan& plan, const Task& task, std::vector<Task>& 
             out.push_back({region.layer, static_cast<std::uint32_t>(index)});
         }
     }
+}
+
+} // namespace
+
+void append_dependencies(const Plan& plan, const Task& task, std::vector<Task>& out)
+{
+    std::vector<Region> regions;
+    plan.graph().operands(task.layer, plan[task.layer].grid.task(task.index), regions);
+    append_tasks(plan, regions, out);
 }
 
 SetReads reads_of(const Plan& plan, LayerId id)
@@ -58,15 +56,25 @@ SetReads reads_of(const Plan& plan, LayerId id)
     return result;
 }
 
-Timetable::Timetable(const Plan& plan, const Pipeline& pipeline)
-    : plan_(plan), slices_(pipeline.images), busiest_(plan.stages().size(), 0)
+namespace
 {
-    for (auto& of_image : slices_)
-    {
-        of_image.resize(plan.graph().size());
-    }
-    const config::MacroTiming timing = config::macro_timing(plan.chip().macro);
-    const Clock& clock = plan.chip().macro.clock;
+
+/// Input vectors of each block of a crossbar layer for one task. The rows of a product are vectors
+/// of their own.
+std::uint64_t vectors_of(const Plan& plan, LayerId id, std::uint32_t task)
+{
+    const Volume made = plan[id].grid.task(task);
+    return made.rows.size() * (plan.graph().dynamic(id) ? 1 : std::uint64_t{made.columns.size()});
+}
+
+} // namespace
+
+Timetable::Timetable(const Plan& plan, const Pipeline& pipeline)
+    : plan_(plan),
+      slices_(pipeline.images, std::vector<std::vector<Slice>>(plan.graph().size())),
+      writes_(slices_),
+      busiest_(plan.stages().size(), 0)
+{
     for (std::size_t stage = 0; stage < plan.stages().size(); ++stage)
     {
         const std::vector<LayerId>& layers = plan.stages()[stage];
@@ -75,22 +83,12 @@ Timetable::Timetable(const Plan& plan, const Pipeline& pipeline)
         std::vector<std::vector<Tick>> free; // by layer and copy
         for (const LayerId id : layers)
         {
-            const Grid& grid = plan[id].grid;
             reads.push_back(reads_of(plan, id));
-            free.emplace_back(grid.copies(), begin);
-            if (plan.graph().role(id) != Role::crossbar)
+            free.emplace_back(plan[id].grid.copies(), begin);
+            if (plan.graph().role(id) == Role::crossbar)
             {
-                continue;
+                busiest_[stage] = std::max(busiest_[stage], busy_time(id));
             }
-            std::vector<std::uint64_t> vectors(grid.copies(), 0);
-            for (std::uint32_t task = 0; task < grid.tasks(); ++task)
-            {
-                const Volume made = grid.task(task);
-                vectors[grid.copy_of(task)] +=
-                    std::uint64_t{made.rows.size()} * made.columns.size();
-            }
-            const std::uint64_t most = *std::max_element(vectors.begin(), vectors.end());
-            busiest_[stage] = std::max(busiest_[stage], (most * timing.interval).length(clock));
         }
         std::vector<Passage>& images = images_.emplace_back(pipeline.images);
         for (std::uint32_t image = 0; image < pipeline.images; ++image)
@@ -107,15 +105,94 @@ Timetable::Timetable(const Plan& plan, const Pipeline& pipeline)
     }
 }
 
-/// Layers have macros of their own, so each can be followed from its first task to its last.
+/// How long the busiest macro of a layer works on one image.
+Tick Timetable::busy_time(LayerId id) const
+{
+    const LayerPlan& layer = plan_[id];
+    const config::ChipConfig::Macro& macro = plan_.macro_of(id);
+    std::vector<std::uint64_t> vectors(layer.grid.copies(), 0);
+    for (std::uint32_t task = 0; task < layer.grid.tasks(); ++task)
+    {
+        vectors[layer.grid.copy_of(task)] += vectors_of(plan_, id, task);
+    }
+    const std::uint64_t most = *std::max_element(vectors.begin(), vectors.end());
+    Tick writing = 0;
+    for (const PlacedBlock& block : layer.blocks)
+    {
+        Tick its = 0;
+        for (const auto& portion : layer.portions)
+        {
+            const std::uint64_t rows = plan_.rows_written(id, block, portion).size();
+            its += (rows * macro.program.row_time).length(macro.clock);
+        }
+        writing = std::max(writing, its);
+    }
+    return (most * config::macro_timing(macro).interval).length(macro.clock) + writing;
+}
+
+/// When all of `regions` is there.
+Tick Timetable::ready(const std::vector<Region>& regions, std::uint32_t image, Tick begin) const
+{
+    std::vector<Task> read;
+    append_tasks(plan_, regions, read);
+    Tick ready = begin;
+    for (const Task& its : read)
+    {
+        ready = std::max(ready, slices_[image][its.layer.index()][its.index].end);
+    }
+    return ready;
+}
+
+/// Writes the second operand of a product as it comes; returns when its last block is written. A
+/// macro writes portions in their order: though blocks of the next one may be done before, a
+/// portion's slice ends no earlier than those before it.
+Tick Timetable::write_operand(LayerId id, std::uint32_t image, Tick begin)
+{
+    const LayerPlan& layer = plan_[id];
+    const Graph& graph = plan_.graph();
+    const config::ChipConfig::Macro& macro = plan_.macro_of(id);
+    std::vector<Tick> free(layer.blocks.size(), begin);
+    std::vector<Region> regions;
+    for (const Portion& portion : layer.portions)
+    {
+        throw_if_interrupted();
+        std::vector<Slice>& slices = writes_[image][id.index()];
+        Slice slice{kNever, slices.empty() ? begin : slices.back().end};
+        for (std::size_t b = 0; b < free.size(); ++b)
+        {
+            const Extent rows = plan_.rows_written(id, layer.blocks[b], portion);
+            if (rows.empty())
+            {
+                continue;
+            }
+            regions.clear();
+            graph.resolve(graph.layer(id).inputs[1],
+                          graph.second_operand(id, rows, layer.blocks[b].columns), regions);
+            const Tick start = macro.clock.align(std::max(ready(regions, image, begin), free[b]));
+            free[b] = work_end(macro.clock, start, rows.size() * macro.program.row_time);
+            slice = {std::min(slice.start, start), std::max(slice.end, free[b])};
+        }
+        slices.push_back(slice);
+    }
+    return *std::max_element(free.begin(), free.end());
+}
+
+/// Layers have macros of their own, so each can be followed from its first task to its last. What
+/// the blocks of a layer do at different times, others wait for the last of them.
 /// `free`: by copy, when it may begin; when the image is done is returned.
 Tick Timetable::run(LayerId id, const SetReads& reads, std::uint32_t image, Tick begin,
                     std::vector<Tick>& free)
 {
     const Grid& grid = plan_[id].grid;
     const bool mvms = plan_.graph().role(id) == Role::crossbar;
-    const Clock& clock = plan_.chip().macro.clock;
-    const config::MacroTiming timing = config::macro_timing(plan_.chip().macro);
+    const Clock& clock = plan_.macro_of(id).clock;
+    const Clock& adder = plan_.chip().vector.clock;
+    const config::MacroTiming timing = config::macro_timing(plan_.macro_of(id));
+    if (plan_.graph().dynamic(id))
+    {
+        const Tick written = write_operand(id, image, begin);
+        std::fill(free.begin(), free.end(), written);
+    }
     std::vector<Slice>& slices = slices_[image][id.index()];
     slices.resize(grid.tasks());
     Tick end = begin;
@@ -134,11 +211,11 @@ Tick Timetable::run(LayerId id, const SetReads& reads, std::uint32_t image, Tick
         slice = {ready, ready};
         if (mvms)
         {
-            const Volume made = grid.task(index);
-            const std::uint64_t vectors = std::uint64_t{made.rows.size()} * made.columns.size();
+            const std::uint64_t vectors = vectors_of(plan_, id, index);
             Tick& its = free[grid.copy_of(index)];
             slice.start = clock.align(std::max(ready, its));
-            slice.end = timing.total(vectors).end(clock, slice.start);
+            // The sums are there at the edge at which a vector unit adds them up.
+            slice.end = adder.align(timing.total(vectors).end(clock, slice.start));
             its = (vectors * timing.interval).end(clock, slice.start);
         }
         end = std::max(end, slice.end);
@@ -153,6 +230,10 @@ std::vector<Task> Timetable::order(std::size_t stage) const
     {
         for (const LayerId id : plan_.stages()[stage])
         {
+            for (std::uint32_t index = 0; index < plan_[id].portions.size(); ++index)
+            {
+                tasks.push_back({id, index, image, true});
+            }
             for (std::uint32_t index = 0; index < plan_[id].grid.tasks(); ++index)
             {
                 tasks.push_back({id, index, image});
@@ -162,8 +243,8 @@ std::vector<Task> Timetable::order(std::size_t stage) const
     std::sort(tasks.begin(), tasks.end(),
               [this](const Task& a, const Task& b)
               {
-                  return std::tuple((*this)[a].end, a.image, a.layer, a.index) <
-                         std::tuple((*this)[b].end, b.image, b.layer, b.index);
+                  return std::tuple((*this)[a].end, a.image, a.layer, !a.writes, a.index) <
+                         std::tuple((*this)[b].end, b.image, b.layer, !b.writes, b.index);
               });
     return tasks;
 }
@@ -173,6 +254,14 @@ Pipeline pipelined(const Plan& plan, std::uint32_t images)
     if (images == 1)
     {
         return {};
+    }
+    for (const Stage& stage : plan.stages())
+    {
+        if (std::any_of(stage.begin(), stage.end(),
+                        [&](LayerId id) { return plan.graph().dynamic(id); }))
+        {
+            return {images, 1};
+        }
     }
     // Fewer than these leave the busiest macros idle, even if nothing else delays an image.
     const Timetable one(plan);

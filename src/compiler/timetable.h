@@ -11,12 +11,14 @@
 namespace tessera::compiler
 {
 
-/// A task of a layer (Grid::task).
+/// A task of a layer (Grid::task), or one portion of a product's second operand to be written
+/// (LayerPlan::portions).
 struct Task
 {
     LayerId layer;
     std::uint32_t index = 0;
     std::uint32_t image = 0;
+    bool writes = false;
 };
 
 /// Images that pass the stages of a cross-layer schedule one behind the other: image k enters a
@@ -47,8 +49,8 @@ struct SetReads
 /// that, when each runs if every one starts as soon as these have ended, its crossbars are free (a
 /// copy takes its sets in the order of Grid::sequence(), stage III, image after image), its image
 /// has entered and the stage before is over.
-/// Only MVMs take time: on a chip where that is so, a run takes exactly as long, unless layers
-/// share macros (PlanOptions::pack): then they wait for each other, which is not foreseen.
+/// Only MVMs and writes take time: on a chip where that is so, a run takes exactly as long, unless
+/// layers share macros (PlanOptions::pack): then they wait for each other, which is not foreseen.
 class Timetable
 {
 public:
@@ -56,7 +58,9 @@ public:
 
     [[nodiscard]] const Slice& operator[](const Task& task) const
     {
-        return slices_[task.image][task.layer.index()][task.index];
+        const std::vector<std::vector<Slice>>& of_image =
+            (task.writes ? writes_ : slices_)[task.image];
+        return of_image[task.layer.index()][task.index];
     }
     [[nodiscard]] Tick makespan() const { return makespan_; }
     /// When each image enters and leaves a stage.
@@ -67,24 +71,31 @@ public:
     /// Time that the busiest macro of a stage works on one image: in the long run, images do not
     /// follow each other faster.
     [[nodiscard]] Tick busiest(std::size_t stage) const { return busiest_[stage]; }
-    /// Tasks of a stage by their ends; what ends together, by image, layer, task.
+    /// Tasks of a stage by their ends; what ends together, by image, layer, then writes, then task.
     [[nodiscard]] std::vector<Task> order(std::size_t stage) const;
 
 private:
+    [[nodiscard]] Tick busy_time(LayerId id) const;
+    [[nodiscard]] Tick ready(const std::vector<Region>& regions, std::uint32_t image,
+                             Tick begin) const;
     [[nodiscard]] Tick run(LayerId id, const SetReads& reads, std::uint32_t image, Tick begin,
                            std::vector<Tick>& free);
+    [[nodiscard]] Tick write_operand(LayerId id, std::uint32_t image, Tick begin);
 
     const Plan& plan_;
     std::vector<std::vector<std::vector<Slice>>> slices_; ///< by image, layer and task
+    std::vector<std::vector<std::vector<Slice>>> writes_; ///< by image, layer and portion
     std::vector<std::vector<Passage>> images_;            ///< by stage and image
     std::vector<Tick> busiest_;                           ///< by stage
     Tick makespan_ = 0;
 };
 
 /// With as few images in flight as keep the busiest macros of every stage at work (or few more).
+/// Where operands are written into macros there is one: the next image's would replace them.
 [[nodiscard]] Pipeline pipelined(const Plan& plan, std::uint32_t images);
 
-/// The tasks, of layers whose data are computed, that a task of a crossbar or vector layer reads.
+/// The tasks, of layers whose data are computed, that a task of a crossbar or vector layer reads
+/// (of a product: also what is written for it).
 void append_dependencies(const Plan& plan, const Task& task, std::vector<Task>& out);
 
 } // namespace tessera::compiler

@@ -104,6 +104,13 @@ struct ChipConfig
             std::string model = "aidac-28nm"; ///< of models/macros, or a path
             std::string signs = "offset";     ///< offset | paired
         } aidac;
+        /// Kind `digital`: input bits go through SRAM cells and adder trees, step after step.
+        struct Digital
+        {
+            std::uint32_t step_bits = 1;                     ///< input bits per step
+            Duration step_time = Duration::of_ticks(2'250);  ///< one step
+            Duration drain_time = Duration::of_ticks(2'250); ///< from the last step to the result
+        } digital;
         struct Program
         {
             Duration row_time = Duration::of_ticks(1'000'000); ///< one row of cells
@@ -111,6 +118,25 @@ struct ChipConfig
             std::uint64_t endurance = 1'000'000; ///< writes that a cell survives, or kUnlimited
         } program;
     } macro;
+
+    /// Columns of tiles whose macros are of kind `digital`, for operands that change with every
+    /// image. They have as many macros as other tiles.
+    struct DigitalTiles
+    {
+        std::uint32_t tile_columns = 0; ///< spread evenly over the grid
+        Macro macro = sram();
+
+    private:
+        static Macro sram()
+        {
+            Macro macro;
+            macro.kind = "digital";
+            macro.program.row_time = Duration::of_ticks(2'000);
+            macro.program.cell_energy = 3'200'000;
+            macro.program.endurance = kUnlimited;
+            return macro;
+        }
+    } digital;
 
     struct Vector
     {
@@ -163,9 +189,36 @@ struct ChipConfig
                                                 "dense"}; ///< layer kinds mapped to crossbars
         std::string placement = "row-major";
         std::string depthwise = "vector"; ///< or "crossbar": where convolutions with groups run
+        /// Where products of two feature maps run: or "crossbar", "digital".
+        std::string attention = "vector";
     } mapping;
 
     [[nodiscard]] std::uint32_t tile_count() const { return tiles.rows * tiles.columns; }
+    /// A tile whose macros are digital: its column is floor((k + 1/2) x columns / tile_columns) for
+    /// some k below digital.tile_columns.
+    [[nodiscard]] bool is_digital(std::uint32_t tile) const
+    {
+        const std::uint64_t chosen = digital.tile_columns;
+        const std::uint64_t column = tile % tiles.columns;
+        for (std::uint64_t k = column * chosen / tiles.columns; k < chosen; ++k)
+        {
+            const std::uint64_t its = (2 * k + 1) * tiles.columns / (2 * chosen);
+            if (its >= column)
+            {
+                return its == column;
+            }
+        }
+        return false;
+    }
+    [[nodiscard]] std::uint32_t digital_tile_count() const
+    {
+        return tiles.rows * digital.tile_columns;
+    }
+    /// What the macros of a tile are.
+    [[nodiscard]] const Macro& macro_of(std::uint32_t tile) const
+    {
+        return is_digital(tile) ? digital.macro : macro;
+    }
     /// Row of the grid on whose west edge a memory port is: floor((port + 1/2) x rows / ports).
     [[nodiscard]] std::uint32_t row_of_port(std::uint32_t port) const
     {

@@ -480,7 +480,7 @@ Key unlimited(Key key)
     return key;
 }
 
-/// Changing the key changes which mapping fits the chip.
+/// Changing the key changes which mapping fits the chip, or how it is made.
 Key maps(Key key)
 {
     key.mapping = true;
@@ -672,6 +672,47 @@ std::vector<Key> declare_macro()
     };
 }
 
+std::vector<Key> declare_digital()
+{
+    return {
+        maps(count(
+            "digital.tile_columns", 0, 4096,
+            "Columns of tiles that have digital macros instead, spread evenly over the grid.",
+            [](auto& c) -> auto& { return c.digital.tile_columns; })),
+        unit_clock(
+            "digital.clock", "Clock of digital macros.",
+            [](auto& c) -> auto& { return c.digital.macro.clock; }),
+        maps(count(
+            "digital.rows", 1, 65'536, "Weights in a column.",
+            [](auto& c) -> auto& { return c.digital.macro.rows; })),
+        maps(count(
+            "digital.columns", 1, 65'536, "Weights in a row.",
+            [](auto& c) -> auto& { return c.digital.macro.columns; })),
+        maps(count(
+            "digital.weight_bits", 1, 32, "Bits of a weight.",
+            [](auto& c) -> auto& { return c.digital.macro.weight_bits; })),
+        maps(count(
+            "digital.input_bits", 1, 32, "Bits of an input.",
+            [](auto& c) -> auto& { return c.digital.macro.input_bits; })),
+        count(
+            "digital.step_bits", 1, 32, "Input bits that one step multiplies and adds up.",
+            [](auto& c) -> auto& { return c.digital.macro.digital.step_bits; }),
+        duration(
+            "digital.step_time", "One step; the next one follows at once.",
+            [](auto& c) -> auto& { return c.digital.macro.digital.step_time; }),
+        duration(
+            "digital.drain_time", "From the end of the last step to the result.",
+            [](auto& c) -> auto& { return c.digital.macro.digital.drain_time; }),
+        duration(
+            "digital.row_time", "Writing one row of weights.",
+            [](auto& c) -> auto& { return c.digital.macro.program.row_time; }),
+        quantity(
+            KeyType::energy, Dimension::energy, "digital.weight_energy", 0,
+            1'000'000'000'000'000'000, "Writing one weight.",
+            [](auto& c) -> auto& { return c.digital.macro.program.cell_energy; }),
+    };
+}
+
 std::vector<Key> declare_vector_and_buffer()
 {
     return {
@@ -784,19 +825,25 @@ std::vector<Key> declare_memory_and_mapping()
             "Order in which tiles are filled: row after row; every other row backwards; so that "
             "bytes x hops are few.",
             [](auto& c) -> auto& { return c.mapping.placement; })),
-        choice(
+        maps(choice(
             "mapping.depthwise", {"vector", "crossbar"},
             "Where convolutions with groups run: on vector units, or on crossbars that hold their "
             "groups along the diagonal.",
-            [](auto& c) -> auto& { return c.mapping.depthwise; }),
+            [](auto& c) -> auto& { return c.mapping.depthwise; })),
+        maps(choice(
+            "mapping.attention", {"vector", "crossbar", "digital"},
+            "Where products of two feature maps run: on vector units, or in crossbars or digital "
+            "macros that the second one is written into for every image.",
+            [](auto& c) -> auto& { return c.mapping.attention; })),
     };
 }
 
 std::vector<Key> declare()
 {
     std::vector<Key> all;
-    for (std::vector<Key> part : {declare_identity(), declare_macro(), declare_vector_and_buffer(),
-                                  declare_noc(), declare_memory_and_mapping()})
+    for (std::vector<Key> part :
+         {declare_identity(), declare_macro(), declare_digital(), declare_vector_and_buffer(),
+          declare_noc(), declare_memory_and_mapping()})
     {
         std::move(part.begin(), part.end(), std::back_inserter(all));
     }
@@ -882,6 +929,8 @@ std::string section_doc(const std::string& section)
         {"macro.pipeline", "Which stages are tied together."},
         {"macro.aidac", "Kind aidac: its sizes, times and errors are in a model file."},
         {"macro.program", "Writing weights."},
+        {"digital", "Tiles whose macros are digital: SRAM cells with adder trees, bit-serial "
+                    "inputs, and writes that take no toll."},
         {"vector", "The vector unit of a tile: everything but MVMs."},
         {"buffer", "The buffer of a tile."},
         {"noc", "The interconnect between tiles and memory ports."},
@@ -946,6 +995,14 @@ void check_together(const ChipConfig& chip, const std::vector<std::string>& func
                          std::to_string(chip.memory.ports) + " ports do not fit on the west edge",
                          "give at most one per row of tiles (" + std::to_string(chip.tiles.rows) +
                              ")");
+    }
+    if (chip.digital.tile_columns > chip.tiles.columns)
+    {
+        throw InputError(place_of({"digital.tile_columns", "tiles.columns"}),
+                         std::to_string(chip.digital.tile_columns) +
+                             " columns of digital tiles do not fit on a grid of " +
+                             std::to_string(chip.tiles.columns),
+                         "give at most one per column of tiles");
     }
     if (chip.memory.row_bytes % chip.memory.interleave != 0)
     {

@@ -193,8 +193,10 @@ std::string reference_page()
     page += "- size: " + unit_names(Dimension::size) + '\n';
     page += "- rate: " + unit_names(Dimension::rate) + '\n';
     page += "- energy: " + unit_names(Dimension::energy) + '\n';
-    page += "\n\"Mapping\" marks the keys that a trace is compiled for: a trace made for other "
-            "values of them does not fit the chip.\n";
+    page +=
+        "\n\"Mapping\" marks the keys that a trace is compiled for: a trace made for other "
+        "values of them does not fit the chip. Those of `mapping` say how it was made: they are "
+        "on record in the trace, which runs whatever the chip says there.\n";
     std::string section = "none yet";
     for (const Key& key : keys())
     {

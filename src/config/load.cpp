@@ -149,7 +149,8 @@ public:
             chip.name = name_;
         }
         apply("clock", chip);
-        chip.macro.clock = chip.vector.clock = chip.buffer.clock = chip.noc.clock = chip.clock;
+        chip.macro.clock = chip.digital.macro.clock = chip.vector.clock = chip.buffer.clock =
+            chip.noc.clock = chip.clock;
         for (const auto& [path, leaf] : leaves_)
         {
             apply(path, chip);

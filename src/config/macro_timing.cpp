@@ -47,10 +47,32 @@ std::vector<std::vector<std::string>> resources_of(const ChipConfig::Macro& macr
     return resources;
 }
 
+/// Steps of input bits follow each other without a gap; adder trees and output register are a
+/// pipeline behind them.
+MacroTiming digital_timing(const ChipConfig::Macro& macro)
+{
+    const ChipConfig::Macro::Digital& digital = macro.digital;
+    MacroTiming timing;
+    timing.slices = static_cast<std::uint32_t>(ceil_div(macro.input_bits, digital.step_bits));
+    timing.slice_interval = digital.step_time;
+    timing.interval = timing.slices * digital.step_time;
+    timing.latency = timing.interval + digital.drain_time;
+    timing.stages = {{Stage::multiply, Duration{}, digital.step_time}};
+    if (!digital.drain_time.zero())
+    {
+        timing.stages.push_back({Stage::shift_add, digital.step_time, digital.drain_time});
+    }
+    return timing;
+}
+
 } // namespace
 
 MacroTiming macro_timing(const ChipConfig::Macro& macro)
 {
+    if (macro.kind == "digital")
+    {
+        return digital_timing(macro);
+    }
     MacroTiming timing;
     if (macro.timed_as_whole)
     {

@@ -24,7 +24,8 @@ struct StageTiming
 ///
 /// A vector is cut into slices of `dac.bits` bits; slices follow each other `slice_interval` apart,
 /// which is the longest total time for which one slice holds one resource (a stage, a group of tied
-/// stages, or array plus converters where nothing samples and holds).
+/// stages, or array plus converters where nothing samples and holds). A digital macro takes
+/// `digital.step_bits` at a time, one `digital.step_time` after the other.
 struct MacroTiming
 {
     std::uint32_t slices = 1;

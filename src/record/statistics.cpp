@@ -125,7 +125,7 @@ std::vector<Statistic> statistics(const Summary& summary)
         list.add("chip.images.most_latency", std::uint64_t{images.most_latency}, "ps",
                  "of the slowest image");
         list.add("chip.images.interval", images.interval, "ps",
-                 "between ends of images, averaged over the later half");
+                 "from one image to the next in the long run");
     }
     for (const UnitSummary& unit : summary.units)
     {

@@ -116,6 +116,14 @@ Checker::Checker(const trace::Header& header, const network::Network& network)
       naming_(header, network, effort_),
       order_(header.units.size())
 {
+    for (std::uint32_t i = 0; i < header.blocks.size(); ++i)
+    {
+        const trace::Block& block = header.blocks[i];
+        if (network_[naming_.layers[block.layer.index()]].kind == LayerKind::matmul)
+        {
+            dynamic_[block.at].emplace_back(i);
+        }
+    }
     report_.network = network.name;
 }
 
@@ -251,12 +259,11 @@ void Checker::check_rows(const Operation& operation, LayerId layer, const Stretc
                          const Box& box) const
 {
     const Layer& its = network_[layer];
-    const std::uint64_t positions = std::uint64_t{its.kernel_height} * its.kernel_width;
-    const Stretch read = input_channels_of(network_, its, {box.bounds[4], box.bounds[5]});
+    const Stretch needed = rows_summed(layer, box);
     const auto check_gap = [&](std::uint64_t begin, std::uint64_t end)
     {
-        const std::uint64_t row = std::max(begin, read.begin * positions);
-        if (row < std::min(end, read.end * positions))
+        const std::uint64_t row = std::max<std::uint64_t>(begin, needed.begin);
+        if (row < std::min<std::uint64_t>(end, needed.end))
         {
             throw Malformed{
                 "/in",
@@ -272,7 +279,24 @@ void Checker::check_rows(const Operation& operation, LayerId layer, const Stretc
         check_gap(next, stretch.begin);
         next = stretch.end;
     }
-    check_gap(next, network_.input_shape(its).channels * positions);
+    check_gap(next, needed.end);
+}
+
+/// Rows of a layer's weight matrix that add up to elements of its output.
+Stretch Checker::rows_summed(LayerId layer, const Box& made) const
+{
+    const Layer& its = network_[layer];
+    if (its.kind == LayerKind::matmul)
+    {
+        // Every partial sum belongs to one head. What has several is in none: rows will be lacking.
+        const HeadMatrix matrix = head_matrix(network_, its);
+        const std::uint32_t head =
+            its.transpose_second ? made.bounds[2] : made.bounds[4] / matrix.columns;
+        return {head * matrix.rows, (head + 1) * matrix.rows};
+    }
+    const std::uint32_t positions = its.kernel_height * its.kernel_width;
+    const Stretch read = input_channels_of(network_, its, {made.bounds[4], made.bounds[5]});
+    return {read.begin * positions, read.end * positions};
 }
 
 Checker::Content Checker::product(const Operation& operation)
@@ -285,12 +309,17 @@ Checker::Content Checker::product(const Operation& operation)
     const trace::Block& block = header_.blocks[operation.block.index()];
     const LayerId layer = naming_.layers[block.layer.index()];
     const Layer& its = network_[layer];
+    if (its.kind == LayerKind::matmul)
+    {
+        return product_of_maps(operation, layer);
+    }
     if (its.kind != LayerKind::conv2d && its.kind != LayerKind::dense)
     {
         throw Malformed{"/block",
                         fmt::format("{} uses weights of a layer of kind {}", text_of(operation),
                                     name_of(its.kind)),
-                        "only products with the weights of conv2d and dense layers can be checked"};
+                        "only products with the weights of conv2d and dense layers, and those of "
+                        "matmul layers, can be checked"};
     }
     const Box box = made_by(operation, layer);
     if (box.bounds[4] < block.column_begin || box.bounds[5] > block.column_end)
@@ -335,6 +364,140 @@ Checker::Content Checker::product(const Operation& operation)
     return result;
 }
 
+/// An mvm with the part of a matmul's second operand that its macro holds.
+Checker::Content Checker::product_of_maps(const Operation& operation, LayerId layer)
+{
+    const trace::Block& block = header_.blocks[operation.block.index()];
+    const HeadMatrix matrix = head_matrix(network_, network_[layer]);
+    const Stretch rows{block.row_begin, block.row_end};
+    const std::uint32_t head = block.row_begin / matrix.rows;
+    const bool in_head =
+        rows.begin < rows.end && head < matrix.heads && (rows.end - 1) / matrix.rows == head &&
+        block.column_begin < block.column_end && block.column_begin / matrix.columns == head &&
+        (block.column_end - 1) / matrix.columns == head;
+    if (!in_head)
+    {
+        throw Malformed{"/block",
+                        fmt::format("{} uses rows {} to {} and columns {} to {} of the matrices of "
+                                    "{} heads, of {} x {} each",
+                                    text_of(operation), rows.begin, rows.end, block.column_begin,
+                                    block.column_end, matrix.heads, matrix.rows, matrix.columns),
+                        "let a block hold a part of one head"};
+    }
+    const Box box = made_by(operation, layer);
+    const auto columns = columns_of_head(network_, layer, box);
+    if (!columns || columns->begin < block.column_begin || columns->end > block.column_end)
+    {
+        throw Malformed{"/ofm",
+                        fmt::format("{} makes {}, its block has columns {} to {} of the matrix of "
+                                    "head {}",
+                                    text_of(operation), semantics::text_of(box), block.column_begin,
+                                    block.column_end, head),
+                        "make what the block's columns are"};
+    }
+    const Stretch made{box.bounds[0], box.bounds[1]};
+    if (operation.n != made.size())
+    {
+        throw Malformed{"/n",
+                        fmt::format("{} takes {} input vectors for {} rows", text_of(operation),
+                                    operation.n, made.size()),
+                        "give one input vector for each row of `ofm`"};
+    }
+    std::vector<Need> needs{first_operand(network_, layer, rows, made)};
+    find_needs(operation, layer, needs);
+    const Need held = second_operand(network_, layer, rows, *columns);
+    const Written& written = written_[operation.block];
+    std::vector<const Box*> boxes;
+    if (written.image == operation.image)
+    {
+        for (const Box& its : written.boxes)
+        {
+            boxes.push_back(&its);
+        }
+    }
+    if (const auto missing = uncovered(held, boxes, effort_))
+    {
+        throw Malformed{
+            "/block",
+            fmt::format("{} multiplies with [{},{},{}] (row, column, channel) of layer {}, which "
+                        "is not in its macro",
+                        text_of(operation), (*missing)[0], (*missing)[1], (*missing)[2],
+                        trace::shown(network_[held.tensor].name)),
+            "write it before, on the same macro: a program with `block`, `tensor` and `box`"};
+    }
+    Content result{naming_.outputs[layer.index()], layer, {rows}, box, operation.image};
+    if (operation.bits != 0 && operation.bits == bits_of(result.tensor))
+    {
+        check_rows(operation, layer, result.rows, box);
+        result.sum_of = LayerId::none();
+        result.rows.clear();
+    }
+    return result;
+}
+
+/// Weights are not followed; what is written of a feature map must be in the operands.
+void Checker::check_program(const Operation& operation)
+{
+    if (!operation.block.valid())
+    {
+        return;
+    }
+    const LayerId layer = naming_.layers[header_.blocks[operation.block.index()].layer.index()];
+    if (network_[layer].kind != LayerKind::matmul)
+    {
+        return;
+    }
+    const LayerId second = network_[layer].inputs[1];
+    const LayerId tensor =
+        operation.tensor.valid() ? naming_.tensors[operation.tensor.index()] : LayerId::none();
+    if (!operation.box || elements(*operation.box) == 0 || tensor != second)
+    {
+        throw Malformed{"/tensor",
+                        fmt::format("{} does not say what it writes of layer {}",
+                                    text_of(operation), trace::shown(network_[second].name)),
+                        "give `tensor` and `box`, the part of the second operand, or check the "
+                        "trace without --semantic"};
+    }
+    const std::uint64_t rows = rows_filled(network_, layer, *operation.box);
+    if (operation.n != rows)
+    {
+        throw Malformed{"/n",
+                        fmt::format("{} writes {} rows, {} fills {}", text_of(operation),
+                                    operation.n, semantics::text_of(*operation.box), rows),
+                        "count the rows of the macro that change"};
+    }
+    std::vector<Need> needs{need_of(tensor, *operation.box)};
+    find_needs(operation, layer, needs);
+}
+
+/// What a checked program leaves behind. What another block of the macro has in the same cells is
+/// gone; everything, if nothing is said of the cells.
+void Checker::write(const Operation& operation)
+{
+    const auto others = dynamic_.find(operation.at);
+    for (std::size_t i = 0; others != dynamic_.end() && i < others->second.size(); ++i)
+    {
+        const BlockId other = others->second[i];
+        const bool replaced =
+            !operation.block.valid() ||
+            trace::overlap(header_.blocks[operation.block.index()], header_.blocks[other.index()]);
+        if (other != operation.block && replaced)
+        {
+            written_.erase(other);
+        }
+    }
+    if (!operation.block.valid() || !operation.box)
+    {
+        return;
+    }
+    Written& its = written_[operation.block];
+    if (its.image != operation.image)
+    {
+        its = {operation.image, {}};
+    }
+    its.boxes.push_back(*operation.box);
+}
+
 /// A vec that adds up partial sums of `layer`.
 Checker::Content Checker::sum(const Operation& operation, LayerId layer)
 {
@@ -357,7 +520,8 @@ Checker::Content Checker::sum(const Operation& operation, LayerId layer)
                             "can finish them"};
         }
     }
-    if (network_[layer].kind != LayerKind::conv2d && network_[layer].kind != LayerKind::dense)
+    const LayerKind kind = network_[layer].kind;
+    if (kind != LayerKind::conv2d && kind != LayerKind::dense && kind != LayerKind::matmul)
     {
         throw Malformed{"/fn",
                         text_of(operation) + " adds up partial sums, but its layer has no weights",
@@ -642,7 +806,8 @@ Checker::Content Checker::result_of(const Operation& operation)
         check_store(operation);
         return {};
     case OpKind::program:
-        break;
+        check_program(operation);
+        return {};
     }
     return {};
 }
@@ -667,6 +832,10 @@ void Checker::add(const Operation& operation)
     {
         stores_[{operation.image, naming_.tensors[operation.tensor.index()]}].push_back(
             {operation.id, *operation.box});
+    }
+    if (operation.kind == OpKind::program)
+    {
+        write(operation);
     }
     const bool computes = operation.kind == OpKind::mvm || operation.kind == OpKind::vec;
     if (computes && result_.tensor.valid() && !result_.sum_of.valid())

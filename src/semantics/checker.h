@@ -37,7 +37,10 @@ struct Report
 
 /// Follows the contents of all data through a trace and rederives, element by element, what every
 /// operation must read:
-/// - an mvm, the input elements under the rows of its block; the result is a partial sum;
+/// - an mvm, the input elements under the rows of its block; the result is a partial sum; if its
+///   layer is a matmul, the part of the second operand that is its block was written before, for
+///   the same image, and nothing else since;
+/// - a program of a block of a matmul, what it says to write (`tensor`, `box`);
 /// - a vec whose operands are partial sums, every row of the layer's weight matrix exactly once,
 ///   unless its result is wider than the layer's tensor and so a partial sum too;
 /// - another vec, what its layer takes to make `ofm` (pooling windows, both branches of a residual
@@ -83,12 +86,22 @@ private:
         trace::Box box;
     };
     using Stores = std::vector<Stored>;
+    /// What a block of a matmul holds of the second operand.
+    struct Written
+    {
+        std::uint32_t image = 0;
+        std::vector<trace::Box> boxes;
+    };
     using ImageOfTensor = std::pair<std::uint32_t, LayerId>;
 
     [[nodiscard]] std::string text_of(const trace::Operation& operation) const;
     [[nodiscard]] const Content& operand(const trace::Operation& operation, std::size_t i) const;
     [[nodiscard]] Content result_of(const trace::Operation& operation);
     [[nodiscard]] Content product(const trace::Operation& operation);
+    [[nodiscard]] Content product_of_maps(const trace::Operation& operation, LayerId layer);
+    void check_program(const trace::Operation& operation);
+    void write(const trace::Operation& operation);
+    [[nodiscard]] Stretch rows_summed(LayerId layer, const trace::Box& made) const;
     [[nodiscard]] Content sum(const trace::Operation& operation, LayerId layer);
     [[nodiscard]] Content function(const trace::Operation& operation, LayerId layer);
     [[nodiscard]] Content carried(const trace::Operation& operation) const;
@@ -109,7 +122,9 @@ private:
     Order order_;
     std::unordered_map<OpId, Datum> data_;
     std::map<ImageOfTensor, Stores> stores_;
-    std::map<ImageOfTensor, std::uint64_t> made_; ///< elements
+    std::unordered_map<BlockId, Written> written_;             ///< blocks of matmuls
+    std::unordered_map<UnitId, std::vector<BlockId>> dynamic_; ///< such blocks of a macro
+    std::map<ImageOfTensor, std::uint64_t> made_;              ///< elements
     std::set<std::uint32_t> images_;
     Report report_;
     // Results of check() for add().

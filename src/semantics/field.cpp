@@ -400,6 +400,90 @@ void append_block_needs(const Network& network, LayerId id, Stretch rows, const 
               });
 }
 
+HeadMatrix head_matrix(const Network& network, const Layer& layer)
+{
+    const Shape& second = network.input_shape(layer, 1);
+    const auto depth =
+        static_cast<std::uint32_t>(std::uint64_t{second.width} * second.channels / layer.heads);
+    return layer.transpose_second ? HeadMatrix{layer.heads, depth, second.height}
+                                  : HeadMatrix{layer.heads, second.height, depth};
+}
+
+std::optional<Stretch> columns_of_head(const Network& network, LayerId id, const trace::Box& made)
+{
+    const Layer& layer = network[id];
+    const HeadMatrix matrix = head_matrix(network, layer);
+    const Stretch channels = channels_of(made);
+    if (layer.transpose_second)
+    {
+        const Stretch head = columns_of(made);
+        const std::uint32_t base = head.begin * matrix.columns;
+        return head.size() == 1 ? std::optional(Stretch{base + channels.begin, base + channels.end})
+                                : std::nullopt;
+    }
+    return channels.begin / matrix.columns == (channels.end - 1) / matrix.columns
+               ? std::optional(channels)
+               : std::nullopt;
+}
+
+Need second_operand(const Network& network, LayerId id, Stretch rows, Stretch columns)
+{
+    const Layer& layer = network[id];
+    const HeadMatrix matrix = head_matrix(network, layer);
+    const LayerId operand = layer.inputs[1];
+    const std::uint32_t head = rows.begin / matrix.rows;
+    const auto in_head = [head](Stretch stretch, std::uint32_t size) {
+        return Stretch{stretch.begin - head * size, stretch.end - head * size};
+    };
+    const Stretch down = in_head(rows, matrix.rows);
+    const Stretch along = in_head(columns, matrix.columns);
+    const Stretch channels = layer.transpose_second ? down : along;
+    Need need{operand, {layer.transpose_second ? along : down}, {{0, 1}}, channels};
+    if (network[operand].output.width == layer.heads)
+    {
+        need.columns = {{head, head + 1}};
+    }
+    else
+    {
+        const std::uint32_t depth = layer.transpose_second ? matrix.rows : matrix.columns;
+        need.channels = {head * depth + channels.begin, head * depth + channels.end};
+    }
+    return need;
+}
+
+Need first_operand(const Network& network, LayerId id, Stretch rows, Stretch made)
+{
+    const Layer& layer = network[id];
+    const LayerId operand = layer.inputs[0];
+    const std::uint32_t common = head_matrix(network, layer).rows;
+    const std::uint32_t head = rows.begin / common;
+    if (network[operand].output.width != layer.heads)
+    {
+        return {operand, {made}, {{0, 1}}, rows};
+    }
+    return {operand,
+            {made},
+            {{head, head + 1}},
+            {rows.begin - head * common, rows.end - head * common}};
+}
+
+std::uint64_t rows_filled(const Network& network, LayerId id, const trace::Box& box)
+{
+    const Layer& layer = network[id];
+    if (layer.transpose_second)
+    {
+        return std::uint64_t{columns_of(box).size()} * channels_of(box).size();
+    }
+    // Its own rows, for every head that it has a part of.
+    const HeadMatrix matrix = head_matrix(network, layer);
+    const Stretch channels = channels_of(box);
+    const bool apart = network.input_shape(layer, 1).width == layer.heads;
+    const std::uint64_t heads =
+        apart ? columns_of(box).size()
+              : (channels.end - 1) / matrix.columns - channels.begin / matrix.columns + 1;
+    return heads * rows_of(box).size();
+}
+
 void append_operand_needs(const Network& network, LayerId id, std::size_t k, const trace::Box& made,
                           Effort& effort, std::vector<Need>& out)
 {

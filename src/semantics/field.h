@@ -46,6 +46,30 @@ struct Need
 void append_block_needs(const network::Network& network, LayerId id, Stretch rows,
                         const trace::Box& made, Effort& effort, std::vector<Need>& out);
 
+/// A matmul as products of a vector with a matrix for each head, which lie along the diagonal of
+/// one: rows (head * common dimension + k) by columns (head * columns of a head + c).
+struct HeadMatrix
+{
+    std::uint32_t heads = 1;
+    std::uint32_t rows = 1;    ///< of one head: the common dimension
+    std::uint32_t columns = 1; ///< of one head
+};
+[[nodiscard]] HeadMatrix head_matrix(const network::Network& network, const network::Layer& layer);
+/// Columns of its matrix that make `made`; nothing if that belongs to several heads.
+[[nodiscard]] std::optional<Stretch> columns_of_head(const network::Network& network, LayerId id,
+                                                     const trace::Box& made);
+/// What rows `rows` and columns `columns` of a matmul's matrix are in its second operand. Contract:
+/// they belong to one head.
+[[nodiscard]] Need second_operand(const network::Network& network, LayerId id, Stretch rows,
+                                  Stretch columns);
+/// What rows `rows` of a matmul's matrix multiply in its first operand to make rows of its output.
+/// Contract: they belong to one head.
+[[nodiscard]] Need first_operand(const network::Network& network, LayerId id, Stretch rows,
+                                 Stretch made);
+/// How many rows of a matmul's matrix part `box` of its second operand fills.
+[[nodiscard]] std::uint64_t rows_filled(const network::Network& network, LayerId id,
+                                        const trace::Box& box);
+
 /// Channels of its input that a conv2d's output channels depend on.
 [[nodiscard]] Stretch input_channels_of(const network::Network& network,
                                         const network::Layer& layer, Stretch made);

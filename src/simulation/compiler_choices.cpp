@@ -47,13 +47,15 @@ CompilerChoices compiler_choices(const config::ChipConfig& chip, const CompileOp
     const bool together =
         options.time_multiplex || compiler::schedule(options.schedule).as_soon_as_possible();
     choices.images = together ? options.images : std::min(options.images, kCompiledImages);
-    choices.mapping = config::mapping_keys(chip);
     // What is chosen for this program only changes nothing of the chip that it is for.
     config::ChipConfig config = chip;
     config.mapping.placement =
         choice(options.placement, "mapping.placement", config.mapping.placement);
     config.mapping.depthwise =
         choice(options.depthwise, "mapping.depthwise", config.mapping.depthwise);
+    config.mapping.attention =
+        choice(options.attention, "mapping.attention", config.mapping.attention);
+    choices.mapping = config::mapping_keys(config);
     return {std::move(choices), std::move(config)};
 }
 

@@ -15,7 +15,8 @@ struct CompilerChoices
     compiler::Options options;
     config::ChipConfig chip;
 };
-/// Throws UsageError for a placement or a place of grouped convolutions that there is not.
+/// Throws UsageError for a placement, or a place of grouped convolutions or attention, that there
+/// is not.
 [[nodiscard]] CompilerChoices compiler_choices(const config::ChipConfig& chip,
                                                const CompileOptions& options);
 

@@ -19,14 +19,20 @@ namespace tessera::simulation
 namespace
 {
 
-/// A trace is only right for the chip whose mapping it assumes. Foreign traces may not say.
+/// A trace is only right for the chip whose mapping it assumes. Foreign traces may not say. How the
+/// compiler decided, `mapping`, is on record, but no property of the chip.
 void check_mapping(const trace::Header& header, const config::ChipConfig& chip,
                    const std::string& name)
 {
+    static const std::string kDecisions = "mapping.";
     const auto own = config::mapping_keys(chip);
     std::string differing;
     for (const auto& [key, value] : header.mapping)
     {
+        if (key.compare(0, kDecisions.size(), kDecisions) == 0)
+        {
+            continue;
+        }
         const auto found = own.find(key);
         if (found == own.end() || found->second != value)
         {

@@ -128,9 +128,10 @@ const std::vector<Field>& fields()
         {"img", Form::number, 0, kMax32, kAll, 0, "image worked on"},
         {"fn", Form::text, 0, 0, kVec, kVec, "function"},
         {"args", Form::arguments, 0, 0, kVec, 0, "the function's arguments"},
-        {"tensor", Form::number, 0, kMax32 - 1, kLoad | kStore, 0,
-         "position in the header's network.tensors"},
-        {"box", Form::box, 0, kMax32, kLoad | kStore, 0, "region of the tensor"},
+        {"tensor", Form::number, 0, kMax32 - 1, kLoad | kStore | kProgram, 0,
+         "position in the header's network.tensors; of a program: of which the operands hold what "
+         "is written"},
+        {"box", Form::box, 0, kMax32, kLoad | kStore | kProgram, 0, "region of the tensor"},
         {"address", Form::number, 0, kMaxNumber, kLoad | kStore, 0,
          "external memory address; by default from tensor and box"},
         {"end", Form::truth, 0, 0, 0, 0, "marks the last line"},
@@ -204,10 +205,6 @@ void Rules::check_references(const Operation& operation)
     if (operation.kind == OpKind::load && operands != 0)
     {
         fail("/in", "load takes no operand", "use `after` for order");
-    }
-    if (operation.kind == OpKind::program && operands > 1)
-    {
-        fail("/in", "program takes at most one operand", "name the one datum that is written");
     }
     if (operation.into >= 0 && static_cast<std::size_t>(operation.into) >= operands)
     {

@@ -58,7 +58,7 @@ Analogue analogue_of(const config::ChipConfig& chip)
     if (macro.kind == "aidac")
     {
         chip::AidacDesign design = chip::aidac_design(macro);
-        analogue.aidac = AidacAnalogue{std::move(design.model), design.scheme, {}, {}};
+        analogue.aidac = AidacAnalogue{std::move(design.model), design.scheme, {}, {}, false};
         return analogue;
     }
     numerics::Scheme& scheme = analogue.scheme;

@@ -24,6 +24,9 @@ struct AidacAnalogue
     numerics::AidacErrors errors;
     /// By layer, of calibrated converters; empty: ranges that fit operands of any size.
     std::vector<numerics::AidacReadout> readouts;
+    /// What each column says of inputs of 0, the mean of some reads, is taken away again: a digital
+    /// correction, part of the bias. Calibration sets it.
+    bool trim = false;
 };
 
 /// What a chip's macros do to values, out of its config: macro.cell, macro.adc, macro.dac, or the

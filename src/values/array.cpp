@@ -102,8 +102,27 @@ public:
                const numerics::BlockIdentity& identity, bool two_passes)
         : block_(how.model, how.scheme, weights, how.errors, identity,
                  how.readouts.empty() ? numerics::AidacReadout{} : how.readouts[layer]),
-          two_passes_(two_passes)
+          two_passes_(two_passes),
+          offsets_(block_.columns(), 0)
     {
+        if (!how.trim || two_passes)
+        {
+            return; // two passes have the same offset, which leaves when they are subtracted
+        }
+        std::vector<VectorIdentity> reads;
+        for (std::uint32_t read = 0; read < kTrimReads; ++read)
+        {
+            reads.push_back({kTrimImage, read});
+        }
+        const Matrix<double> seen =
+            block_.product(Matrix<std::int32_t>(kTrimReads, block_.rows()), reads);
+        for (std::size_t column = 0; column < offsets_.size(); ++column)
+        {
+            for (std::size_t read = 0; read < seen.rows(); ++read)
+            {
+                offsets_[column] += seen(read, column) / kTrimReads;
+            }
+        }
     }
     [[nodiscard]] std::size_t rows() const override { return block_.rows(); }
     [[nodiscard]] std::size_t columns() const override { return block_.columns(); }
@@ -131,14 +150,17 @@ public:
         Matrix<std::int64_t> sums(products.rows(), products.columns());
         for (std::size_t i = 0; i < sums.rows(); ++i)
         {
-            std::transform(products.row(i), products.row(i) + products.columns(), sums.row(i),
-                           whole);
+            std::transform(products.row(i), products.row(i) + products.columns(), offsets_.begin(),
+                           sums.row(i),
+                           [](double product, double offset) { return whole(product - offset); });
         }
         return sums;
     }
 
 private:
     static constexpr std::uint32_t kSecondPass = 1U << 31U;
+    static constexpr std::uint32_t kTrimImage = kSecondPass - 1; ///< beyond those of data sets
+    static constexpr std::uint32_t kTrimReads = 64; ///< assumed: an eighth of one read's noise
 
     /// Magnitudes of the inputs of one sign.
     [[nodiscard]] static Matrix<std::int32_t> part(const Matrix<std::int32_t>& inputs,
@@ -155,6 +177,7 @@ private:
 
     numerics::AidacBlock block_;
     bool two_passes_;
+    std::vector<double> offsets_; ///< by column, in units of the product
 };
 
 } // namespace

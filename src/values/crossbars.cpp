@@ -395,6 +395,7 @@ Analogue calibrated(const Analogue& analogue, const IntegerNetwork& integers,
     if (result.aidac)
     {
         result.aidac->readouts = best_readouts(integers, pieces, *result.aidac, images);
+        result.aidac->trim = true;
     }
     else if (result.needs_calibration())
     {

@@ -83,7 +83,7 @@ class Completion(unittest.TestCase):
     def test_shipped_names_and_files(self):
         self.assertEqual(self.bash("tessera run -n resnet5"), ["resnet50"])
         self.assertEqual(self.bash("tessera run --network=resnet5"), ["resnet50"])
-        self.assertEqual(self.bash("tessera run --chip cls"), ["clsa-256", "clsa-256-ideal", "clsa own.json"])
+        self.assertEqual(self.bash("tessera run --chip cls"), ["clsa-256", "clsa-256-hybrid", "clsa-256-ideal", "clsa own.json"])
         self.assertEqual(self.bash("tessera config show isa"), ["isaac-ce"])
         self.assertEqual(self.bash("tessera run -t tr"), ["traces"])
         self.assertEqual(self.bash("tessera trace check tr"), ["traces"])

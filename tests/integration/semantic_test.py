@@ -101,11 +101,37 @@ def compiled_traces(folder):
         expect(done.returncode == 0 and f"computes {network}" in done.stdout, f"{network}: {done.stderr}")
 
 
+def attention(folder):
+    """Operands that are written into macros, on chips that would have put them elsewhere."""
+    trace = folder / "attention.trace.jsonl"
+    for network, chip, way in (("bert-base", "clsa-256", "crossbar"), ("vit-b16", "clsa-256-hybrid", "digital")):
+        done = tessera("compile", "--network", network, "--chip", chip, "--attention", way, "--depthwise", "crossbar",
+                       "-o", trace, "--force")
+        expect(done.returncode == 0 and "attention in 288" in done.stdout, f"{network}: {done.stdout}{done.stderr}")
+        with open(trace, encoding="utf-8") as lines:
+            header = json.loads(lines.readline())
+        expect(header["mapping"]["mapping.attention"] == way and header["mapping"]["mapping.depthwise"] == "crossbar",
+               f"the choices are not on record: {header['mapping']}")
+        done = tessera("trace", "check", trace, "--semantic")
+        expect(done.returncode == 0 and f"computes {network}" in done.stdout, f"{network}: {done.stderr}")
+        done = tessera("run", "--trace", trace, "--chip", chip, "--set", "mapping.attention=vector", "-q",
+                       "-o", folder / f"run-{network}")
+        expect(done.returncode == 0, f"{network} does not run: {done.stderr}")
+    done = tessera("compile", "--network", "bert-base", "--chip", "clsa-256", "--attention", "digital", "-o", trace,
+                   "--force")
+    expect(done.returncode == 3 and "/digital/tile_columns" in done.stderr and "the chip has none" in done.stderr,
+           f"a chip without digital macros: {done.returncode} {done.stderr}")
+    done = tessera("compile", "--network", "bert-base", "--chip", "clsa-256", "--attention", "optical", "-o", trace,
+                   "--force")
+    expect(done.returncode == 2 and "vector, crossbar, digital" in done.stderr, f"an unknown way: {done.stderr}")
+
+
 def main():
     with tempfile.TemporaryDirectory() as name:
         foreign_trace(Path(name))
         messages(Path(name))
         compiled_traces(Path(name))
+        attention(Path(name))
     print(f"{len(FAILURES)} failed")
     return 1 if FAILURES else 0
 

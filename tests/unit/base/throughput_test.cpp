@@ -31,5 +31,14 @@ TEST(Throughput, TheIntervalIsThatOfTheLaterHalf)
     EXPECT_EQ(summary_of({{0, 9}, {0, 4}}).interval, 5) << "images may overtake";
 }
 
+TEST(Throughput, InTurnsTheWholeCounts)
+{
+    // Two segments: the later half follows each other as the second one says.
+    const ImageSummary four = summary_of({{2, 30}, {4, 32}, {6, 34}, {8, 36}, {}}, true);
+    EXPECT_EQ(four.interval, (36 - 2) / 4.0);
+    EXPECT_EQ(four.most_latency, 28U);
+    EXPECT_EQ(summary_of({{2, 30}}, true).interval, 0);
+}
+
 } // namespace
 } // namespace tessera

@@ -184,6 +184,107 @@ inline config::ChipConfig random_chip(Dice& dice)
     return chip;
 }
 
+/// One or two blocks of attention, with operands that are whole, parts of one layer, or have their
+/// heads apart; now and then between sequences of different lengths, or without a softmax.
+inline network::Network random_attention(Dice& dice)
+{
+    const std::uint32_t heads = dice(1, 3);
+    const std::uint32_t depth = dice(1, 7);
+    const std::uint32_t length = dice(1, 40);
+    const bool other = dice(0, 2) == 0;
+    const std::uint32_t keys = other ? dice(1, 40) : length;
+    json layers = {{{"name", "x"}, {"kind", "input"}, {"shape", {length, 1, dice(1, 9)}}},
+                   {{"name", "y"}, {"kind", "input"}, {"shape", {keys, 1, dice(1, 9)}}}};
+    std::string state = "x";
+    const auto add = [&layers](json layer)
+    {
+        layers.push_back(layer);
+        return layer["name"].get<std::string>();
+    };
+    const std::uint32_t count = dice(1, 2);
+    for (std::uint32_t i = 0; i < count; ++i)
+    {
+        const std::string at = "b" + std::to_string(i) + ".";
+        const std::string memory = other ? "y" : state;
+        std::string q = at + "q";
+        std::string k = at + "k";
+        std::string v = at + "v";
+        const std::uint32_t width = heads * depth;
+        if (dice(0, 2) == 0)
+        {
+            add({{"name", at + "kv"},
+                 {"kind", "dense"},
+                 {"inputs", {memory}},
+                 {"channels", 2 * width}});
+            add({{"name", k}, {"kind", "split"}, {"inputs", {at + "kv"}}, {"range", {0, width}}});
+            add({{"name", v},
+                 {"kind", "split"},
+                 {"inputs", {at + "kv"}},
+                 {"range", {width, 2 * width}}});
+        }
+        else
+        {
+            for (const std::string& name : {k, v})
+            {
+                add({{"name", name}, {"kind", "dense"}, {"inputs", {memory}}, {"channels", width}});
+            }
+        }
+        add({{"name", q}, {"kind", "dense"}, {"inputs", {state}}, {"channels", width}});
+        for (std::string* operand : {&q, &k, &v})
+        {
+            if (dice(0, 2) == 0)
+            {
+                const std::string from = *operand;
+                *operand = add({{"name", from + ".apart"},
+                                {"kind", "reshape"},
+                                {"inputs", {from}},
+                                {"shape", {operand == &q ? length : keys, heads, depth}}});
+            }
+        }
+        std::string scores = add({{"name", at + "scores"},
+                                  {"kind", "matmul"},
+                                  {"inputs", {q, k}},
+                                  {"heads", heads},
+                                  {"transpose_second", true}});
+        if (dice(0, 3) == 0)
+        {
+            scores = add({{"name", at + "scale"},
+                          {"kind", "activation"},
+                          {"function", "relu"},
+                          {"inputs", {scores}}});
+        }
+        if (dice(0, 3) != 0)
+        {
+            scores = add({{"name", at + "softmax"}, {"kind", "softmax"}, {"inputs", {scores}}});
+        }
+        const std::string context = add({{"name", at + "context"},
+                                         {"kind", "matmul"},
+                                         {"inputs", {scores, v}},
+                                         {"heads", heads}});
+        state = dice(0, 2) == 0 ? context
+                                : add({{"name", at + "project"},
+                                       {"kind", "dense"},
+                                       {"inputs", {context}},
+                                       {"channels", dice(1, 9)}});
+    }
+    if (!other)
+    {
+        layers.erase(1);
+    }
+    return network::parse(json{{"name", "attention"}, {"layers", layers}}.dump(), "attention.json");
+}
+
+/// Attention as the dice say: on vector units, in crossbars or in digital macros of any size.
+inline void choose_attention(Dice& dice, config::ChipConfig& chip)
+{
+    chip.mapping.attention =
+        dice.pick(std::vector<std::string>{"vector", "crossbar", "crossbar", "digital"});
+    chip.tiles.macros = 16; // room for every network of random_attention()
+    chip.digital.tile_columns = dice(chip.mapping.attention == "digital" ? 6 : 0, 8);
+    chip.digital.macro.rows = dice(3, 20);
+    chip.digital.macro.columns = dice(2, 20);
+}
+
 inline std::string describe(const network::Network& network)
 {
     std::string text;

@@ -118,14 +118,17 @@ public:
             EXPECT_GT(per_unit[unit], 0U);
         }
         EXPECT_EQ(trace_.header.layers.size(), network_.layers.size());
-        const bool written = std::any_of(trace_.operations.begin(), trace_.operations.end(),
-                                         [](const trace::Operation& op)
-                                         { return op.kind == trace::OpKind::program; });
+        const bool written =
+            std::any_of(trace_.operations.begin(), trace_.operations.end(), loads_weights);
         std::map<UnitId, std::vector<const trace::Block*>> macros;
         for (const trace::Block& block : trace_.header.blocks)
         {
-            EXPECT_LE(block.row_at + block.row_end - block.row_begin, chip_.macro.rows);
-            EXPECT_LE(block.column_at + block.column_end - block.column_begin, chip_.macro.columns);
+            const std::uint32_t tile = trace_.header.units[block.at.index()].node.value();
+            const config::ChipConfig::Macro& macro = chip_.macro_of(tile);
+            EXPECT_LE(block.row_at + block.row_end - block.row_begin, macro.rows);
+            EXPECT_LE(block.column_at + block.column_end - block.column_begin, macro.columns);
+            EXPECT_EQ(chip_.is_digital(tile),
+                      chip_.mapping.attention == "digital" && graph_.dynamic(block.layer));
             for (const trace::Block* other : macros[block.at])
             {
                 EXPECT_TRUE(written || !trace::overlap(block, *other))
@@ -137,16 +140,19 @@ public:
         contents(written);
     }
 
-    /// Every MVM finds the whole of its block in the macro. Where anything is written, everything
-    /// is.
+    /// Every MVM finds the whole of its block in the macro. Where weights are written, all are;
+    /// second operands of products always are, for every image.
     void contents(bool written) const
     {
         const std::vector<trace::Block>& blocks = trace_.header.blocks;
         std::map<UnitId, std::vector<std::size_t>> on;     // a macro
         std::vector<std::uint64_t> rows(blocks.size(), 0); // there
+        std::map<BlockId, std::uint32_t> image;            // that an operand is of
         for (std::size_t i = 0; i < rows.size(); ++i)
         {
-            rows[i] = written ? 0 : blocks[i].row_end - blocks[i].row_begin;
+            rows[i] = written || graph_.dynamic(blocks[i].layer)
+                          ? 0
+                          : blocks[i].row_end - blocks[i].row_begin;
             on[blocks[i].at].push_back(i);
         }
         for (const trace::Operation& op : trace_.operations)
@@ -161,6 +167,12 @@ public:
                 ASSERT_EQ(rows[op.block.index()], block.row_end - block.row_begin)
                     << "operation " << op.id.value();
                 continue;
+            }
+            if (const auto [its, first] = image.try_emplace(op.block, op.image);
+                graph_.dynamic(block.layer) && !first && its->second != op.image)
+            {
+                its->second = op.image;
+                rows[op.block.index()] = 0;
             }
             rows[op.block.index()] += op.n;
             for (const std::size_t other : on[op.at])
@@ -177,12 +189,13 @@ public:
     void values() const
     {
         std::map<std::pair<std::uint32_t, LayerId>, std::map<Element, int>> made;
+        Cells cells;
         for (const trace::Operation& op : trace_.operations)
         {
             switch (op.kind)
             {
             case trace::OpKind::mvm:
-                check_mvm(op);
+                graph_.dynamic(op.layer) ? check_product(op, cells) : check_mvm(op);
                 break;
             case trace::OpKind::vec:
                 if (graph_.role(op.layer) == compiler::Role::crossbar)
@@ -205,7 +218,7 @@ public:
                 check_load(op);
                 break;
             case trace::OpKind::program:
-                check_program(op);
+                graph_.dynamic(op.layer) ? check_operand(op, cells) : check_program(op);
                 break;
             default:
                 EXPECT_EQ(*op.ofm, *operation(op.in[0]).ofm);
@@ -298,7 +311,8 @@ public:
         bool writing = true;
         for (const trace::Operation& op : trace_.operations)
         {
-            const bool writes = op.kind == trace::OpKind::program || loads_weights(op);
+            const bool writes =
+                (op.kind == trace::OpKind::program && !op.tensor.valid()) || loads_weights(op);
             if (writes != writing)
             {
                 before = last;
@@ -461,6 +475,90 @@ private:
         }
     }
 
+    /// What of which image's feature maps the cells of macros hold, by unit, row and column.
+    using Cells = std::map<std::tuple<UnitId, std::uint32_t, std::uint32_t>,
+                           std::tuple<std::uint32_t, LayerId, Element>>;
+
+    /// Where element `i` of head `head` is in an operand of a product of feature maps.
+    static Element of_head(const network::Shape& operand, std::uint32_t heads, std::uint32_t row,
+                           std::uint32_t head, std::uint32_t i)
+    {
+        return operand.width == heads ? Element{row, head, i}
+                                      : Element{row, 0, head * (operand.channels / heads) + i};
+    }
+
+    /// Rows of a product's matrix for one head.
+    [[nodiscard]] std::uint32_t common(const network::Layer& layer) const
+    {
+        const network::Shape& first = network_.input_shape(layer);
+        return first.width * first.channels / layer.heads;
+    }
+
+    void check_operand(const trace::Operation& op, Cells& cells) const
+    {
+        const trace::Block& block = trace_.header.blocks[op.block.index()];
+        const network::Layer& layer = network_[op.layer];
+        const network::Shape& second = network_.input_shape(layer, 1);
+        ASSERT_TRUE(op.box.has_value());
+        EXPECT_EQ(op.tensor.value(), layer.inputs[1].value());
+        const std::uint32_t depth = second.width * second.channels / layer.heads;
+        std::set<std::uint32_t> rows;
+        for_each_element(*op.box,
+                         [&](const Element& element)
+                         {
+                             expect_operand(op, layer.inputs[1], element);
+                             const bool apart = second.width == layer.heads;
+                             const std::uint32_t head = apart ? element[1] : element[2] / depth;
+                             const std::uint32_t i =
+                                 head * depth + (apart ? element[2] : element[2] % depth);
+                             const std::uint32_t j = head * second.height + element[0];
+                             const std::uint32_t row = layer.transpose_second ? i : j;
+                             const std::uint32_t column = layer.transpose_second ? j : i;
+                             ASSERT_TRUE(row >= block.row_begin && row < block.row_end &&
+                                         column >= block.column_begin && column < block.column_end);
+                             rows.insert(row);
+                             cells[{op.at, block.row_at + row - block.row_begin,
+                                    block.column_at + column - block.column_begin}] = {
+                                 op.image, layer.inputs[1], element};
+                         });
+        EXPECT_EQ(op.n, rows.size());
+    }
+
+    void check_product(const trace::Operation& op, const Cells& cells) const
+    {
+        const trace::Block& block = trace_.header.blocks[op.block.index()];
+        const network::Layer& layer = network_[op.layer];
+        const network::Shape& second = network_.input_shape(layer, 1);
+        const auto& b = op.ofm->bounds;
+        EXPECT_EQ(op.n, b[1] - b[0]);
+        const std::uint32_t inner = common(layer);
+        for_each_element(
+            *op.ofm,
+            [&](const Element& made)
+            {
+                const std::uint32_t columns =
+                    layer.output.channels / (layer.transpose_second ? 1 : layer.heads);
+                const std::uint32_t head = layer.transpose_second ? made[1] : made[2] / columns;
+                const std::uint32_t c = made[2] % columns;
+                const std::uint32_t column = head * columns + c;
+                for (std::uint32_t row = block.row_begin; row < block.row_end; ++row)
+                {
+                    ASSERT_EQ(row / inner, head);
+                    const std::uint32_t k = row % inner;
+                    expect_operand(
+                        op, layer.inputs[0],
+                        of_head(network_.input_shape(layer), layer.heads, made[0], head, k));
+                    const Element wanted = layer.transpose_second
+                                               ? of_head(second, layer.heads, c, head, k)
+                                               : of_head(second, layer.heads, k, head, c);
+                    const auto found = cells.find({op.at, block.row_at + row - block.row_begin,
+                                                   block.column_at + column - block.column_begin});
+                    ASSERT_NE(found, cells.end());
+                    EXPECT_EQ(found->second, std::tuple(op.image, layer.inputs[1], wanted));
+                }
+            });
+    }
+
     void check_accumulate(const trace::Operation& op) const
     {
         // The blocks whose results reach this sum.
@@ -487,6 +585,11 @@ private:
         std::sort(blocks.begin(), blocks.end(),
                   [](const auto* a, const auto* b) { return a->row_begin < b->row_begin; });
         const network::Layer& layer = network_[op.layer];
+        if (graph_.dynamic(op.layer))
+        {
+            check_head(op, blocks);
+            return;
+        }
         const std::uint32_t columns = layer.output.channels / layer.groups; // of a group
         const std::uint32_t group_rows = layer.kernel_height * layer.kernel_width *
                                          network_.input_shape(layer).channels / layer.groups;
@@ -500,6 +603,27 @@ private:
             rows = block->row_end;
         }
         EXPECT_EQ(rows, ((op.ofm->bounds[5] - 1) / columns + 1) * group_rows);
+    }
+
+    /// The sum is made of all rows of its head.
+    void check_head(const trace::Operation& op,
+                    const std::vector<const trace::Block*>& blocks) const
+    {
+        const network::Layer& layer = network_[op.layer];
+        const auto& b = op.ofm->bounds;
+        const std::uint32_t columns =
+            layer.output.channels / (layer.transpose_second ? 1 : layer.heads);
+        const std::uint32_t head = layer.transpose_second ? b[2] : b[4] / columns;
+        const std::uint32_t before = layer.transpose_second ? head * columns : 0;
+        std::uint32_t row = head * common(layer);
+        for (const trace::Block* block : blocks)
+        {
+            EXPECT_EQ(block->row_begin, row);
+            EXPECT_EQ(block->column_begin, before + b[4]);
+            EXPECT_EQ(block->column_end, before + b[5]);
+            row = block->row_end;
+        }
+        EXPECT_EQ(row, (head + 1) * common(layer));
     }
 
     void check_vector(const trace::Operation& op) const

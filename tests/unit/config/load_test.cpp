@@ -302,9 +302,11 @@ TEST(Resolve, NamesAndPaths)
 {
     EXPECT_EQ(resolve_path("tiny"), data_directory() + "/configs/tiny.json");
     EXPECT_EQ(resolve_path("./some/where.json"), "./some/where.json");
-    EXPECT_THAT(message([] { (void)resolve_path("clsa-265"); }),
-                HasSubstr("clsa-265: there is no such chip; did you mean \"clsa-256\"? Give a path "
-                          "or a shipped chip: aidac, clsa-256, clsa-256-ideal, isaac-ce, tiny"));
+    EXPECT_THAT(
+        message([] { (void)resolve_path("clsa-265"); }),
+        HasSubstr(
+            "clsa-265: there is no such chip; did you mean \"clsa-256\"? Give a path "
+            "or a shipped chip: aidac, clsa-256, clsa-256-hybrid, clsa-256-ideal, isaac-ce, tiny"));
 }
 
 class Shipped : public testing::TestWithParam<std::string>
@@ -335,8 +337,8 @@ INSTANTIATE_TEST_SUITE_P(Chips, Shipped, testing::ValuesIn(shipped()),
 
 TEST(ShippedChips, AreTheFive)
 {
-    EXPECT_THAT(shipped(),
-                testing::ElementsAre("aidac", "clsa-256", "clsa-256-ideal", "isaac-ce", "tiny"));
+    EXPECT_THAT(shipped(), testing::ElementsAre("aidac", "clsa-256", "clsa-256-hybrid",
+                                                "clsa-256-ideal", "isaac-ce", "tiny"));
 }
 
 TEST(ShippedChips, IsaacConvertsASliceInHundredNanoseconds)

@@ -5,6 +5,7 @@
 #include "config/load.h"
 #include "trace/rules.h"
 
+#include <algorithm>
 #include <functional>
 #include <gtest/gtest.h>
 #include <string>
@@ -134,6 +135,84 @@ TEST(Checker, WrongOperations)
                             }
                         }),
                     "computes average_pool, its layer is max_pool"));
+}
+
+/// The message for attention in crossbars after a change; empty: nothing is wrong.
+std::string attention(const std::function<void(trace::Trace&)>& change)
+{
+    const network::Network network = network::parse(
+        R"({"name":"attention","layers":[
+            {"name":"x","kind":"input","shape":[6,1,4]},
+            {"name":"q","kind":"dense","inputs":["x"],"channels":6},
+            {"name":"k","kind":"dense","inputs":["x"],"channels":6},
+            {"name":"v","kind":"dense","inputs":["x"],"channels":6},
+            {"name":"scores","kind":"matmul","inputs":["q","k"],"heads":2,"transpose_second":true},
+            {"name":"context","kind":"matmul","inputs":["scores","v"],"heads":2}]})",
+        "attention.json");
+    config::ChipConfig chip = config::load("clsa-256");
+    chip.mapping.attention = "crossbar";
+    chip.macro.rows = 4; // two blocks for the 6 values of a head
+    compiler::Options options;
+    options.images = 2;
+    trace::Trace trace = compiler::compile(network, chip, options);
+    change(trace);
+    try
+    {
+        Checker checker(trace.header, network);
+        for (const Operation& operation : trace.operations)
+        {
+            checker.add(operation);
+        }
+        (void)checker.finish();
+        return "";
+    }
+    catch (const trace::Malformed& problem)
+    {
+        return problem.pointer + ": " + problem.problem;
+    }
+}
+
+TEST(Checker, OperandsThatAreNotInTheirMacro)
+{
+    EXPECT_EQ(attention([](trace::Trace&) {}), "");
+    const auto program = [](const std::function<void(Operation&)>& change)
+    { return attention([&](trace::Trace& trace) { change(last(trace, OpKind::program)); }); };
+    // The last program writes rows 4 and 5 of the values of head 1.
+    EXPECT_TRUE(has(program(
+                        [](Operation& its)
+                        {
+                            its.box->bounds[0] = 5;
+                            its.n = 1;
+                        }),
+                    "multiplies with [4,0,3] (row, column, channel) of layer"));
+    EXPECT_TRUE(has(program([](Operation& its) { its.n = 3; }), "/n: ")) << "rows";
+    EXPECT_TRUE(has(program([](Operation& its) { its.n = 3; }), "fills 2"));
+    EXPECT_TRUE(has(program([](Operation& its) { its.box.reset(); }),
+                    "does not say what it writes of layer"));
+    EXPECT_TRUE(has(program([](Operation& its) { its.tensor = TensorId(2); }),
+                    "does not say what it writes of layer"));
+    EXPECT_TRUE(has(program([](Operation& its) { its.in.clear(); }), "lacks [4,0,3]"));
+    // A block that reaches over the edge of a head.
+    EXPECT_TRUE(has(attention(
+                        [](trace::Trace& trace)
+                        {
+                            const Operation& its = last(trace, OpKind::mvm);
+                            trace.header.blocks[its.block.index()].row_begin = 5;
+                        }),
+                    "of the matrices of 2 heads, of 6 x 3 each"));
+    EXPECT_TRUE(has(attention([](trace::Trace& trace) { last(trace, OpKind::mvm).n = 7; }),
+                    "takes 7 input vectors for 6 rows"));
+    // The wrong image.
+    EXPECT_TRUE(has(attention(
+                        [](trace::Trace& trace)
+                        {
+                            const auto first =
+                                std::find_if(trace.operations.begin(), trace.operations.end(),
+                                             [](const Operation& operation)
+                                             { return operation.kind == OpKind::program; });
+                            first->image = 1;
+                        }),
+                    "belongs to image 0"));
 }
 
 TEST(Checker, OutputsThatAreNotStored)

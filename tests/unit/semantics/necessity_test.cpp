@@ -177,7 +177,9 @@ Counts take_out(const trace::Trace& trace, const network::Network& network, bool
                 continue;
             }
             const network::Layer& layer = network[operation.layer];
-            if (!problem && (may_be_wide || layer.kind == network::LayerKind::matmul))
+            const bool all_heads =
+                operation.kind == OpKind::vec && layer.kind == network::LayerKind::matmul;
+            if (!problem && (may_be_wide || all_heads))
             {
                 ++counts
                       .unneeded; // all heads of a factor, a box around what a view or stride takes
@@ -273,6 +275,49 @@ TEST(Necessity, EveryEdgeOfSmallNetworksIsMissed)
     RecordProperty("operands", std::to_string(all.operands));
     RecordProperty("stores", std::to_string(all.stores));
     RecordProperty("unneeded", std::to_string(all.unneeded));
+}
+
+/// Operands of attention, which are written into macros, too.
+TEST(Necessity, EveryEdgeOfAttentionIsMissed)
+{
+    constexpr std::uint32_t networks = tessera::test::effort(200U);
+    Counts all;
+    std::uint64_t written = 0;
+    for (std::uint32_t seed = 0; seed < networks; ++seed)
+    {
+        test::Dice dice(seed);
+        const network::Network network = test::random_attention(dice);
+        config::ChipConfig chip = test::random_chip(dice);
+        test::choose_attention(dice, chip);
+        compiler::Options options;
+        options.schedule = dice(0, 1) == 0 ? "layer-by-layer" : "xinf";
+        options.plan.pack = dice(0, 1) == 0;
+        options.images = dice(1, 2);
+        SCOPED_TRACE("seed " + std::to_string(seed) + ' ' + chip.mapping.attention + '\n' +
+                     test::describe(network));
+        const trace::Trace trace = compiler::compile(network, chip, options);
+        const Counts counts = take_out(trace, network, true, [] { return true; });
+        all.operands += counts.operands;
+        all.unneeded += counts.unneeded;
+        // Without one of the writes, some product finds nothing in its macro.
+        for (const Operation& operation : trace.operations)
+        {
+            if (operation.kind == OpKind::program && dice(0, 9) == 0)
+            {
+                Operation elsewhere = operation; // as if it were for another image
+                elsewhere.image += 2;
+                elsewhere.in.clear();
+                elsewhere.box.reset();
+                elsewhere.block = BlockId::none();
+                EXPECT_TRUE(missed_later(trace, network, elsewhere))
+                    << "operation " << operation.id.value();
+                ++written;
+            }
+        }
+        ASSERT_FALSE(HasFailure());
+    }
+    EXPECT_GT(all.operands, 50 * networks);
+    EXPECT_GT(written, networks / 2);
 }
 
 class Shipped : public testing::TestWithParam<const char*>

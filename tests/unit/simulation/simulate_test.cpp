@@ -72,6 +72,24 @@ TEST_F(Simulate, NeedsNoFolder)
     EXPECT_GT(result.summary.makespan, 0U);
 }
 
+TEST_F(Simulate, ImagesOfSegmentsInTurnsFollowEachOtherAsAWhole)
+{
+    const ChipModel chip("tiny", {"tiles.columns=1"});
+    for (const char* schedule : {"layer-by-layer", "xinf"})
+    {
+        CompileOptions options;
+        options.time_multiplex = true;
+        options.images = 4;
+        options.schedule = schedule;
+        const Program turns = Program::compile("lenet5", chip, options);
+        ASSERT_GT(turns.mapping()->segments, 1U);
+        const Summary summary = simulate(chip, turns).summary;
+        EXPECT_EQ(summary.images.count, 4U);
+        // All begin with the loads of the first weights; the last one ends everything.
+        EXPECT_EQ(summary.images.interval, static_cast<double>(summary.makespan) / 4);
+    }
+}
+
 TEST_F(Simulate, AProgramIsTheSameFromAFileAndFromMemory)
 {
     const ChipModel chip("clsa-256");

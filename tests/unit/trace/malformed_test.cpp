@@ -161,8 +161,6 @@ const std::vector<BadLine>& bad_lines()
          "/in: move takes exactly one operand, not 2"},
         {"t0.ni", R"({"id":6,"op":"store","at":"t0.ni","in":[5,5],"to":[{"at":"mem0"}]})",
          "/in: store takes exactly one operand"},
-        {"t0.m0", R"({"id":6,"op":"program","at":"t0.m0","n":1,"in":[5,5]})",
-         "/in: program takes at most one operand"},
         // units
         {"t0.m0", R"({"id":6,"op":"mvm","at":"t3.m0","n":1})",
          R"(/at: "t3.m0" is not a unit of this chip)"},
