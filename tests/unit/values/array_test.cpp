@@ -15,6 +15,9 @@ namespace
 
 using numerics::Matrix;
 
+constexpr InputRange kUnsigned = {0, 255};
+constexpr InputRange kSigned = {-128, 127};
+
 struct Products
 {
     Matrix<std::int32_t> weights;
@@ -80,9 +83,9 @@ TEST(AidacArray, TrimmedColumnsSayNothingOfNoInputs)
     Products products = random_products(100, 40, 8, false);
     products.inputs = Matrix<std::int32_t>(8, 100);
     products.exact = Matrix<std::int64_t>(8, 40);
-    const auto raw = make_array(analogue, 0, false, products.weights, {3, 0, 0});
+    const auto raw = make_array(analogue, 0, kUnsigned, products.weights, {3, 0, 0});
     analogue.aidac->trim = true;
-    const auto trimmed = make_array(analogue, 0, false, products.weights, {3, 0, 0});
+    const auto trimmed = make_array(analogue, 0, kUnsigned, products.weights, {3, 0, 0});
     EXPECT_GT(rms_error(*raw, products), 100) << "converters have offsets";
     EXPECT_EQ(rms_error(*trimmed, products), 0);
 }
@@ -91,9 +94,9 @@ TEST(AidacArray, TrimmingLowersTheError)
 {
     Analogue analogue = analogue_of(config::load("aidac"));
     const Products products = random_products(300, 40, 60, false);
-    const auto raw = make_array(analogue, 0, false, products.weights, {3, 0, 0});
+    const auto raw = make_array(analogue, 0, kUnsigned, products.weights, {3, 0, 0});
     analogue.aidac->trim = true;
-    const auto trimmed = make_array(analogue, 0, false, products.weights, {3, 0, 0});
+    const auto trimmed = make_array(analogue, 0, kUnsigned, products.weights, {3, 0, 0});
     EXPECT_LT(rms_error(*trimmed, products), rms_error(*raw, products));
 }
 
@@ -104,7 +107,7 @@ TEST(AidacArray, PerfectOnesAreExactForInputsOfBothSigns)
         const Analogue analogue = lossless(
             analogue_of(config::load("aidac", {std::string("macro.aidac.signs=") + signs})));
         const Products products = random_products(300, 40, 20, true);
-        const auto array = make_array(analogue, 0, true, products.weights, {3, 0, 0});
+        const auto array = make_array(analogue, 0, kSigned, products.weights, {3, 0, 0});
         EXPECT_EQ(rms_error(*array, products), 0) << signs;
     }
 }
