@@ -89,7 +89,7 @@ void send(int pipe, const std::string& text)
     limit_trial(file_bytes);
     const int nowhere = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
     dup2(nowhere, STDERR_FILENO);
-    dup2(nowhere, STDOUT_FILENO); // what the parent has not flushed is copied, and must not come out
+    dup2(nowhere, STDOUT_FILENO); // the child has a copy of what the parent has yet to flush
     nlohmann::json refusal;
     try
     {
