@@ -40,10 +40,9 @@
 /// - load, store: `box` of `tensor`. The tensor of a crossbar layer is that of the last layer fused
 ///   into it. `layer` of a load is the layer that asked for it first.
 /// - program: rows of a block are written: weights that a load brought, or, with `tensor` and
-/// `box`, that
-///   part of the second operand of a matmul. Row h * d + k of a matmul's matrix, whose heads have a
-///   common dimension of d, multiplies element k of head h; its columns are those of all heads, one
-///   head after the other.
+///   `box`, that part of the second operand of a matmul. Row h * d + k of a matmul's matrix, whose
+///   heads have a common dimension of d, multiplies element k of head h; its columns are those of
+///   all heads, one head after the other.
 /// concat, split, pad and reshape make no operations: consumers read the producers' data.
 /// Tensors of the header are numbered like the layers of the network.
 namespace tessera::compiler

@@ -30,16 +30,9 @@ network::Network small_network()
                           "small.json");
 }
 
-/// The message for the small network's trace after a change; empty: nothing is wrong.
-std::string message(const std::function<void(trace::Trace&)>& change)
+/// What the checker says of a trace; empty if it is sound.
+std::string complaint(const trace::Trace& trace, const network::Network& network)
 {
-    const network::Network network = small_network();
-    config::ChipConfig chip = config::load("tiny");
-    chip.macro.rows = 16; // several blocks a layer
-    chip.macro.columns = 4;
-    chip.tiles = {4, 4, 4};
-    trace::Trace trace = compiler::compile(network, chip);
-    change(trace);
     try
     {
         Checker checker(trace.header, network);
@@ -54,6 +47,19 @@ std::string message(const std::function<void(trace::Trace&)>& change)
     {
         return problem.pointer + ": " + problem.problem;
     }
+}
+
+/// The message for the small network's trace after a change; empty: nothing is wrong.
+std::string message(const std::function<void(trace::Trace&)>& change)
+{
+    const network::Network network = small_network();
+    config::ChipConfig chip = config::load("tiny");
+    chip.macro.rows = 16; // several blocks a layer
+    chip.macro.columns = 4;
+    chip.tiles = {4, 4, 4};
+    trace::Trace trace = compiler::compile(network, chip);
+    change(trace);
+    return complaint(trace, network);
 }
 
 Operation& last(trace::Trace& trace, OpKind kind)
@@ -156,20 +162,7 @@ std::string attention(const std::function<void(trace::Trace&)>& change)
     options.images = 2;
     trace::Trace trace = compiler::compile(network, chip, options);
     change(trace);
-    try
-    {
-        Checker checker(trace.header, network);
-        for (const Operation& operation : trace.operations)
-        {
-            checker.add(operation);
-        }
-        (void)checker.finish();
-        return "";
-    }
-    catch (const trace::Malformed& problem)
-    {
-        return problem.pointer + ": " + problem.problem;
-    }
+    return complaint(trace, network);
 }
 
 TEST(Checker, OperandsThatAreNotInTheirMacro)
