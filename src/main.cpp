@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/command.h"
+#include "cli/interrupt.h"
 
 #include <systemc>
 
@@ -18,5 +19,6 @@ int main(int argc, char** argv)
     // The kernel prints its copyright notice to stderr unless told otherwise.
     setenv("SC_COPYRIGHT_MESSAGE", "DISABLE", 0); // NOLINT(concurrency-mt-unsafe)
     std::ios::sync_with_stdio(false);
+    tessera::cli::catch_signals();
     return tessera::cli::run({argv + 1, argv + argc}, {std::cout, std::cerr});
 }

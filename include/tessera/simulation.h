@@ -70,6 +70,9 @@ struct CompileOptions
     /// between them the crossbars are written anew. All images pass one segment before the next.
     bool time_multiplex = false;
     bool pack = false; ///< small blocks of different layers may share a crossbar
+    /// Weights that fill a part of a crossbar are there as often as its diagonal has room for: as
+    /// many input vectors of a set pass at a time.
+    bool replicate_in_crossbar = false;
     /// In which order a layer makes its sets: "raster", "demand" (as the outputs need them) or
     /// "demand:P", see `tessera run --help`.
     std::string order = "raster";

@@ -160,6 +160,20 @@ struct Block
     UnitId at;                      ///< the macro
     std::uint32_t row_at = 0;       ///< row of the macro that holds the first row
     std::uint32_t column_at = 0;    ///< column of the macro that holds the first column
+    /// How often the macro holds them along its diagonal, below and to the right of each other. As
+    /// many input vectors pass at a time.
+    std::uint32_t replicas = 1;
+
+    /// Rows of the macro that it takes.
+    [[nodiscard]] std::uint64_t height() const
+    {
+        return std::uint64_t{row_end - row_begin} * replicas;
+    }
+    /// Columns of the macro that it takes.
+    [[nodiscard]] std::uint64_t width() const
+    {
+        return std::uint64_t{column_end - column_begin} * replicas;
+    }
 };
 
 /// True when two blocks need the same cells of the same macro: it can hold one of them at a time.

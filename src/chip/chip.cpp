@@ -221,6 +221,19 @@ void Chip::assign_streams()
         }
         sequencer_->assign(unit, UnitId(static_cast<std::uint32_t>(stream)));
     }
+    for (const trace::Block& block : header.blocks)
+    {
+        const trace::TracedUnit& home = header.units[block.at.index()];
+        const config::ChipConfig::Macro& macro = config_.macro_of(home.node.value());
+        const std::uint64_t last_row = block.row_at + block.height();
+        const std::uint64_t last_column = block.column_at + block.width();
+        if (last_row > macro.rows || last_column > macro.columns)
+        {
+            refuse(std::to_string(last_row) + " rows and " + std::to_string(last_column) +
+                       " columns of macro " + home.name(header.tiles),
+                   "macros of " + std::to_string(macro.rows) + "x" + std::to_string(macro.columns));
+        }
+    }
 }
 
 void Chip::answer(std::uint32_t tag, Tick waited, Tick end)

@@ -141,6 +141,12 @@ std::uint64_t Macro::bytes_read(const trace::Operation& op)
     return op.n * ((bits + 7) / 8);
 }
 
+std::uint64_t Macro::entries(const trace::Operation& op)
+{
+    return op.block.valid() ? ceil_div(op.n, sequencer().header().blocks[op.block.index()].replicas)
+                            : op.n;
+}
+
 Tick Macro::compute(Flight& flight, Tick from)
 {
     const trace::Operation& op = flight.op;
@@ -157,15 +163,16 @@ Tick Macro::compute(Flight& flight, Tick from)
         return from;
     }
     const Tick begin = clock().align(from);
-    const Tick end = timing_.total(op.n).end(clock(), begin);
-    note_stages(flight, begin, end);
-    hold_slot_until(flight, (op.n * timing_.interval).end(clock(), begin));
+    const std::uint64_t entering = entries(op);
+    const Tick end = timing_.total(entering).end(clock(), begin);
+    note_stages(flight, entering, begin, end);
+    hold_slot_until(flight, (entering * timing_.interval).end(clock(), begin));
     return end;
 }
 
-void Macro::note_stages(Flight& flight, Tick begin, Tick end) const
+void Macro::note_stages(Flight& flight, std::uint64_t entries, Tick begin, Tick end) const
 {
-    const auto slices = static_cast<std::uint64_t>(flight.op.n) * timing_.slices;
+    const std::uint64_t slices = entries * timing_.slices;
     const auto at = [&](Duration offset) { return offset.end(clock(), begin); };
     for (std::size_t i = 0; i < timing_.stages.size(); ++i)
     {

@@ -57,7 +57,9 @@ protected:
     [[nodiscard]] std::uint64_t bytes_read(const trace::Operation& op) override;
 
 private:
-    void note_stages(Flight& flight, Tick begin, Tick end) const;
+    /// Times that something enters the array: as many vectors together as it holds replicas.
+    [[nodiscard]] std::uint64_t entries(const trace::Operation& op);
+    void note_stages(Flight& flight, std::uint64_t entries, Tick begin, Tick end) const;
 
     std::uint32_t rows_;
     std::uint32_t columns_;

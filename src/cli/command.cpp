@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/command.h"
 
-#include "cli/interrupt.h"
 #include "tessera/error.h"
 #include "tessera/version.h"
 
@@ -186,7 +185,6 @@ void refuse_existing(const std::string& file, bool force)
 
 int run(const Arguments& arguments, const Streams& streams)
 {
-    const InterruptGuard guard;
     try
     {
         const int code = dispatch(arguments, streams);

@@ -3,6 +3,8 @@
 
 #include "base/interrupt.h"
 
+#include <csignal>
+
 namespace tessera::cli
 {
 namespace
@@ -15,21 +17,13 @@ extern "C" void note_signal(int /*signal*/)
 
 } // namespace
 
-InterruptGuard::InterruptGuard()
+void catch_signals()
 {
-    forget_interrupt();
     struct sigaction action = {};
     action.sa_handler = note_signal;
     action.sa_flags = static_cast<int>(SA_RESETHAND); // a second one ends the process at once
-    sigaction(SIGINT, &action, &old_interrupt_);
-    sigaction(SIGTERM, &action, &old_terminate_);
-}
-
-InterruptGuard::~InterruptGuard()
-{
-    sigaction(SIGINT, &old_interrupt_, nullptr);
-    sigaction(SIGTERM, &old_terminate_, nullptr);
-    forget_interrupt();
+    sigaction(SIGINT, &action, nullptr);
+    sigaction(SIGTERM, &action, nullptr);
 }
 
 } // namespace tessera::cli

@@ -1,24 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <csignal>
-
 namespace tessera::cli
 {
 
-/// While one lives, SIGINT and SIGTERM request an interrupt (base/interrupt.h) instead of ending
-/// the process; a second one ends it. One at a time.
-class InterruptGuard
-{
-public:
-    InterruptGuard();
-    ~InterruptGuard();
-    InterruptGuard(const InterruptGuard&) = delete;
-    InterruptGuard& operator=(const InterruptGuard&) = delete;
-
-private:
-    struct sigaction old_interrupt_ = {};
-    struct sigaction old_terminate_ = {};
-};
+/// From now on SIGINT and SIGTERM request an interrupt (base/interrupt.h) instead of ending the
+/// process; a second one ends it. To the very end of the process: one that comes when the work is
+/// done changes nothing any more.
+void catch_signals();
 
 } // namespace tessera::cli

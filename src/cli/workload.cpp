@@ -66,6 +66,9 @@ void add_network_options(Options& options)
          "cut a network that does not fit into segments that take turns on the chip: all images "
          "pass one, then its crossbars are written anew")                 //
         ("pack", "small blocks of different layers may share a crossbar") //
+        ("replicate-in-crossbar",
+         "weights that fill a part of a crossbar are there as often as its diagonal has room for: "
+         "as many input vectors of a set pass at a time") //
         ("order", po::value<std::string>()->default_value("raster"),
          "in which order a layer makes its sets under xinf: raster, demand (as the outputs need "
          "them; the last P percent of their rows column by column, P chosen for the shortest plan) "
@@ -123,6 +126,7 @@ CompileOptions compile_choices(const Options& options)
     }
     choices.time_multiplex = options.has("time-multiplex");
     choices.pack = options.has("pack");
+    choices.replicate_in_crossbar = options.has("replicate-in-crossbar");
     choices.order = options.text("order");
     return choices;
 }

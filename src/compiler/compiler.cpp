@@ -130,6 +130,7 @@ void list_units(const Plan& plan, const Emitter& emitter, trace::Trace& trace)
             block.copy = static_cast<std::uint32_t>(b / rows / groups);
             block.row_at = placed.row_at;
             block.column_at = placed.column_at;
+            block.replicas = layer.replicas;
             block.at = number[emitter.macro(placed.slot).index()];
             trace.header.blocks[placed.id.index()] = block;
         }

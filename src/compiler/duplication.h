@@ -13,10 +13,11 @@ struct Demand
 {
     std::uint64_t crossbars = 1; ///< c: of one copy
     std::uint64_t sets = 1;      ///< that copies take in turns
-    std::uint64_t of_set = 1;    ///< input vectors of the largest set
-    std::uint64_t vectors = 1;   ///< t: input vectors of all sets
+    std::uint64_t of_set = 1;    ///< steps of the largest set
+    std::uint64_t vectors = 1;   ///< t: steps of all sets
 
-    /// Input vectors of the busiest of `copies` copies; exact unless sets at the edges are smaller.
+    /// Steps of the busiest of `copies` copies; exact unless sets at the edges are smaller. A step
+    /// is one input vector, or as many as pass replicas in a macro at a time.
     [[nodiscard]] std::uint64_t steps(std::uint64_t copies) const;
 };
 

@@ -194,7 +194,7 @@ void Emitter::emit_weights(std::uint32_t segment)
             Operation program = operation(OpKind::program, macro(part.block->slot), part.layer);
             program.in = {push(std::move(load), stream)};
             program.block = part.block->id;
-            program.n = n;
+            program.n = n * plan_[part.layer].replicas;
             before.push_back(push(std::move(program), stream));
             part.written += n;
             more = true;

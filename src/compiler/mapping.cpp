@@ -67,6 +67,18 @@ std::vector<MatrixBlock> cut(const network::Network& network, const network::Lay
     return blocks;
 }
 
+std::uint32_t replicas(const std::vector<MatrixBlock>& blocks,
+                       const config::ChipConfig::Macro& macro)
+{
+    std::uint32_t result = std::min(macro.rows, macro.columns);
+    for (const MatrixBlock& block : blocks)
+    {
+        result = std::min(
+            {result, macro.rows / block.rows.size(), macro.columns / block.columns.size()});
+    }
+    return std::max(result, 1U);
+}
+
 std::uint64_t weights_in(const MatrixBlock& block, const WeightMatrix& matrix)
 {
     const std::uint64_t first = block.rows.begin / matrix.rows_of_group();

@@ -43,6 +43,10 @@ struct MatrixBlock
                                            const network::Layer& layer,
                                            const config::ChipConfig::Macro& macro);
 
+/// How often a macro has room for the larger of the blocks along its diagonal; at least 1.
+[[nodiscard]] std::uint32_t replicas(const std::vector<MatrixBlock>& blocks,
+                                     const config::ChipConfig::Macro& macro);
+
 /// Weights in a block of a matrix: what is not zero for certain.
 [[nodiscard]] std::uint64_t weights_in(const MatrixBlock& block, const WeightMatrix& matrix);
 

@@ -382,9 +382,17 @@ void Plan::place_blocks(const PlanOptions& options)
                       graph_.dynamic(id)};
         // One input vector of a product is a row, for all heads.
         const std::uint64_t width = mapped.dynamic ? 1 : grid.shape.width;
-        mapped.demand = {mapped.blocks.size(), grid.sets(),
-                         grid.set.rows * (mapped.dynamic ? 1 : std::uint64_t{grid.set.columns}),
-                         grid.shape.height * width};
+        const std::uint64_t of_set =
+            grid.set.rows * (mapped.dynamic ? 1 : std::uint64_t{grid.set.columns});
+        if (options.replicate_in_crossbar && !mapped.dynamic)
+        {
+            mapped.replicas = static_cast<std::uint32_t>(
+                std::min<std::uint64_t>(replicas(mapped.blocks, chip_.macro), of_set));
+            layers_[i].replicas = mapped.replicas;
+        }
+        const std::uint64_t steps = ceil_div(of_set, mapped.replicas);
+        mapped.demand = {mapped.blocks.size(), grid.sets(), steps,
+                         mapped.replicas == 1 ? grid.shape.height * width : grid.sets() * steps};
         if (mapped.dynamic)
         {
             divide_second_operand(id);
@@ -494,7 +502,7 @@ Tick Plan::time_of(const Layers& layers, const Segment& segment, const Share& sh
     const Duration interval = config::macro_timing(chip_.macro).interval;
     std::uint64_t bits = 0;
     std::uint64_t rows = 0; // of the largest block
-    std::uint64_t sum = 0;  // input vectors, one layer after the other
+    std::uint64_t sum = 0;  // steps, one layer after the other
     std::uint64_t most = 0;
     Tick operands = 0; // writing them, one layer after the other
     for (std::size_t i = segment.begin; i < segment.end; ++i)
@@ -506,7 +514,7 @@ Tick Plan::time_of(const Layers& layers, const Segment& segment, const Share& sh
             bits += layers[i].dynamic ? 0
                                       : std::uint64_t{copies} * block.rows.size() *
                                             block.columns.size() * chip_.macro.weight_bits;
-            its_rows = std::max<std::uint64_t>(its_rows, block.rows.size());
+            its_rows = std::max(its_rows, std::uint64_t{block.rows.size()} * layers[i].replicas);
         }
         if (layers[i].dynamic)
         {
@@ -657,7 +665,9 @@ std::vector<Berth> Plan::berths(const Layers& layers, const Segment& segment,
                 {
                     if ((copy == 0) == first)
                     {
-                        cargo.push_back({block.rows.size(), block.columns.size(), i});
+                        const std::uint32_t replicas = layers[i].replicas;
+                        cargo.push_back(
+                            {block.rows.size() * replicas, block.columns.size() * replicas, i});
                         position.push_back(next);
                     }
                     ++next;

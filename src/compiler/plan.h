@@ -116,6 +116,7 @@ struct LayerPlan
     Grid grid;
     std::vector<PlacedBlock> blocks; ///< by copy, group, rows; the same number for every group
     std::vector<Portion> portions;   ///< in the order in which they are written; not dynamic: none
+    std::uint32_t replicas = 1;      ///< of each block in its macro (trace::Block::replicas)
     std::uint32_t segment = 0;       ///< during which the layer works
     std::uint32_t stage = 0;         ///< that makes the data; memory layers: not meaningful
     std::uint32_t last_stage = 0;    ///< that reads the data
@@ -139,6 +140,8 @@ struct PlanOptions
     std::uint32_t images = 1;                 ///< that pass a segment while it is on the chip
     bool pack = false;                        ///< several small blocks may share a macro
     TileOrder tiles{}; ///< empty: as the chip's placement says without traffic
+    /// A macro holds weights that fill a part of it as often as its diagonal has room for.
+    bool replicate_in_crossbar = false;
 };
 
 /// Which macro, tile and stage does what: everything but the operations.
@@ -191,7 +194,8 @@ private:
         WeightMatrix matrix;
         std::vector<MatrixBlock> blocks;
         Demand demand;
-        bool dynamic = false; ///< has one copy: every one would have to be written
+        bool dynamic = false;       ///< has one copy: every one would have to be written
+        std::uint32_t replicas = 1; ///< of each block in its macro
     };
     using Layers = std::vector<Mapped>;
     /// How the chip's macros are shared out among layers that are on it at the same time.

@@ -77,9 +77,9 @@ void add_placement(const trace::Header& header, const network::Network& network,
         layer.name = network[block.layer].name;
         layer.copies = std::max(layer.copies, block.copy + 1);
         ++layer.blocks;
-        layer.weights +=
-            weights_in({{block.row_begin, block.row_end}, {block.column_begin, block.column_end}},
-                       weight_matrix(network, network[block.layer]));
+        layer.weights += block.replicas * weights_in({{block.row_begin, block.row_end},
+                                                      {block.column_begin, block.column_end}},
+                                                     weight_matrix(network, network[block.layer]));
         macros[block.at].push_back({&block});
     }
     for (auto& [id, layer] : layers)
@@ -122,11 +122,10 @@ void add_writes(const trace::Trace& trace, const network::Network& network,
         {
             continue;
         }
-        const std::uint64_t cells =
-            rows[i] * (block.column_end - block.column_begin) * chip.macro.cells_per_weight;
+        const std::uint64_t cells = rows[i] * block.width() * chip.macro.cells_per_weight;
         result.cells_written += cells;
         result.weights_written += holds_operand(block, network) ? 0 : cells;
-        macros[block.at].push_back({&block, rows[i] / (block.row_end - block.row_begin)});
+        macros[block.at].push_back({&block, rows[i] / block.height()});
     }
     for (const auto& [macro, blocks] : macros)
     {

@@ -59,12 +59,14 @@ SetReads reads_of(const Plan& plan, LayerId id)
 namespace
 {
 
-/// Input vectors of each block of a crossbar layer for one task. The rows of a product are vectors
-/// of their own.
-std::uint64_t vectors_of(const Plan& plan, LayerId id, std::uint32_t task)
+/// Steps of each block of a crossbar layer for one task: an input vector each, or as many together
+/// as there are replicas. The rows of a product are vectors of their own.
+std::uint64_t steps_of(const Plan& plan, LayerId id, std::uint32_t task)
 {
     const Volume made = plan[id].grid.task(task);
-    return made.rows.size() * (plan.graph().dynamic(id) ? 1 : std::uint64_t{made.columns.size()});
+    return ceil_div(made.rows.size() *
+                        (plan.graph().dynamic(id) ? 1 : std::uint64_t{made.columns.size()}),
+                    plan[id].replicas);
 }
 
 } // namespace
@@ -110,12 +112,12 @@ Tick Timetable::busy_time(LayerId id) const
 {
     const LayerPlan& layer = plan_[id];
     const config::ChipConfig::Macro& macro = plan_.macro_of(id);
-    std::vector<std::uint64_t> vectors(layer.grid.copies(), 0);
+    std::vector<std::uint64_t> steps(layer.grid.copies(), 0);
     for (std::uint32_t task = 0; task < layer.grid.tasks(); ++task)
     {
-        vectors[layer.grid.copy_of(task)] += vectors_of(plan_, id, task);
+        steps[layer.grid.copy_of(task)] += steps_of(plan_, id, task);
     }
-    const std::uint64_t most = *std::max_element(vectors.begin(), vectors.end());
+    const std::uint64_t most = *std::max_element(steps.begin(), steps.end());
     Tick writing = 0;
     for (const PlacedBlock& block : layer.blocks)
     {
@@ -211,12 +213,12 @@ Tick Timetable::run(LayerId id, const SetReads& reads, std::uint32_t image, Tick
         slice = {ready, ready};
         if (mvms)
         {
-            const std::uint64_t vectors = vectors_of(plan_, id, index);
+            const std::uint64_t steps = steps_of(plan_, id, index);
             Tick& its = free[grid.copy_of(index)];
             slice.start = clock.align(std::max(ready, its));
             // The sums are there at the edge at which a vector unit adds them up.
-            slice.end = adder.align(timing.total(vectors).end(clock, slice.start));
-            its = (vectors * timing.interval).end(clock, slice.start);
+            slice.end = adder.align(timing.total(steps).end(clock, slice.start));
+            its = (steps * timing.interval).end(clock, slice.start);
         }
         end = std::max(end, slice.end);
     }

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
+#include <set>
 #include <tuple>
 #include <utility>
 
@@ -33,6 +34,7 @@ struct Variant
     const char* duplicate;
     const char* sets;
     const char* order = "raster";
+    bool replicate = false; ///< inside crossbars too
 };
 constexpr Variant kLayerByLayer = {"layer-by-layer", "layer-by-layer", "none", "row"};
 constexpr Variant kWdup = {"wdup", "layer-by-layer", "greedy", "row"};
@@ -45,6 +47,17 @@ constexpr Variant kMinSum = {"wdup+xinf, copies for the least sum", "xinf", "opt
 /// Made for the bound T*.
 constexpr std::uint64_t kBestExtra = 32; ///< for which they are sought
 constexpr Variant kBest = {"balanced, pixels on demand", "xinf", "balanced", "pixel", "demand"};
+
+/// Copies inside crossbars pass T*, which is of whole ones. Nine kernels of 3 x 3 x 3 x 16 share
+/// one of 256 x 256.
+constexpr Variant kReplicated = {
+    "wdup+xinf, also inside crossbars", "xinf", "greedy", "row", "raster", true};
+constexpr Variant kBestReplicated = {"balanced, also inside crossbars, nine pixels on demand",
+                                     "xinf",
+                                     "balanced",
+                                     "1x9",
+                                     "demand",
+                                     true};
 
 /// A configuration, simulated.
 struct Measured
@@ -101,23 +114,19 @@ public:
         compiling.extra_pes = extra;
         compiling.sets = variant.sets;
         compiling.order = variant.order;
+        compiling.replicate_in_crossbar = variant.replicate;
         const Summary summary =
             run(chip_, Program::compile(subject.name, chip_, compiling)).summary;
         const Tick step = chip_.config().macro.t_mvm.end(chip_.config().macro.clock, 0);
-        std::uint64_t vectors = 0;
-        for (const UnitSummary& unit : summary.units)
-        {
-            vectors += unit.vectors;
-        }
         Measured result;
         result.network = subject.name;
         result.variant = variant.name;
         result.extra = extra;
         result.makespan = summary.makespan;
         result.steps = (summary.makespan + step - 1) / step;
-        const auto crossbar_steps =
-            static_cast<double>(subject.crossbars + extra) * static_cast<double>(result.steps);
-        result.utilization = static_cast<double>(vectors) / crossbar_steps;
+        // The summary's is of the crossbars that hold weights.
+        result.utilization = summary.utilization * static_cast<double>(summary.crossbars) /
+                             static_cast<double>(subject.crossbars + extra);
         if (subject.steps != 0)
         {
             result.speed_up =
@@ -259,23 +268,27 @@ std::vector<Row> anchors(const Results& results)
     };
 }
 
-/// How near the best schedules come to the bound.
+/// How near schedules come to the bound, or how far copies inside crossbars are beyond it.
 std::vector<Row> distances(const std::vector<Subject>& subjects, const Results& results)
 {
     std::vector<Row> rows;
     for (const Subject& its : subjects)
     {
-        if (results.has(its.name, kBest, kBestExtra))
+        for (const Variant& variant : {kBest, kReplicated, kBestReplicated})
         {
-            const Measured& best = results.at(its.name, kBest, kBestExtra);
+            if (!results.has(its.name, variant, kBestExtra))
+            {
+                continue;
+            }
+            const Measured& best = results.at(its.name, variant, kBestExtra);
             const double least = bound(its, kBestExtra);
-            rows.push_back({fmt::format("steps of {} over T*, {} extra", its.name, kBestExtra),
-                            std::nullopt, static_cast<double>(best.steps) / least, "x",
-                            Status::prediction,
-                            fmt::format("{} steps, T* = {:.0f}; speed-up {:.2f}, utilization "
-                                        "{:.2f} % ({})",
-                                        best.steps, least, best.speed_up, 100 * best.utilization,
-                                        kBest.name)});
+            rows.push_back(
+                {fmt::format("steps of {} over T*, {} extra{}", its.name, kBestExtra,
+                             variant.replicate ? ", copies also inside crossbars" : ""),
+                 std::nullopt, static_cast<double>(best.steps) / least, "x", Status::prediction,
+                 fmt::format("{} steps, T* = {:.0f}; speed-up {:.2f}, utilization {:.2f} % ({})",
+                             best.steps, least, best.speed_up, 100 * best.utilization,
+                             variant.name)});
         }
     }
     return rows;
@@ -398,15 +411,19 @@ Report clsa_cim(const Settings& settings)
                 results.add(bench.measure(its, variant, 32));
             }
         }
+        results.add(bench.measure(its, kReplicated, kBestExtra));
         if (!settings.quick)
         {
             results.add(bench.measure(its, kBest, kBestExtra));
+            results.add(bench.measure(its, kBestReplicated, kBestExtra));
         }
     }
 
     report.rows = anchors(results);
     const std::vector<Row> near_bound = distances(subjects, results);
     report.rows.insert(report.rows.end(), near_bound.begin(), near_bound.end());
+    // Nobody's method but this compiler's.
+    const std::set<std::string> ours = {kBest.name, kReplicated.name, kBestReplicated.name};
     nlohmann::ordered_json configurations = nlohmann::ordered_json::array();
     for (const Measured& its : results.all())
     {
@@ -415,7 +432,7 @@ Report clsa_cim(const Settings& settings)
         report.rows.push_back(
             {fmt::format("speed-up of {}, {}, {} extra", its.network, its.variant, its.extra),
              std::nullopt, its.speed_up, "x",
-             its.variant == kBest.name ? Status::prediction : Status::reference_model, ""});
+             ours.count(its.variant) != 0 ? Status::prediction : Status::reference_model, ""});
         configurations.push_back({{"network", its.network},
                                   {"variant", its.variant},
                                   {"extra", its.extra},

@@ -42,6 +42,7 @@ CompilerChoices compiler_choices(const config::ChipConfig& chip, const CompileOp
     choices.plan.order = options.order;
     choices.plan.time_multiplex = options.time_multiplex;
     choices.plan.pack = options.pack;
+    choices.plan.replicate_in_crossbar = options.replicate_in_crossbar;
     // Segments that take turns hold all the images, and across layers images mingle; else one
     // follows the other.
     const bool together =

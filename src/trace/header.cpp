@@ -132,6 +132,10 @@ std::string blocks_text(const Header& header)
         {
             members.key("corner") += range(block.row_at, block.column_at);
         }
+        if (block.replicas != 1)
+        {
+            members.key("replicas") += std::to_string(block.replicas);
+        }
         out += '}';
     }
     return out + "]}";
@@ -354,7 +358,7 @@ Header read(const Json& json)
         placement.only({"blocks"});
         for (const Reader& entry : placement["blocks"].list())
         {
-            entry.only({"layer", "copy", "rows", "columns", "at", "corner"});
+            entry.only({"layer", "copy", "rows", "columns", "at", "corner", "replicas"});
             Block block;
             block.layer =
                 entry.has("layer") ? LayerId(entry["layer"].number32(0, 0xffff'fffeU)) : LayerId();
@@ -371,6 +375,7 @@ Header read(const Json& json)
                 block.row_at = corner[0].number32();
                 block.column_at = corner[1].number32();
             }
+            block.replicas = entry.has("replicas") ? entry["replicas"].number32(1) : 1;
             header.blocks.push_back(block);
             homes.push_back(read_unit(header, entry["at"].text(), entry.at("at")));
         }

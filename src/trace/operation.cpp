@@ -198,10 +198,8 @@ bool overlap(const Block& a, const Block& b)
     const auto meet =
         [](std::uint64_t a_at, std::uint64_t a_size, std::uint64_t b_at, std::uint64_t b_size)
     { return a_at < b_at + b_size && b_at < a_at + a_size; };
-    return a.at == b.at &&
-           meet(a.row_at, a.row_end - a.row_begin, b.row_at, b.row_end - b.row_begin) &&
-           meet(a.column_at, a.column_end - a.column_begin, b.column_at,
-                b.column_end - b.column_begin);
+    return a.at == b.at && meet(a.row_at, a.height(), b.row_at, b.height()) &&
+           meet(a.column_at, a.width(), b.column_at, b.width());
 }
 
 void finalize(Trace& trace)

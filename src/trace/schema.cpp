@@ -192,7 +192,8 @@ Json header_schema()
                                {"rows", range},
                                {"columns", range},
                                {"at", text("^t(0|[1-9][0-9]*)\\.m(0|[1-9][0-9]*)$")},
-                               {"corner", range}},
+                               {"corner", range},
+                               {"replicas", whole(1, kMax32)}},
                               {"rows", "columns", "at"});
     Json result = object(
         {{"format", {{"const", "tessera-trace"}}},

@@ -117,7 +117,6 @@ Crossbars::Crossbars(const IntegerNetwork& integers, std::vector<Piece> pieces,
     { return std::tuple(piece.copy, piece.layer.value(), piece.columns.begin, piece.rows.begin); };
     std::sort(pieces.begin(), pieces.end(),
               [&](const Piece& a, const Piece& b) { return key(a) < key(b); });
-    std::vector<Part*> made;
     for (const Piece& piece : pieces)
     {
         const network::Layer& layer = network[piece.layer];
@@ -142,15 +141,31 @@ Crossbars::Crossbars(const IntegerNetwork& integers, std::vector<Piece> pieces,
                                  " bits of the chip's inputs cannot hold",
                              "raise macro.input_bits");
         }
-        parts_[piece.layer.index()].push_back({piece, nullptr});
+        Part& part = parts_[piece.layer.index()].emplace_back();
+        part.piece = piece;
+        part.arrays.resize(piece.replicas);
     }
+    struct Made
+    {
+        Part* part;
+        std::uint32_t replica;
+    };
+    std::vector<Made> made;
     for (std::vector<Part>& parts : parts_)
     {
-        std::transform(parts.begin(), parts.end(), std::back_inserter(made),
-                       [](Part& part) { return &part; });
+        for (Part& part : parts)
+        {
+            for (std::uint32_t replica = 0; replica < part.piece.replicas; ++replica)
+            {
+                made.push_back({&part, replica});
+            }
+        }
     }
     std::sort(made.begin(), made.end(),
-              [&](const Part* a, const Part* b) { return key(a->piece) < key(b->piece); });
+              [&](const Made& a, const Made& b) {
+                  return std::tuple(a.replica, key(a.part->piece)) <
+                         std::tuple(b.replica, key(b.part->piece));
+              });
     for (std::size_t i = 0; i < exact_.size(); ++i)
     {
         if (parts_[i].empty())
@@ -162,14 +177,45 @@ Crossbars::Crossbars(const IntegerNetwork& integers, std::vector<Piece> pieces,
         made.size(), threads,
         [&](std::size_t number)
         {
-            Part& part = *made[number];
+            Part& part = *made[number].part;
             const std::size_t layer = part.piece.layer.index();
             const LayerId operand = network.layers[layer].inputs[0];
-            part.array = make_array(
+            part.arrays[made[number].replica] = make_array(
                 analogue, layer, {integers[operand].least, integers[operand].most},
                 part_of(integers.layers[layer].weights, part.piece.rows, part.piece.columns),
                 {seed, part.piece.layer.value(), static_cast<std::uint32_t>(number)});
         });
+}
+
+/// Vectors go round the replicas. Cells off the diagonal are left as made and conduct nothing.
+Matrix<std::int64_t> Crossbars::Part::sums(const Matrix<std::int32_t>& inputs,
+                                           const std::vector<VectorIdentity>& vectors) const
+{
+    const std::size_t replicas = arrays.size();
+    if (replicas == 1)
+    {
+        return arrays.front()->sums(inputs, vectors);
+    }
+    Matrix<std::int64_t> result(inputs.rows(), piece.columns.size());
+    for (std::size_t replica = 0; replica < std::min(replicas, inputs.rows()); ++replica)
+    {
+        const std::size_t own = (inputs.rows() - replica + replicas - 1) / replicas;
+        Matrix<std::int32_t> its_inputs(own, inputs.columns());
+        std::vector<VectorIdentity> its_vectors;
+        for (std::size_t i = 0; i < own; ++i)
+        {
+            const std::int32_t* const from = inputs.row(replica + i * replicas);
+            std::copy(from, from + inputs.columns(), its_inputs.row(i));
+            its_vectors.push_back(vectors[replica + i * replicas]);
+        }
+        const Matrix<std::int64_t> sums = arrays[replica]->sums(its_inputs, its_vectors);
+        for (std::size_t i = 0; i < own; ++i)
+        {
+            std::copy(sums.row(i), sums.row(i) + sums.columns(),
+                      result.row(replica + i * replicas));
+        }
+    }
+    return result;
 }
 
 Matrix<std::int64_t> Crossbars::multiply(LayerId id, const Matrix<std::int32_t>& inputs,
@@ -199,7 +245,7 @@ Matrix<std::int64_t> Crossbars::multiply(LayerId id, const Matrix<std::int32_t>&
             break; // sorted: copies come last
         }
         const Matrix<std::int64_t> partial =
-            part.array->sums(part_of(inputs, {0, vectors_end}, part.piece.rows), vectors);
+            part.sums(part_of(inputs, {0, vectors_end}, part.piece.rows), vectors);
         for (std::size_t i = 0; i < partial.rows(); ++i)
         {
             for (std::size_t c = 0; c < partial.columns(); ++c)
@@ -228,7 +274,7 @@ Matrix<std::int64_t> Crossbars::multiply_piece(const Piece& piece,
     {
         vectors[i] = {image, pixels[i]};
     }
-    return part->array->sums(inputs, vectors);
+    return part->sums(inputs, vectors);
 }
 
 namespace

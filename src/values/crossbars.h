@@ -22,12 +22,13 @@ struct Piece
     std::uint32_t copy = 0; ///< of weights that the chip holds several times
     compiler::Extent rows;
     compiler::Extent columns;
+    std::uint32_t replicas = 1; ///< along the diagonal of the macro: the vectors go round them
 
     friend bool operator==(const Piece& a, const Piece& b)
     {
         return a.layer == b.layer && a.copy == b.copy && a.rows.begin == b.rows.begin &&
                a.rows.end == b.rows.end && a.columns.begin == b.columns.begin &&
-               a.columns.end == b.columns.end;
+               a.columns.end == b.columns.end && a.replicas == b.replicas;
     }
 };
 /// As the mapping cuts the layers that the chip has on crossbars, without copies.
@@ -59,7 +60,11 @@ private:
     struct Part
     {
         Piece piece;
-        std::unique_ptr<const Array> array;
+        std::vector<std::unique_ptr<const Array>> arrays; ///< by replica
+
+        [[nodiscard]] numerics::Matrix<std::int64_t>
+        sums(const numerics::Matrix<std::int32_t>& inputs,
+             const std::vector<numerics::VectorIdentity>& vectors) const;
     };
 
     std::vector<std::vector<Part>> parts_;              ///< by layer; empty: not on crossbars

@@ -265,7 +265,8 @@ std::vector<Piece> pieces_of(const trace::Header& header, const semantics::Namin
         const Piece piece{naming.layers[block.layer.index()],
                           block.copy,
                           {block.row_begin, block.row_end},
-                          {block.column_begin, block.column_end}};
+                          {block.column_begin, block.column_end},
+                          block.replicas};
         if (std::find(pieces.begin(), pieces.end(), piece) == pieces.end())
         {
             pieces.push_back(piece);
@@ -376,7 +377,8 @@ Machine::Content Machine::product(const Operation& operation, Reader& reader) co
     const Piece piece{layer,
                       block.copy,
                       {block.row_begin, block.row_end},
-                      {block.column_begin, block.column_end}};
+                      {block.column_begin, block.column_end},
+                      block.replicas};
     const Matrix<std::int64_t> sums =
         crossbars_.multiply_piece(piece, inputs, operation.image, positions);
 

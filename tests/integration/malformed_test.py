@@ -386,6 +386,8 @@ header("block on no macro", lambda h: h["placement"]["blocks"][0].update(at="t0.
        "not a macro")
 header("block empty", lambda h: h["placement"]["blocks"][0].update(rows=[4, 4]), "/placement/blocks/0/rows: ",
        "is empty")
+header("block's replicas", lambda h: h["placement"]["blocks"][0].update(replicas=0), "/placement/blocks/0/replicas: ",
+       "not a whole number")
 header("block's corner", lambda h: h["placement"]["blocks"][0].update(corner=[1]), "/placement/blocks/0/corner: ",
        "has 1 entries")
 header("mapping as number", lambda h: h.update(mapping={"a": 1}), "/mapping/a: ", "must be text")

@@ -54,7 +54,7 @@ def main():
             "one MVM of 1.4 us": figures["makespan_ps"] == 1_400_000,
             "100 000 operations": figures["operations"] == recorded == len(units) == 100_000,
             "every macro is in /units, with one operation": macros == {unit: 1 for unit in units},
-            "less than 2 GB": used.ru_maxrss < 2_000_000_000 // 1024,
+            "less than 2 GB": os.environ.get("TESSERA_SANITIZE") or used.ru_maxrss < 2_000_000_000 // 1024,
         }
     print(f"{used.ru_utime + used.ru_stime:.2f} s of CPU time, {used.ru_maxrss / 1024:.0f} MiB")
     failures = [what for what, good in checks.items() if not good]

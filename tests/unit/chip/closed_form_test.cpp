@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Two layers on a small chip, load - mvm - move - vec - move - mvm - vec - store, against a
 // formula.
+#include "tessera/error.h"
 #include "unit/chip_fixture.h"
 
 #include <gtest/gtest.h>
@@ -86,6 +87,50 @@ std::uint64_t closed_form(const config::ChipConfig& chip)
            network(kFirst, 3) + vec(kFirst, 300, kMiddle) + reserve + network(kMiddle, 2) +
            mvm(kMiddle, 1, kSecond) + vec(kSecond, 128, kOutput) + network(kOutput, 3) +
            memory(kOutput, 0);
+}
+
+/// Time of one mvm with a block that its macro holds so often.
+Tick time_with(std::uint32_t replicas, std::uint32_t vectors)
+{
+    config::ChipConfig chip = small_chip();
+    chip.buffer.bytes_per_cycle = config::kUnlimited; // the vectors are read all the same
+    TraceBuilder builder(chip);
+    builder.load(0, {{NodeId(0), 1}}).bytes = 1;
+    trace::Operation& mvm = builder.mvm(0, 0, vectors);
+    mvm.in = {OpId(0)};
+    mvm.block = BlockId(0);
+    trace::Trace trace = *builder.build();
+    trace.header.layers.resize(1);
+    trace::Block block;
+    block.layer = LayerId(0);
+    block.row_end = 32;
+    block.column_end = 30;
+    block.row_at = 0;
+    block.column_at = 8;
+    block.replicas = replicas;
+    block.at = trace.operations.back().at;
+    trace.header.blocks = {block};
+    return simulate(chip, std::make_shared<const trace::Trace>(trace)).summary.makespan;
+}
+
+TEST(Replicas, AsManyVectorsEnterTogether)
+{
+    for (std::uint32_t vectors = 1; vectors <= 9; ++vectors)
+    {
+        EXPECT_LT(time_with(1, vectors), time_with(1, vectors + 1));
+        for (const std::uint32_t replicas : {1U, 2U, 3U, 4U})
+        {
+            EXPECT_EQ(time_with(replicas, vectors),
+                      time_with(1, static_cast<std::uint32_t>(ceil_div(vectors, replicas))))
+                << replicas << ' ' << vectors;
+        }
+    }
+}
+
+TEST(Replicas, FitIntoTheMacro)
+{
+    EXPECT_NO_THROW(time_with(4, 1)); // 128 rows, 8 + 120 columns
+    EXPECT_THROW(time_with(5, 1), InputError);
 }
 
 struct Parameter

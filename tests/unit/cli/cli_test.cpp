@@ -250,6 +250,7 @@ TEST_F(Cli, AMappedTraceRunsLikeTheNetworkItWasCompiledFrom)
     };
     for (const Case& its : {Case{whole, {"--placement", "traffic"}},
                             Case{whole, {"--depthwise", "crossbar", "--pack"}},
+                            Case{whole, {"--replicate-in-crossbar"}},
                             Case{small, {"--depthwise", "crossbar", "--time-multiplex"}}})
     {
         const std::string trace = file("mapped.trace.h5");

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/integer.h"
 #include "compiler/compiler.h"
 #include "compiler/set_order.h"
 #include "compiler/timetable.h"
@@ -80,6 +81,7 @@ struct Choice
     const char* duplicate;
     const char* sets;
     const char* order = "raster";
+    bool replicate = false;
 };
 
 std::vector<Choice> choices()
@@ -109,6 +111,13 @@ std::vector<Choice> choices()
         all.push_back({"tinyyolov4", "xinf", "balanced", "1x8", order});
         all.push_back({"resnet18", "xinf", "greedy", "row", order});
         all.push_back({"vit-b16", "xinf", "none", "row", order});
+        all.push_back({"tinyyolov4", "xinf", "balanced", "1x9", order, true});
+    }
+    for (const char* schedule : {"layer-by-layer", "xinf"})
+    {
+        all.push_back({"lenet5", schedule, "none", "row", "raster", true});
+        all.push_back({"lenet5", schedule, "optimal", "2x7", "raster", true});
+        all.push_back({"tinyyolov3", schedule, "greedy", "row", "raster", true});
     }
     return all;
 }
@@ -125,13 +134,21 @@ TEST_P(Planned, IsSimulated)
     Options options;
     options.schedule = its.schedule;
     options.plan = {its.duplicate, 40, its.sets, its.order};
+    options.plan.replicate_in_crossbar = its.replicate;
     const Graph graph(network, chip);
     const Schedule& policy = schedule(its.schedule);
     const Plan plan(graph, chip, policy, settled(graph, chip, policy, options.plan));
     const trace::Trace trace = compile(network, chip, options);
     const test::TraceChecks checks(trace, network, chip);
     checks.structure();
-    const test::Simulated run = test::ListSimulator(trace, config::kUnlimited, only_mvm).run();
+    const auto mvms = [&](const trace::Operation& operation, std::size_t /*k*/)
+    {
+        return operation.kind == trace::OpKind::mvm
+                   ? kStep * ceil_div(operation.n,
+                                      trace.header.blocks[operation.block.index()].replicas)
+                   : 0;
+    };
+    const test::Simulated run = test::ListSimulator(trace, config::kUnlimited, mvms).run();
     EXPECT_EQ(run.makespan, Timetable(plan).makespan());
     EXPECT_GE(run.makespan, least_steps(plan.demands(), plan.extra_crossbars()) * kStep);
 }
@@ -142,7 +159,7 @@ INSTANTIATE_TEST_SUITE_P(Shipped, Planned, testing::ValuesIn(choices()),
                              const Choice& its = info.param;
                              std::string name = std::string(its.network) + "_" + its.schedule +
                                                 "_" + its.duplicate + "_" + its.sets + "_" +
-                                                its.order;
+                                                its.order + (its.replicate ? "_replicas" : "");
                              std::replace(name.begin(), name.end(), '-', '_');
                              std::replace(name.begin(), name.end(), ':', '_');
                              return name;

@@ -43,6 +43,7 @@ Helped check(const network::Network& network, const config::ChipConfig& chip, st
     options.images = images;
     options.plan.time_multiplex = true;
     options.plan.pack = dice(0, 1) == 0;
+    options.plan.replicate_in_crossbar = dice(0, 1) == 0;
     options.schedule = dice(0, 2) == 0 ? "xinf" : "layer-by-layer";
     options.plan.sets = dice.pick(std::vector<std::string>{"row", "row", "pixel", "2x3"});
     if (options.schedule == "xinf" && dice(0, 2) == 0)

@@ -125,8 +125,8 @@ public:
         {
             const std::uint32_t tile = trace_.header.units[block.at.index()].node.value();
             const config::ChipConfig::Macro& macro = chip_.macro_of(tile);
-            EXPECT_LE(block.row_at + block.row_end - block.row_begin, macro.rows);
-            EXPECT_LE(block.column_at + block.column_end - block.column_begin, macro.columns);
+            EXPECT_LE(block.row_at + block.height(), macro.rows);
+            EXPECT_LE(block.column_at + block.width(), macro.columns);
             EXPECT_EQ(chip_.is_digital(tile),
                       chip_.mapping.attention == "digital" && graph_.dynamic(block.layer));
             for (const trace::Block* other : macros[block.at])
@@ -150,9 +150,7 @@ public:
         std::map<BlockId, std::uint32_t> image;            // that an operand is of
         for (std::size_t i = 0; i < rows.size(); ++i)
         {
-            rows[i] = written || graph_.dynamic(blocks[i].layer)
-                          ? 0
-                          : blocks[i].row_end - blocks[i].row_begin;
+            rows[i] = written || graph_.dynamic(blocks[i].layer) ? 0 : blocks[i].height();
             on[blocks[i].at].push_back(i);
         }
         for (const trace::Operation& op : trace_.operations)
@@ -164,8 +162,7 @@ public:
             const trace::Block& block = blocks[op.block.index()];
             if (op.kind == trace::OpKind::mvm)
             {
-                ASSERT_EQ(rows[op.block.index()], block.row_end - block.row_begin)
-                    << "operation " << op.id.value();
+                ASSERT_EQ(rows[op.block.index()], block.height()) << "operation " << op.id.value();
                 continue;
             }
             if (const auto [its, first] = image.try_emplace(op.block, op.image);
@@ -736,7 +733,8 @@ private:
         EXPECT_EQ(weights.layer, op.layer);
         EXPECT_EQ(
             weights.bytes,
-            op.n * (((block.column_end - block.column_begin) * chip_.macro.weight_bits + 7) / 8));
+            op.n / block.replicas *
+                (((block.column_end - block.column_begin) * chip_.macro.weight_bits + 7) / 8));
     }
 
     void check_load(const trace::Operation& op) const

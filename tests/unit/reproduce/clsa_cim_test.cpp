@@ -60,12 +60,24 @@ TEST(ClsaCim, SpeedUpAndGainBelongTogether)
     for (const auto& its : quick_report().details.at("configurations"))
     {
         const double base = crossbars.at(its.at("network"));
+        if (its.at("variant") == "wdup+xinf, also inside crossbars")
+        {
+            continue; // a step does the work of several
+        }
         EXPECT_NEAR(its.at("speed_up").get<double>(),
                     its.at("gain").get<double>() * (base + its.at("extra").get<double>()) / base,
                     1e-9)
             << its.dump();
         EXPECT_GE(its.at("steps"), its.at("least_steps")) << its.dump();
     }
+}
+
+/// TinyYOLOv3's first layer, 27 x 16, lies nine times in a crossbar: a row takes 47 steps, not 416.
+TEST(ClsaCim, CopiesInsideCrossbarsPassTheBound)
+{
+    const auto yolo3 = configuration("tinyyolov3", "wdup+xinf, also inside crossbars", 32);
+    EXPECT_EQ(yolo3.at("least_steps"), 6923);
+    EXPECT_LT(yolo3.at("steps"), 6923);
 }
 
 TEST(ClsaCim, PublishedFiguresStandBesideOurs)

@@ -44,6 +44,7 @@ compiler::Options random_options(Dice& dice)
     options.plan.sets = dice.pick(std::vector<std::string>{"row", "pixel", "2x3"});
     options.plan.duplicate = dice.pick(std::vector<std::string>{"none", "greedy"});
     options.plan.extra_pes = dice(0, 8);
+    options.plan.replicate_in_crossbar = dice(0, 1) == 0;
     options.images = dice(1, 2);
     return options;
 }
