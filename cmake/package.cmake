@@ -17,6 +17,7 @@ set(CPACK_DEBIAN_PACKAGE_PRIORITY optional)
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_NAME tessera)
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_SECTION science)
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_RUNTIME_PACKAGE_DEPENDS libopenblas0) # loaded, not linked
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_RECOMMENDS "hdf5-tools, python3-h5py")
 set(CPACK_COMPONENT_RUNTIME_DESCRIPTION
 "Crossbar macros with their converters, vector units, finite buffers, a
@@ -25,7 +26,7 @@ busy cycle of a run is recorded in HDF5.")
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME libtessera-dev)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS
-  "tessera (= ${PROJECT_VERSION}-1), libhdf5-dev, libfmt-dev, libsimdjson-dev, libopenblas-pthread-dev, zlib1g-dev, pkg-config")
+  "tessera (= ${PROJECT_VERSION}-1), libhdf5-dev, libfmt-dev, libsimdjson-dev, zlib1g-dev, pkg-config")
 if(TESSERA_HAS_ONNX)
   string(APPEND CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS ", libonnx-dev, libprotobuf-dev")
 endif()

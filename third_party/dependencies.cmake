@@ -11,12 +11,17 @@ find_package(tsl-robin-map 1.0 REQUIRED)
 # Debian ships SystemC without a CMake package.
 pkg_check_modules(SYSTEMC REQUIRED IMPORTED_TARGET systemc)
 pkg_check_modules(SIMDJSON REQUIRED IMPORTED_TARGET simdjson)
-pkg_check_modules(OPENBLAS REQUIRED IMPORTED_TARGET openblas)
+pkg_check_modules(OPENBLAS REQUIRED openblas)
 
 # Third-party headers are not ours to keep free of warnings.
 add_library(tessera_hdf5 INTERFACE)
 target_include_directories(tessera_hdf5 SYSTEM INTERFACE ${HDF5_INCLUDE_DIRS})
 target_link_libraries(tessera_hdf5 INTERFACE ${HDF5_C_LIBRARIES})
+
+# Loaded when it is needed (src/numerics/blas.h), not linked.
+add_library(tessera_openblas INTERFACE)
+target_include_directories(tessera_openblas SYSTEM INTERFACE ${OPENBLAS_INCLUDE_DIRS})
+target_link_libraries(tessera_openblas INTERFACE ${CMAKE_DL_LIBS})
 
 # Optional. ONNX's own CMake package does not look for the protobuf that it links.
 set(TESSERA_HAS_ONNX OFF)

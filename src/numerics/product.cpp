@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "numerics/product.h"
 
-#include <cblas.h>
+#include "numerics/blas.h"
+
 #include <mutex>
 
 namespace tessera::numerics
@@ -10,23 +11,17 @@ namespace tessera::numerics
 void product(std::size_t m, std::size_t n, std::size_t k, const float* a, std::size_t a_stride,
              const float* b, std::size_t b_stride, float* c, std::size_t c_stride)
 {
-    // Threads are the callers' own.
-    static const bool many_callers = []
-    {
-        openblas_set_num_threads(1);
-        return openblas_get_parallel() != OPENBLAS_SEQUENTIAL;
-    }();
-    // The serial build of OpenBLAS has no locks: two callers would share its work space.
+    const Blas& its = blas();
     static std::mutex only_one;
     std::unique_lock<std::mutex> turn(only_one, std::defer_lock);
-    if (!many_callers)
+    if (!its.many_callers)
     {
         turn.lock();
     }
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, static_cast<blasint>(m),
-                static_cast<blasint>(n), static_cast<blasint>(k), 1.0F, a,
-                static_cast<blasint>(a_stride), b, static_cast<blasint>(b_stride), 0.0F, c,
-                static_cast<blasint>(c_stride));
+    its.sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, static_cast<blasint>(m),
+              static_cast<blasint>(n), static_cast<blasint>(k), 1.0F, a,
+              static_cast<blasint>(a_stride), b, static_cast<blasint>(b_stride), 0.0F, c,
+              static_cast<blasint>(c_stride));
 }
 
 } // namespace tessera::numerics

@@ -1,24 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "numerics/wires.h"
 
+#include "numerics/blas.h"
 #include "numerics/ladder.h"
 #include "tessera/error.h"
 
 #include <algorithm>
-#include <cblas.h>
 #include <cmath>
 #include <string>
-
-extern "C"
-{
-    // LAPACK, which OpenBLAS contains: Cholesky's factor, and the inverse out of it.
-    void dpotrf_(const char* part, const blasint* order, double* matrix, const blasint* stride,
-                 blasint* info);
-    void dpotri_(const char* part, const blasint* order, double* matrix, const blasint* stride,
-                 blasint* info);
-    void dpotrs_(const char* part, const blasint* order, const blasint* count, const double* matrix,
-                 const blasint* stride, double* sides, const blasint* side_stride, blasint* info);
-}
 
 namespace tessera::numerics
 {
@@ -39,9 +28,9 @@ void invert(Matrix<double>& matrix)
 {
     const auto order = static_cast<blasint>(matrix.rows());
     blasint info = 0;
-    dpotrf_("L", &order, matrix.row(0), &order, &info);
+    blas().dpotrf("L", &order, matrix.row(0), &order, &info);
     must_succeed(info);
-    dpotri_("L", &order, matrix.row(0), &order, &info);
+    blas().dpotri("L", &order, matrix.row(0), &order, &info);
     must_succeed(info);
     // Column-major's lower part is our upper one.
     for (std::size_t row = 0; row < matrix.rows(); ++row)
@@ -57,10 +46,10 @@ void invert(Matrix<double>& matrix)
 void multiply(const Matrix<double>& a, const Matrix<double>& b, std::size_t columns, double scale,
               Matrix<double>& into)
 {
-    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, static_cast<blasint>(a.rows()),
-                static_cast<blasint>(columns), static_cast<blasint>(a.columns()), scale, a.row(0),
-                static_cast<blasint>(a.columns()), b.row(0), static_cast<blasint>(b.columns()), 0,
-                into.row(0), static_cast<blasint>(into.columns()));
+    blas().dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, static_cast<blasint>(a.rows()),
+                 static_cast<blasint>(columns), static_cast<blasint>(a.columns()), scale, a.row(0),
+                 static_cast<blasint>(a.columns()), b.row(0), static_cast<blasint>(b.columns()), 0,
+                 into.row(0), static_cast<blasint>(into.columns()));
 }
 
 /// The inverse of a row wire's tridiagonal matrix: node to node conductance to its neighbours, the
@@ -366,9 +355,9 @@ void FloatingRows::currents(const float* volts, double* amperes) const
         }
         const blasint one = 1;
         blasint info = 0;
-        dpotrf_("L", &order, among.row(0), &order, &info);
+        blas().dpotrf("L", &order, among.row(0), &order, &info);
         must_succeed(info);
-        dpotrs_("L", &order, &one, among.row(0), &order, side.data(), &order, &info);
+        blas().dpotrs("L", &order, &one, among.row(0), &order, side.data(), &order, &info);
         must_succeed(info);
         for (std::size_t i = 0; i < idle.size(); ++i)
         {

@@ -161,25 +161,48 @@ public:
     [[nodiscard]] std::byte* unpacked(std::size_t bytes) { return unpacked_.reserve(bytes); }
     [[nodiscard]] const std::byte* packed() const { return packed_.bytes.get(); }
 
-    /// Packs what is laid out; the length of `packed()`.
-    std::size_t pack()
+    /// Packs what is laid out, in planes of `filled` bytes, as if each had `length`, with zeros
+    /// behind; the length of `packed()`.
+    std::size_t pack(std::size_t filled, std::size_t length)
     {
-        const std::size_t bound = deflateBound(&stream_, static_cast<uLong>(unpacked_.size));
-        stream_.next_in = reinterpret_cast<Bytef*>(unpacked_.bytes.get());
-        stream_.avail_in = static_cast<uInt>(unpacked_.size);
+        const std::size_t planes = unpacked_.size / filled;
+        const std::size_t bound = deflateBound(&stream_, static_cast<uLong>(planes * length));
         stream_.next_out = reinterpret_cast<Bytef*>(packed_.reserve(bound));
         stream_.avail_out = static_cast<uInt>(bound);
+        if (filled == length)
+        {
+            feed(unpacked_.bytes.get(), unpacked_.size);
+        }
+        else
+        {
+            zeros_.resize(length - filled);
+            for (std::size_t plane = 0; plane < planes; ++plane)
+            {
+                feed(unpacked_.bytes.get() + plane * filled, filled);
+                feed(zeros_.data(), zeros_.size());
+            }
+        }
         // There is room for all of it, so one call ends it.
         if (::deflate(&stream_, Z_FINISH) != Z_STREAM_END)
         {
             throw std::logic_error("deflate needs more room than its bound");
         }
-        const std::size_t length = stream_.total_out;
+        const std::size_t result = stream_.total_out;
         deflateReset(&stream_);
-        return length;
+        return result;
     }
 
 private:
+    void feed(std::byte* bytes, std::size_t count)
+    {
+        stream_.next_in = reinterpret_cast<Bytef*>(bytes);
+        stream_.avail_in = static_cast<uInt>(count);
+        if (::deflate(&stream_, Z_NO_FLUSH) != Z_OK || stream_.avail_in != 0)
+        {
+            throw std::logic_error("deflate needs more room than its bound");
+        }
+    }
+
     /// Unlike a vector's, its bytes are not written before they are used: pages that packed chunks
     /// never reach are never mapped.
     struct Room
@@ -203,6 +226,7 @@ private:
     z_stream stream_{};
     Room unpacked_;
     Room packed_;
+    std::vector<std::byte> zeros_;
 };
 
 /// One stream's dataset and how its chunks are packed. Used by the writer thread.
@@ -250,7 +274,7 @@ public:
         if (compression_ == Compression::deflate)
         {
             shuffle(records, count);
-            length = room_.pack();
+            length = room_.pack(count, chunk_);
             bytes = room_.packed();
         }
         else
@@ -271,14 +295,13 @@ public:
     void close() { dataset_.reset(); }
 
 private:
-    /// HDF5's shuffle: byte b of all records lies together. Bytes that no member covers and records
-    /// beyond `count` are zero.
+    /// HDF5's shuffle: byte b of all records lies together. Bytes that no member covers are zero.
     void shuffle(const std::byte* records, std::size_t count)
     {
-        std::byte* const planes = room_.unpacked(chunk_ * layout_.size);
+        std::byte* const planes = room_.unpacked(count * layout_.size);
         for (const std::size_t b : uncovered_)
         {
-            std::fill_n(planes + b * chunk_, chunk_, std::byte{0});
+            std::fill_n(planes + b * count, count, std::byte{0});
         }
         // In blocks that stay in the first-level cache while their bytes are dealt out.
         constexpr std::size_t kBlock = 256;
@@ -292,18 +315,11 @@ private:
                     continue;
                 }
                 const std::byte* from = records + first * layout_.size + b;
-                std::byte* to = planes + b * chunk_ + first;
+                std::byte* to = planes + b * count + first;
                 for (std::size_t i = first; i < last; ++i, from += layout_.size)
                 {
                     *to++ = *from;
                 }
-            }
-        }
-        if (count < chunk_)
-        {
-            for (std::size_t b = 0; b < layout_.size; ++b)
-            {
-                std::fill_n(planes + b * chunk_ + count, chunk_ - count, std::byte{0});
             }
         }
     }

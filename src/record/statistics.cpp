@@ -6,8 +6,9 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 #include <set>
-
+#include <type_traits>
 #include <unordered_map>
 
 namespace tessera::record
@@ -183,6 +184,16 @@ std::string statistics_text(const std::vector<Statistic>& statistics)
 namespace
 {
 
+void append_quoted(std::string& out, const std::string& text)
+{
+    const bool plain =
+        std::all_of(text.begin(), text.end(),
+                    [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; });
+    out +=
+        plain ? '"' + text + '"'
+              : nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
 /// The names as a tree. A node is found by its whole prefix: looking for it among its siblings
 /// would make large chips wait.
 class NameTree
@@ -199,20 +210,49 @@ public:
         }
         nodes_[node].leaf = &statistic;
     }
-    [[nodiscard]] nlohmann::ordered_json json(std::size_t node = 0) const
+    /// As a document in memory would be printed, which takes a tenth of the time of a short run.
+    void append_json(std::string& out, std::size_t node = 0, std::size_t indent = 0) const
     {
-        nlohmann::ordered_json::object_t object;
-        if (const Statistic* const leaf = nodes_[node].leaf)
+        const Statistic* const leaf = nodes_[node].leaf;
+        out += '{';
+        bool first = true;
+        const auto member = [&](const std::string& name) -> std::string&
         {
-            std::visit([&](auto value) { object.emplace_back("value", value); }, leaf->value);
-            object.emplace_back("unit", leaf->unit);
-            object.emplace_back("description", leaf->description);
+            out += first ? "\n" : ",\n";
+            first = false;
+            out.append(indent + 2, ' ');
+            append_quoted(out, name);
+            return out += ": ";
+        };
+        if (leaf != nullptr)
+        {
+            member("value") += std::visit(
+                [](auto value)
+                {
+                    if constexpr (std::is_integral_v<decltype(value)>)
+                    {
+                        return std::to_string(value);
+                    }
+                    else
+                    {
+                        return nlohmann::json(value).dump();
+                    }
+                },
+                leaf->value);
+            append_quoted(member("unit"), leaf->unit);
+            append_quoted(member("description"), leaf->description);
         }
         for (const auto& [name, index] : nodes_[node].children)
         {
-            object.emplace_back(name, json(index));
+            member(name);
+            append_json(out, index, indent + 2);
         }
-        return object;
+        if (!first)
+        {
+            out += '\n';
+            out.append(indent, ' ');
+        }
+        out += '}';
     }
 
 private:
@@ -245,7 +285,9 @@ std::string statistics_json(const std::vector<Statistic>& statistics)
     {
         tree.add(statistic);
     }
-    return dump(tree.json());
+    std::string text;
+    tree.append_json(text);
+    return text + '\n';
 }
 
 } // namespace tessera::record
