@@ -4,8 +4,13 @@
 
 #include <systemc>
 
+#include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <iostream>
+#include <malloc.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 // libsystemc brings a main() of its own that would call this one; ours comes first, so that
 // commands that do not simulate never start the kernel.
@@ -14,8 +19,33 @@ int sc_main(int /*argc*/, char** /*argv*/) // NOLINT(readability-identifier-nami
     return 0;
 }
 
+namespace
+{
+
+/// The first of the heap in huge pages, where the system has such for whoever asks: to be given a
+/// page of the usual size at its first use takes longer than most of what is done with it.
+void use_huge_pages()
+{
+    constexpr std::size_t kHeap = std::size_t{128} << 20U; // of addresses; used only as needed
+    constexpr std::uintptr_t kPage = std::uintptr_t{2} << 20U;
+    mallopt(M_TOP_PAD, static_cast<int>(kHeap));
+    mallopt(M_TRIM_THRESHOLD, static_cast<int>(2 * kHeap)); // what is freed is used again
+    mallopt(M_MMAP_THRESHOLD, static_cast<int>(kHeap / 4)); // so large ones lie in it too
+    void* const first = std::malloc(kPage);                 // makes the heap grow
+    const auto begin = (reinterpret_cast<std::uintptr_t>(first) + kPage - 1) / kPage * kPage;
+    const auto end = reinterpret_cast<std::uintptr_t>(sbrk(0));
+    if (first != nullptr && begin < end)
+    {
+        madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE); // or not: as it was
+    }
+    std::free(first);
+}
+
+} // namespace
+
 int main(int argc, char** argv)
 {
+    use_huge_pages();
     // The kernel prints its copyright notice to stderr unless told otherwise.
     setenv("SC_COPYRIGHT_MESSAGE", "DISABLE", 0); // NOLINT(concurrency-mt-unsafe)
     std::ios::sync_with_stdio(false);

@@ -26,9 +26,6 @@ namespace tessera::record
 namespace
 {
 
-/// Records between two flushes. Counted, not timed: a flush shapes the file, whose bytes must not
-/// depend on the speed of the machine.
-constexpr std::uint64_t kFlushRecords = 8 * kChunkRecords;
 /// A live run is for looking on: it shows what there is sooner, ...
 constexpr std::size_t kLiveChunkRecords = 2048;
 /// ... and at least this often, if there is something new.
@@ -365,7 +362,7 @@ public:
          std::function<void()> flushed)
         : file_(file),
           chunk_(chunk),
-          flush_chunks_(kFlushRecords / chunk),
+          flush_chunks_(kFlushChunks * kChunkRecords / chunk),
           pause_(pause),
           on_flush_(std::move(flushed)),
           thread_([this] { run(); })

@@ -15,8 +15,12 @@ namespace tessera::record
 {
 
 inline constexpr std::uint64_t kFormatVersion = 1;
-/// Records per chunk of a stream: at most 1 MiB (ops), the size of HDF5's default chunk cache.
-inline constexpr std::size_t kChunkRecords = 16384;
+/// Records per chunk of a stream: little for a short run to fill, and
+/// below 1 MiB, the size of HDF5's default chunk cache.
+inline constexpr std::size_t kChunkRecords = 4096;
+/// Chunks between two flushes, unless the run is live. Counted, not timed: a flush shapes the file,
+/// whose bytes must not depend on the speed of the machine.
+inline constexpr std::uint64_t kFlushChunks = 32;
 
 enum class FieldType : std::uint8_t
 {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -16,8 +17,8 @@ struct Statistic
 {
     std::string name; ///< "chip.t5.m3.time.convert": parts joined by dots, without blanks
     std::variant<std::uint64_t, double> value;
-    std::string unit; ///< "ps", "B", ...; empty for ratios
-    std::string description;
+    std::string_view unit; ///< "ps", "B", ...; empty for ratios; a literal, as the description is
+    std::string_view description;
 };
 
 /// All figures of a run, in a fixed order. Stage times of zero are left out. Names are distinct:

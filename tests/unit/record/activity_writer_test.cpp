@@ -225,10 +225,10 @@ TEST(ActivityWriter, WritesTheSameBytesAgain)
 {
     const TemporaryFolder first;
     const TemporaryFolder second;
-    write(first.path(), 20 * kChunkRecords + 77);
+    write(first.path(), 80 * kChunkRecords + 77);
     // Object headers hold seconds, if any.
     usleep(1'100'000);
-    write(second.path(), 20 * kChunkRecords + 77);
+    write(second.path(), 80 * kChunkRecords + 77);
     const std::string bytes = content_of(first.path() / "activity.h5");
     EXPECT_GT(bytes.size(), 10'000U);
     EXPECT_TRUE(bytes == content_of(second.path() / "activity.h5"));
@@ -306,7 +306,7 @@ TEST(ActivityWriter, ReportsAFolderThatIsNotThere)
 
 TEST(ActivityWriter, LosesNothingThatWasFlushedWhenKilled)
 {
-    for (const std::size_t chunks : {8U, 9U, 31U})
+    for (const std::uint64_t chunks : {kFlushChunks, kFlushChunks + 1, 4 * kFlushChunks - 1})
     {
         const TemporaryFolder folder;
         const pid_t child = fork();
@@ -321,7 +321,7 @@ TEST(ActivityWriter, LosesNothingThatWasFlushedWhenKilled)
                 sink.operations.append(operation(i, i, i + 1));
             }
             sink.operations.finish();
-            while (writer.flushed_chunks() < chunks / 8 * 8)
+            while (writer.flushed_chunks() < chunks / kFlushChunks * kFlushChunks)
             {
                 usleep(1000);
             }
@@ -332,9 +332,10 @@ TEST(ActivityWriter, LosesNothingThatWasFlushedWhenKilled)
         ASSERT_TRUE(WIFSIGNALED(status));
         const ResultReader reader(folder.path());
         EXPECT_FALSE(reader.header().complete);
-        ASSERT_GE(reader.count<OpRecord>(), chunks / 8 * 8 * kChunkRecords);
+        ASSERT_GE(reader.count<OpRecord>(), chunks / kFlushChunks * kFlushChunks * kChunkRecords);
         std::uint64_t expected = 0;
-        for (const OpRecord& record : reader.read<OpRecord>(0, chunks / 8 * 8 * kChunkRecords))
+        for (const OpRecord& record :
+             reader.read<OpRecord>(0, chunks / kFlushChunks * kFlushChunks * kChunkRecords))
         {
             ASSERT_EQ(record.id, expected++);
         }
@@ -370,7 +371,7 @@ TEST(ActivityWriter, ReportsAFullDisk)
     const TemporaryFolder folder;
     // Room for the beginning, for many chunks but not all, for all but the end.
     EXPECT_EQ(record_with_limit(folder.path(), 1000, 10), 5);
-    EXPECT_EQ(record_with_limit(folder.path(), 10'000'000, 60 * kChunkRecords), 5);
+    EXPECT_EQ(record_with_limit(folder.path(), 10'000'000, 240 * kChunkRecords), 5);
     EXPECT_FALSE(std::filesystem::exists(folder.path() / "activity.h5"));
     {
         // What had been flushed is still there.
