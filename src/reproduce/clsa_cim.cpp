@@ -284,7 +284,7 @@ std::vector<Row> distances(const std::vector<Subject>& subjects, const Results& 
             const double least = bound(its, kBestExtra);
             rows.push_back(
                 {fmt::format("steps of {} over T*, {} extra{}", its.name, kBestExtra,
-                             variant.replicate ? ", copies also inside crossbars" : ""),
+                             variant.replicate ? ": " + std::string(variant.name) : ""),
                  std::nullopt, static_cast<double>(best.steps) / least, "x", Status::prediction,
                  fmt::format("{} steps, T* = {:.0f}; speed-up {:.2f}, utilization {:.2f} % ({})",
                              best.steps, least, best.speed_up, 100 * best.utilization,
