@@ -60,6 +60,9 @@ function(tessera_install)
     ${PROJECT_BINARY_DIR}/cmake/tessera-config-version.cmake cmake/linked_data.cpp
     DESTINATION ${packagedir} ${development})
 
+  if(TESSERA_HAS_ISAL)
+    set(isal_requires " libisal")
+  endif()
   if(TESSERA_HAS_ONNX) # which pkg-config does not know
     set(onnx_requires " protobuf")
     set(onnx_libs " -lonnx_proto")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "record/activity_writer.h"
 
+#include "record/deflate.h"
 #include "record/files.h"
 #include "record/names.h"
 #include "record/schema.h"
@@ -19,7 +20,6 @@
 #include <optional>
 #include <stdexcept>
 #include <thread>
-#include <zlib.h>
 
 namespace tessera::record
 {
@@ -32,7 +32,11 @@ constexpr std::size_t kLiveChunkRecords = 2048;
 constexpr std::chrono::milliseconds kLivePause{1000};
 /// Chunks per stream: one being filled, the others on their way to the disk.
 constexpr std::size_t kRing = 4;
-constexpr int kDeflateLevel = 1;
+/// Said in the file; how readers unpack does not depend on it.
+constexpr unsigned kDeflateLevel = 1;
+constexpr std::size_t kLongestRecord =
+    std::max({sizeof(OpRecord), sizeof(DependencyRecord), sizeof(IntervalRecord),
+              sizeof(StallRecord), sizeof(CycleRecord)});
 
 /// A property list for creating an object that keeps time stamps out of the file.
 h5::Handle untimed(hid_t list_class)
@@ -138,95 +142,31 @@ std::size_t longest(const std::vector<Entry>& entries, std::string Entry::*membe
     return length;
 }
 
-/// Where chunks are packed, one at a time. zlib's state lives as long: making it anew takes longer
-/// than packing a small chunk.
+/// Where chunks are packed, one at a time.
 class PackingRoom
 {
 public:
-    PackingRoom()
+    /// `longest`: bytes of the longest chunk. All memory is taken here, by the thread that starts
+    /// the others: theirs comes from heaps of their own, in small pages.
+    explicit PackingRoom(std::size_t longest) : unpacked_(new std::byte[longest]), deflate_(longest)
     {
-        if (deflateInit(&stream_, kDeflateLevel) != Z_OK)
-        {
-            throw IoError("cannot compress: out of memory");
-        }
     }
-    ~PackingRoom() { deflateEnd(&stream_); }
-    PackingRoom(const PackingRoom&) = delete;
-    PackingRoom& operator=(const PackingRoom&) = delete;
 
-    /// Where `bytes` bytes are laid out to be packed; undefined at first.
-    [[nodiscard]] std::byte* unpacked(std::size_t bytes) { return unpacked_.reserve(bytes); }
-    [[nodiscard]] const std::byte* packed() const { return packed_.bytes.get(); }
-
-    /// Packs what is laid out, in planes of `filled` bytes, as if each had `length`, with zeros
-    /// behind; the length of `packed()`.
-    std::size_t pack(std::size_t filled, std::size_t length)
+    /// Where a chunk is laid out to be packed.
+    [[nodiscard]] std::byte* unpacked() { return unpacked_.get(); }
+    [[nodiscard]] Deflate::Packed pack(std::size_t bytes)
     {
-        const std::size_t planes = unpacked_.size / filled;
-        const std::size_t bound = deflateBound(&stream_, static_cast<uLong>(planes * length));
-        stream_.next_out = reinterpret_cast<Bytef*>(packed_.reserve(bound));
-        stream_.avail_out = static_cast<uInt>(bound);
-        if (filled == length)
-        {
-            feed(unpacked_.bytes.get(), unpacked_.size);
-        }
-        else
-        {
-            zeros_.resize(length - filled);
-            for (std::size_t plane = 0; plane < planes; ++plane)
-            {
-                feed(unpacked_.bytes.get() + plane * filled, filled);
-                feed(zeros_.data(), zeros_.size());
-            }
-        }
-        // There is room for all of it, so one call ends it.
-        if (::deflate(&stream_, Z_FINISH) != Z_STREAM_END)
-        {
-            throw std::logic_error("deflate needs more room than its bound");
-        }
-        const std::size_t result = stream_.total_out;
-        deflateReset(&stream_);
-        return result;
+        return deflate_.pack(unpacked_.get(), bytes);
     }
 
 private:
-    void feed(std::byte* bytes, std::size_t count)
-    {
-        stream_.next_in = reinterpret_cast<Bytef*>(bytes);
-        stream_.avail_in = static_cast<uInt>(count);
-        if (::deflate(&stream_, Z_NO_FLUSH) != Z_OK || stream_.avail_in != 0)
-        {
-            throw std::logic_error("deflate needs more room than its bound");
-        }
-    }
-
-    /// Unlike a vector's, its bytes are not written before they are used: pages that packed chunks
-    /// never reach are never mapped.
-    struct Room
-    {
-        std::unique_ptr<std::byte[]> bytes;
-        std::size_t size = 0; ///< asked for last
-        std::size_t capacity = 0;
-
-        std::byte* reserve(std::size_t wanted)
-        {
-            if (capacity < wanted)
-            {
-                bytes.reset(new std::byte[wanted]);
-                capacity = wanted;
-            }
-            size = wanted;
-            return bytes.get();
-        }
-    };
-
-    z_stream stream_{};
-    Room unpacked_;
-    Room packed_;
-    std::vector<std::byte> zeros_;
+    // Not written before they are used: pages that no chunk reaches are never mapped.
+    // NOLINTNEXTLINE(modernize-avoid-c-arrays)
+    std::unique_ptr<std::byte[]> unpacked_;
+    Deflate deflate_;
 };
 
-/// One stream's dataset and how its chunks are packed. Used by the writer thread.
+/// One stream's dataset and how its chunks are packed. Used by who writes.
 class StreamFile
 {
 public:
@@ -271,8 +211,9 @@ public:
         if (compression_ == Compression::deflate)
         {
             shuffle(records, count);
-            length = room_.pack(count, chunk_);
-            bytes = room_.packed();
+            const Deflate::Packed packed = room_.pack(length);
+            bytes = packed.bytes;
+            length = packed.size;
         }
         else
         {
@@ -292,13 +233,15 @@ public:
     void close() { dataset_.reset(); }
 
 private:
-    /// HDF5's shuffle: byte b of all records lies together. Bytes that no member covers are zero.
+    /// HDF5's shuffle: byte b of all records lies together. Bytes that no member covers are zero,
+    /// and so are those of the records up to a chunk.
     void shuffle(const std::byte* records, std::size_t count)
     {
-        std::byte* const planes = room_.unpacked(count * layout_.size);
-        for (const std::size_t b : uncovered_)
+        std::byte* const planes = room_.unpacked();
+        for (std::size_t b = 0; b < layout_.size; ++b)
         {
-            std::fill_n(planes + b * count, count, std::byte{0});
+            const std::size_t used = covered_[b] ? count : 0;
+            std::fill(planes + b * chunk_ + used, planes + (b + 1) * chunk_, std::byte{0});
         }
         // In blocks that stay in the first-level cache while their bytes are dealt out.
         constexpr std::size_t kBlock = 256;
@@ -312,7 +255,7 @@ private:
                     continue;
                 }
                 const std::byte* from = records + first * layout_.size + b;
-                std::byte* to = planes + b * count + first;
+                std::byte* to = planes + b * chunk_ + first;
                 for (std::size_t i = first; i < last; ++i, from += layout_.size)
                 {
                     *to++ = *from;
@@ -345,6 +288,10 @@ private:
     std::uint64_t written_ = 0; ///< records
 };
 
+/// Chunks that the simulation packs and writes itself: a thread costs more than a short run has to
+/// write. A live run has its thread at once.
+constexpr std::uint64_t kOwnChunks = 16;
+
 /// Hands chunks from the simulation to the writer thread and brings its errors back.
 class Belt
 {
@@ -364,9 +311,12 @@ public:
           chunk_(chunk),
           flush_chunks_(kFlushChunks * kChunkRecords / chunk),
           pause_(pause),
-          on_flush_(std::move(flushed)),
-          thread_([this] { run(); })
+          on_flush_(std::move(flushed))
     {
+        if (pause_)
+        {
+            start();
+        }
     }
     ~Belt() { stop(); }
     Belt(const Belt&) = delete;
@@ -376,6 +326,15 @@ public:
     /// thread threw.
     void push(const Job& job, const std::atomic<bool>& next)
     {
+        if (!thread_.joinable())
+        {
+            if (written_ < kOwnChunks)
+            {
+                work(job);
+                return;
+            }
+            start();
+        }
         std::unique_lock lock(mutex_);
         throw_failure();
         job.busy->store(true);
@@ -410,6 +369,11 @@ public:
     [[nodiscard]] std::uint64_t flushed() const { return flushed_.load(); }
 
 private:
+    void start()
+    {
+        thread_ = std::thread([this] { run(); });
+    }
+
     void run()
     {
         std::unique_lock lock(mutex_);
@@ -488,16 +452,16 @@ private:
     std::uint64_t flush_chunks_;
     std::optional<std::chrono::milliseconds> pause_;
     std::function<void()> on_flush_;
-    std::chrono::steady_clock::time_point last_flush_; ///< writer thread only
+    std::chrono::steady_clock::time_point last_flush_; ///< of who writes only
     std::mutex mutex_;
     std::condition_variable work_;
     std::condition_variable room_;
     std::deque<Job> jobs_;
     std::exception_ptr failure_;
     bool stopping_ = false;
-    std::uint64_t written_ = 0; ///< chunks; writer thread only
+    std::uint64_t written_ = 0; ///< chunks; of who writes only
     std::atomic<std::uint64_t> flushed_{0};
-    std::thread thread_; ///< last: it uses all of the above
+    std::thread thread_; ///< last: it uses all of the above; none while the simulation writes
 };
 
 /// One stream of the sink: a ring of chunks filled in turn.
@@ -578,6 +542,7 @@ public:
           options_(options),
           chunk_(options.live ? kLiveChunkRecords : kChunkRecords),
           level_(meta.level),
+          room_(chunk_ * kLongestRecord),
           units_(units_layout(longest(meta.units, &ActivityMeta::Unit::name)), meta.units.size()),
           layers_(layers_layout(longest(meta.layers, &ActivityMeta::Layer::name),
                                 longest(meta.layers, &ActivityMeta::Layer::kind)),
@@ -896,6 +861,7 @@ private:
     WriterOptions options_;
     std::size_t chunk_; ///< records of a chunk
     ActivityLevel level_;
+    PackingRoom room_; ///< of the writer thread, and after it of who writes the rest
     Rows units_;
     Rows layers_;
     h5::Handle file_;
@@ -904,7 +870,6 @@ private:
     h5::Handle noc_;
     bool open_ = true;
     std::unique_ptr<Belt> belt_;
-    PackingRoom room_; ///< of the writer thread, and after it of who writes the rest
     Port<OpRecord> operations_{&ActivitySink::operations, nullptr, nullptr};
     Port<DependencyRecord> dependencies_{&ActivitySink::dependencies, nullptr, nullptr};
     Port<IntervalRecord> intervals_{&ActivitySink::intervals, nullptr, nullptr};

@@ -75,9 +75,9 @@ struct WriterOptions
 };
 
 /// Writes activity.h5. A thread of its own shuffles, compresses and writes whole chunks of records,
-/// so the simulation only copies them. The file is called activity.h5.part, and is readable after a
-/// kill at any moment, until finish() renames it. Its bytes depend on nothing but what is recorded
-/// (and, in a live run, on when it was flushed).
+/// so the simulation only copies them; it starts when there is enough to do for it. The file is
+/// called activity.h5.part, and is readable after a kill at any moment, until finish() renames it.
+/// Its bytes depend on nothing but what is recorded (and, in a live run, on when it was flushed).
 class ActivityWriter
 {
 public:

@@ -92,9 +92,10 @@ public:
     void set(const std::string& field, const std::vector<Entry>& entries, Value value)
     {
         const Field& member = layout_.field(field);
+        const std::size_t bytes = member.bytes();
         for (std::size_t row = 0; row < entries.size(); ++row)
         {
-            put(at(row, member), member.bytes(), value(entries[row]));
+            put(at(row, member), bytes, value(entries[row]));
         }
     }
     [[nodiscard]] std::uint64_t integer(std::size_t row, const std::string& field) const;

@@ -24,6 +24,8 @@ namespace
 
 /// A kill can take effect between two pages of one write.
 constexpr haddr_t kPage = 4096;
+/// What is worth a call to the disk.
+constexpr haddr_t kWorthwhile = haddr_t{1} << 20U;
 constexpr haddr_t kMaxAddress = (haddr_t{1} << 62U) - 1;
 
 /// Half-open ranges of addresses that do not touch.
@@ -219,9 +221,13 @@ public:
         {
             resize(eoa_);
         }
-        // The disk may begin with it: what is synced in the end is then little. No promise is made
-        // of it, so it may fail.
-        static_cast<void>(sync_file_range(descriptor_, 0, 0, SYNC_FILE_RANGE_WRITE));
+        if (put_ >= kWorthwhile)
+        {
+            // The disk may begin with it: what is synced in the end is then little. No promise is
+            // made of it, so it may fail.
+            static_cast<void>(sync_file_range(descriptor_, 0, 0, SYNC_FILE_RANGE_WRITE));
+            put_ = 0;
+        }
     }
 
     /// The file must not be shorter than its superblock is going to say; nor than it will say when
@@ -314,6 +320,7 @@ private:
             done += count < 0 ? 0 : static_cast<std::size_t>(count);
         }
         size_ = std::max(size_, address + size);
+        put_ += size;
     }
 
     void resize(haddr_t size)
@@ -348,6 +355,7 @@ private:
     bool abandoned_ = false;
     haddr_t eoa_ = 0;  ///< end of what the library has allocated
     haddr_t size_ = 0; ///< of the file
+    haddr_t put_ = 0;  ///< bytes written since the disk was last told to begin
     Ranges committed_; ///< what the file's last commit may refer to
     Ranges fresh_;     ///< written since
     std::vector<Write> held_;

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "record/deflate.h"
+
+#include <cstring>
+#include <gtest/gtest.h>
+#include <random>
+#include <vector>
+#include <zlib.h>
+
+namespace tessera::record
+{
+namespace
+{
+
+using Bytes = std::vector<std::byte>;
+
+Bytes pack(Deflate& deflate, const Bytes& bytes)
+{
+    const Deflate::Packed packed = deflate.pack(bytes.data(), bytes.size());
+    return {packed.bytes, packed.bytes + packed.size};
+}
+
+/// By zlib, as HDF5 does it.
+Bytes unpack(const Bytes& packed, std::size_t size)
+{
+    Bytes bytes(size + 1); // one more than there should be
+    uLongf length = bytes.size();
+    EXPECT_EQ(uncompress(reinterpret_cast<Bytef*>(bytes.data()), &length,
+                         reinterpret_cast<const Bytef*>(packed.data()), packed.size()),
+              Z_OK);
+    bytes.resize(length);
+    return bytes;
+}
+
+/// Bytes of which the share `noise` is random and the others repeat what stood 24 before.
+Bytes block(std::size_t size, double noise, unsigned seed)
+{
+    std::mt19937 random(seed);
+    std::bernoulli_distribution surprising(noise);
+    Bytes bytes(size);
+    for (std::size_t i = 0; i < size; ++i)
+    {
+        bytes[i] = i < 24 || surprising(random) ? static_cast<std::byte>(random()) : bytes[i - 24];
+    }
+    return bytes;
+}
+
+TEST(Deflate, UnpacksToWhatWasPacked)
+{
+    constexpr std::size_t longest = 300000;
+    Deflate deflate(longest);
+    unsigned seed = 0;
+    for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{25},
+                                   std::size_t{65535}, std::size_t{65536}, longest})
+    {
+        for (const double noise : {0.0, 0.02, 0.5, 1.0})
+        {
+            const Bytes bytes = block(size, noise, ++seed);
+            EXPECT_EQ(unpack(pack(deflate, bytes), size), bytes) << size << ' ' << noise;
+        }
+    }
+}
+
+TEST(Deflate, WhatCannotBePackedHasRoom)
+{
+    for (const std::size_t longest : {0U, 1U, 100U, 65535U, 65536U, 131070U, 1000003U})
+    {
+        Deflate deflate(longest);
+        const Bytes bytes = block(longest, 1.0, 7);
+        EXPECT_EQ(unpack(pack(deflate, bytes), longest), bytes) << longest;
+    }
+}
+
+TEST(Deflate, ZerosTakeNextToNothing)
+{
+    constexpr std::size_t size = 262144;
+    Deflate deflate(size);
+    EXPECT_LT(pack(deflate, Bytes(size)).size(), size / 100);
+}
+
+TEST(Deflate, BytesDependOnTheBlockAlone)
+{
+    constexpr std::size_t longest = 100000;
+    const Bytes bytes = block(longest - 1, 0.1, 1);
+    Deflate fresh(longest);
+    const Bytes expected = pack(fresh, bytes);
+    Deflate used(2 * longest);
+    for (unsigned seed = 2; seed < 10; ++seed)
+    {
+        static_cast<void>(pack(used, block(seed * longest / 10, 0.05 * seed, seed)));
+        EXPECT_EQ(pack(used, bytes), expected) << seed;
+        // Nor on where it lies.
+        Bytes elsewhere(bytes.size() + seed);
+        std::memcpy(elsewhere.data() + seed, bytes.data(), bytes.size());
+        const Deflate::Packed packed = used.pack(elsewhere.data() + seed, bytes.size());
+        EXPECT_EQ(Bytes(packed.bytes, packed.bytes + packed.size), expected) << seed;
+    }
+}
+
+} // namespace
+} // namespace tessera::record
