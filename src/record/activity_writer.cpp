@@ -5,6 +5,7 @@
 #include "record/files.h"
 #include "record/names.h"
 #include "record/schema.h"
+#include "record/shuffle.h"
 #include "record/store.h"
 #include "tessera/error.h"
 
@@ -175,14 +176,10 @@ public:
         : layout_(layout),
           chunk_(chunk),
           compression_(compression),
-          covered_(layout.size, true),
           uncovered_(layout.gaps()),
+          shuffle_(layout.size, uncovered_),
           room_(room)
     {
-        for (const std::size_t byte : uncovered_)
-        {
-            covered_[byte] = false;
-        }
         const h5::Handle type = layout.type();
         const hsize_t none = 0;
         const hsize_t unlimited = H5S_UNLIMITED;
@@ -210,7 +207,7 @@ public:
         std::size_t length = chunk_ * layout_.size;
         if (compression_ == Compression::deflate)
         {
-            shuffle(records, count);
+            shuffle_(records, count, room_.unpacked(), chunk_);
             const Deflate::Packed packed = room_.pack(length);
             bytes = packed.bytes;
             length = packed.size;
@@ -233,38 +230,7 @@ public:
     void close() { dataset_.reset(); }
 
 private:
-    /// HDF5's shuffle: byte b of all records lies together. Bytes that no member covers are zero,
-    /// and so are those of the records up to a chunk.
-    void shuffle(const std::byte* records, std::size_t count)
-    {
-        std::byte* const planes = room_.unpacked();
-        for (std::size_t b = 0; b < layout_.size; ++b)
-        {
-            const std::size_t used = covered_[b] ? count : 0;
-            std::fill(planes + b * chunk_ + used, planes + (b + 1) * chunk_, std::byte{0});
-        }
-        // In blocks that stay in the first-level cache while their bytes are dealt out.
-        constexpr std::size_t kBlock = 256;
-        for (std::size_t first = 0; first < count; first += kBlock)
-        {
-            const std::size_t last = std::min(first + kBlock, count);
-            for (std::size_t b = 0; b < layout_.size; ++b)
-            {
-                if (!covered_[b])
-                {
-                    continue;
-                }
-                const std::byte* from = records + first * layout_.size + b;
-                std::byte* to = planes + b * chunk_ + first;
-                for (std::size_t i = first; i < last; ++i, from += layout_.size)
-                {
-                    *to++ = *from;
-                }
-            }
-        }
-    }
-
-    /// The same zeros, in place.
+    /// What no member covers becomes zero, and so do the records up to a chunk.
     void clean(std::byte* records, std::size_t count) const
     {
         for (std::size_t i = 0; i < count; ++i)
@@ -281,8 +247,8 @@ private:
     const Layout& layout_;
     std::size_t chunk_; ///< records
     Compression compression_;
-    std::vector<bool> covered_;          ///< by byte of a record: whether a member lies there
-    std::vector<std::size_t> uncovered_; ///< the others
+    std::vector<std::size_t> uncovered_; ///< bytes of a record where no member lies
+    Shuffle shuffle_;
     PackingRoom& room_;
     h5::Handle dataset_;
     std::uint64_t written_ = 0; ///< records
