@@ -64,16 +64,10 @@ h5::Handle scalar_space()
     return {H5Screate(H5S_SCALAR), H5Sclose, "make a dataspace"};
 }
 
-/// Creates or overwrites a scalar attribute.
+/// Creates a scalar attribute.
 void put_attribute(hid_t object, const std::string& name, hid_t type, const void* value)
 {
     const std::string what = "write attribute " + name;
-    if (h5::has_attribute(object, name))
-    {
-        const h5::Handle attribute(H5Aopen(object, name.c_str(), H5P_DEFAULT), H5Aclose, what);
-        h5::check(H5Awrite(attribute.get(), type, value), what);
-        return;
-    }
     const h5::Handle space = scalar_space();
     const h5::Handle attribute(
         H5Acreate2(object, name.c_str(), type, space.get(), H5P_DEFAULT, H5P_DEFAULT), H5Aclose,
@@ -94,6 +88,24 @@ void put_attribute(hid_t object, const std::string& name, double value)
 void put_attribute(hid_t object, const std::string& name, const std::string& value)
 {
     put_attribute(object, name, fixed_text(value.size()).get(), value.c_str());
+}
+
+/// Overwrites an attribute of the file, of the type of `value`.
+void change_attribute(hid_t file, const std::string& name, hid_t type, const void* value)
+{
+    const std::string what = "write attribute " + name;
+    const h5::Handle attribute(H5Aopen(file, name.c_str(), H5P_DEFAULT), H5Aclose, what);
+    h5::check(H5Awrite(attribute.get(), type, value), what);
+}
+
+void change_attribute(hid_t file, const std::string& name, std::uint64_t value)
+{
+    change_attribute(file, name, H5T_NATIVE_UINT64, &value);
+}
+
+void change_attribute(hid_t file, const std::string& name, double value)
+{
+    change_attribute(file, name, H5T_NATIVE_DOUBLE, &value);
 }
 
 /// Units of the members as attributes "<member>.unit" of the dataset.
@@ -126,7 +138,7 @@ void write_rows(hid_t dataset, const Rows& rows)
 {
     if (rows.count() != 0)
     {
-        const h5::Handle type = rows.layout().type();
+        const h5::Handle type(H5Dget_type(dataset), H5Tclose, "write " + rows.layout().path);
         h5::check(H5Dwrite(dataset, type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, rows.data()),
                   "write " + rows.layout().path);
     }
@@ -288,16 +300,16 @@ public:
     Belt(const Belt&) = delete;
     Belt& operator=(const Belt&) = delete;
 
-    /// Queues a full chunk, then waits until `next` is free to be filled. Throws what the writer
-    /// thread threw.
-    void push(const Job& job, const std::atomic<bool>& next)
+    /// Writes a full chunk, or queues it and waits until `next` is free to be filled: true then.
+    /// Throws what the writer thread threw.
+    [[nodiscard]] bool push(const Job& job, const std::atomic<bool>& next)
     {
         if (!thread_.joinable())
         {
             if (written_ < kOwnChunks)
             {
                 work(job);
-                return;
+                return false;
             }
             start();
         }
@@ -308,6 +320,7 @@ public:
         work_.notify_one();
         room_.wait(lock, [&] { return !next.load() || failure_ != nullptr; });
         throw_failure();
+        return true;
     }
 
     /// Waits until all that was queued is written. Idempotent.
@@ -439,10 +452,7 @@ public:
     Channel(StreamFile& file, RecordStream<Record>& stream, Belt& belt, std::size_t chunk)
         : file_(file), stream_(stream), belt_(belt), chunk_(chunk)
     {
-        for (auto& records : chunks_)
-        {
-            records.reset(new Record[chunk]); // not cleared: most of it may never be used
-        }
+        provide();
         stream.connect(*this, {begin(), begin() + chunk});
     }
     Channel(const Channel&) = delete;
@@ -455,8 +465,11 @@ public:
         if (filled_ == chunk_)
         {
             const std::size_t next = (current_ + 1) % kRing;
-            belt_.push({&file_, bytes(), &busy_[current_]}, busy_[next]);
-            current_ = next;
+            if (belt_.push({&file_, bytes(), &busy_[current_]}, busy_[next]))
+            {
+                current_ = next;
+                provide();
+            }
             filled_ = 0;
         }
         // A chunk that was handed over early is filled on.
@@ -474,6 +487,15 @@ public:
     }
 
 private:
+    /// Room for a chunk; not cleared: most of it may never be used.
+    void provide()
+    {
+        if (chunks_[current_] == nullptr)
+        {
+            chunks_[current_].reset(new Record[chunk_]);
+        }
+    }
+
     [[nodiscard]] Record* begin() { return chunks_[current_].get(); }
     [[nodiscard]] std::byte* bytes() { return reinterpret_cast<std::byte*>(begin()); }
 
@@ -529,7 +551,7 @@ public:
             }
             h5::check(H5Fflush(file_.get(), H5F_SCOPE_GLOBAL), "write " + hidden.string());
             sync_to_disk(hidden);
-            rename_durably(hidden, part_);
+            rename_file(hidden, part_);
         }
         catch (...)
         {
@@ -591,8 +613,8 @@ public:
             {
                 put_attribute(file_.get(), "cut", std::uint64_t{1});
             }
-            put_attribute(file_.get(), "complete",
-                          std::uint64_t{outcome == Outcome::interrupted ? 0U : 1U});
+            change_attribute(file_.get(), "complete",
+                             std::uint64_t{outcome == Outcome::interrupted ? 0U : 1U});
             h5::check(H5Fflush(file_.get(), H5F_SCOPE_GLOBAL), "write " + part_.string());
         }
         catch (...)
@@ -708,11 +730,11 @@ private:
     void write_summary(const Summary& summary)
     {
         const hid_t file = file_.get();
-        put_attribute(file, "makespan_ps", std::uint64_t{summary.makespan});
-        put_attribute(file, "operations", summary.operations);
-        put_attribute(file, "events", summary.events);
-        put_attribute(file, "crossbars", std::uint64_t{summary.crossbars});
-        put_attribute(file, "utilization", summary.utilization);
+        change_attribute(file, "makespan_ps", std::uint64_t{summary.makespan});
+        change_attribute(file, "operations", summary.operations);
+        change_attribute(file, "events", summary.events);
+        change_attribute(file, "crossbars", std::uint64_t{summary.crossbars});
+        change_attribute(file, "utilization", summary.utilization);
         const auto& units = summary.units;
         units_.set("operations", units, [](const UnitSummary& unit) { return unit.operations; });
         units_.set("vectors", units, [](const UnitSummary& unit) { return unit.vectors; });

@@ -91,7 +91,7 @@ void sync_to_disk(const std::filesystem::path& path)
     }
 }
 
-void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to)
+void rename_file(const std::filesystem::path& from, const std::filesystem::path& to)
 {
     std::error_code error;
     std::filesystem::rename(from, to, error);
@@ -100,6 +100,11 @@ void rename_durably(const std::filesystem::path& from, const std::filesystem::pa
         throw IoError("cannot rename " + from.string() + " to " + to.string() + ": " +
                       error.message());
     }
+}
+
+void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to)
+{
+    rename_file(from, to);
     sync_to_disk(to.has_parent_path() ? to.parent_path() : std::filesystem::path("."));
 }
 

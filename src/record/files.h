@@ -11,6 +11,8 @@ namespace tessera::record
 
 /// Returns when the file's or folder's content is on the disk.
 void sync_to_disk(const std::filesystem::path& path);
+/// Renames within one folder; the new name is on the disk when the folder is synced next.
+void rename_file(const std::filesystem::path& from, const std::filesystem::path& to);
 /// Renames within one folder and syncs it.
 void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to);
 /// Makes a file of `size` bytes whose room on the disk is there.

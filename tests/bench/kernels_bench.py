@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""CPU time of a run under SystemC over that on the wheel alone, and of recording, in interleaved pairs:
+"""CPU time of a run under SystemC over that on the wheel alone, and of recording: medians of differences within rounds
+of runs in random order.
     kernels_bench.py TESSERA [NETWORK [RUNS]]"""
 import json
 import os
+import random
 import resource
 import statistics
 import subprocess
@@ -35,24 +37,29 @@ def main():
                 "native, level unit": ["native", "unit"], "native, level stage": ["native", "stage"]}
     times = {name: [] for name in variants}
     recorded = {}
+    order = random.Random(1)
     with tempfile.TemporaryDirectory() as folder:
         out = os.path.join(folder, "out")
         for _ in range(runs):
-            for name, (kernel, level) in variants.items():
+            for name, (kernel, level) in order.sample(list(variants.items()), len(variants)):
                 times[name].append(cpu_seconds(
                     [tessera, "run", "--network", network, "--chip", "clsa-256", "--kernel", kernel,
                      "--level", level, "--quiet", "--force", "-o", out]))
                 if level != "off":
                     recorded[name] = counts(tessera, out)
+    base = statistics.median(times["native"])
     for name in variants:
-        ratios = [a / b for a, b in zip(times[name], times["native"])]
+        extra = sorted(a - b for a, b in zip(times[name], times["native"]))
+        # Ranks between which the median of the differences lies, 19 times in 20.
+        spread = 0.98 * runs ** 0.5
+        low, high = extra[max(0, round(runs / 2 - spread))], extra[min(runs - 1, round(runs / 2 + spread))]
+        median = statistics.median(extra)
         text = (f"{network}  {name:<20} {statistics.median(times[name]):.3f} s CPU  "
-                f"{statistics.median(ratios):.3f} x native, level off")
+                f"{1 + median / base:.3f} ({1 + low / base:.3f} to {1 + high / base:.3f}) x native, level off")
         if name in recorded:
             records, events = recorded[name]
-            extra = statistics.median(a - b for a, b in zip(times[name], times["native"]))
             text += (f"  {records} records, {records / events:.3f} an event, "
-                     f"{1e9 * extra / records:.0f} ns a record")
+                     f"{1e9 * median / records:.0f} ns a record")
         print(text)
 
 
