@@ -100,7 +100,9 @@ public:
     /// The log if it wants to hear of `topic`, else nullptr. Off, this is one load and a branch.
     [[nodiscard]] Log* log(Topic topic) const
     {
-        return __builtin_expect(log_ != nullptr, 0) != 0 && log_->wants(topic) ? log_ : nullptr;
+        return __builtin_expect(static_cast<long>(log_ != nullptr), 0) != 0 && log_->wants(topic)
+                   ? log_
+                   : nullptr;
     }
     [[nodiscard]] const std::string& name(WakeIndex index) const { return names_[index]; }
 

@@ -110,14 +110,16 @@ public:
         // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg)
         descriptor_ = ::open(path, O_RDWR | O_CLOEXEC | create | (truncate ? O_TRUNC : 0), 0666);
         struct stat info = {};
-        if (descriptor_ < 0 || fstat(descriptor_, &info) != 0)
+        if (descriptor_ < 0)
         {
-            const Failure failure("cannot open");
-            if (descriptor_ >= 0)
-            {
-                ::close(descriptor_);
-            }
-            throw failure;
+            throw Failure("cannot open");
+        }
+        if (fstat(descriptor_, &info) != 0)
+        {
+            const int reason = errno;
+            ::close(descriptor_);
+            errno = reason;
+            throw Failure("cannot open");
         }
         size_ = static_cast<haddr_t>(info.st_size);
         if (size_ != 0)
@@ -364,12 +366,12 @@ private:
 
 Store& store_of(H5FD_t* file)
 {
-    return *static_cast<Store*>(file);
+    return *static_cast<Store*>(file); // NOLINT(*-static-cast-downcast): the driver's own, always
 }
 
 const Store& store_of(const H5FD_t* file)
 {
-    return *static_cast<const Store*>(file);
+    return *static_cast<const Store*>(file); // NOLINT(*-static-cast-downcast)
 }
 
 /// Runs `action`; what it throws becomes an entry of the library's error stack.
@@ -558,7 +560,7 @@ void abandon(hid_t file)
     void* store = nullptr;
     if (H5Fget_vfd_handle(file, H5P_DEFAULT, &store) >= 0)
     {
-        static_cast<Store*>(static_cast<H5FD_t*>(store))->abandon();
+        store_of(static_cast<H5FD_t*>(store)).abandon();
     }
 }
 
