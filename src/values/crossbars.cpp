@@ -34,6 +34,27 @@ Matrix<std::int32_t> part_of(const Matrix<std::int32_t>& matrix, compiler::Exten
     return part;
 }
 
+/// Part of the matrix that has the matrices of the groups along its diagonal, each the columns of
+/// `weights` that are its own. Everything else in it is a weight of 0, held as any other.
+Matrix<std::int32_t> part_of_diagonal(const Matrix<std::int32_t>& weights, std::uint32_t groups,
+                                      compiler::Extent rows, compiler::Extent columns)
+{
+    const std::size_t wide = weights.columns() / groups;
+    Matrix<std::int32_t> part(rows.size(), columns.size());
+    for (std::size_t row = 0; row < part.rows(); ++row)
+    {
+        const std::size_t its = rows.begin + row;
+        const std::size_t first = its / weights.rows() * wide;
+        const std::size_t begin = std::max<std::size_t>(first, columns.begin);
+        const std::size_t end = std::min<std::size_t>(first + wide, columns.end);
+        for (std::size_t column = begin; column < end; ++column)
+        {
+            part(row, column - columns.begin) = weights(its % weights.rows(), column);
+        }
+    }
+    return part;
+}
+
 } // namespace
 
 void in_parallel(std::size_t count, unsigned threads, const std::function<void(std::size_t)>& work)
@@ -83,7 +104,8 @@ std::vector<Piece> pieces_of(const IntegerNetwork& integers, const config::ChipC
     for (std::uint32_t i = 0; i < integers.layers.size(); ++i)
     {
         const network::Layer& layer = integers.network.layers[i];
-        if (integers.layers[i].weights.rows() == 0 || layer.groups != 1 ||
+        if (integers.layers[i].weights.rows() == 0 ||
+            (layer.groups != 1 && chip.mapping.depthwise != "crossbar") ||
             std::find(kinds.begin(), kinds.end(), name_of(layer.kind)) == kinds.end())
         {
             continue;
@@ -121,15 +143,11 @@ Crossbars::Crossbars(const IntegerNetwork& integers, std::vector<Piece> pieces,
     {
         const network::Layer& layer = network[piece.layer];
         const Matrix<std::int32_t>& weights = integers[piece.layer].weights;
-        if (layer.groups != 1 || piece.rows.end > weights.rows() ||
-            piece.columns.end > weights.columns())
+        if (piece.rows.end > weights.rows() * layer.groups || piece.columns.end > weights.columns())
         {
             throw InputError({network.name, 0, "/layers/" + layer.name},
-                             layer.groups != 1 ? "has groups, whose weights crossbars cannot "
-                                                 "compute with yet"
-                                               : "has fewer weights than a crossbar is to hold",
-                             layer.groups != 1 ? "set mapping.depthwise to vector"
-                                               : "compile the trace for this network");
+                             "has fewer weights than a crossbar is to hold",
+                             "compile the trace for this network");
         }
         const IntegerLayer& operand = integers[layer.inputs[0]];
         if (!drives(analogue, {operand.least, operand.most}))
@@ -170,21 +188,22 @@ Crossbars::Crossbars(const IntegerNetwork& integers, std::vector<Piece> pieces,
     {
         if (parts_[i].empty())
         {
-            exact_[i] = integers.layers[i].weights;
+            exact_[i] = {integers.layers[i].weights, network.layers[i].groups};
         }
     }
-    in_parallel(
-        made.size(), threads,
-        [&](std::size_t number)
-        {
-            Part& part = *made[number].part;
-            const std::size_t layer = part.piece.layer.index();
-            const LayerId operand = network.layers[layer].inputs[0];
-            part.arrays[made[number].replica] = make_array(
-                analogue, layer, {integers[operand].least, integers[operand].most},
-                part_of(integers.layers[layer].weights, part.piece.rows, part.piece.columns),
-                {seed, part.piece.layer.value(), static_cast<std::uint32_t>(number)});
-        });
+    in_parallel(made.size(), threads,
+                [&](std::size_t number)
+                {
+                    Part& part = *made[number].part;
+                    const std::size_t layer = part.piece.layer.index();
+                    const LayerId operand = network.layers[layer].inputs[0];
+                    part.arrays[made[number].replica] = make_array(
+                        analogue, layer, {integers[operand].least, integers[operand].most},
+                        part_of_diagonal(integers.layers[layer].weights,
+                                         network.layers[layer].groups, part.piece.rows,
+                                         part.piece.columns),
+                        {seed, part.piece.layer.value(), static_cast<std::uint32_t>(number)});
+                });
 }
 
 /// Vectors go round the replicas. Cells off the diagonal are left as made and conduct nothing.
@@ -224,7 +243,7 @@ Matrix<std::int64_t> Crossbars::multiply(LayerId id, const Matrix<std::int32_t>&
     const std::vector<Part>& parts = parts_[id.index()];
     if (parts.empty())
     {
-        return exact_product(inputs, exact_[id.index()]);
+        return exact_product(inputs, exact_[id.index()].weights, exact_[id.index()].groups);
     }
     std::vector<VectorIdentity> vectors(inputs.rows());
     for (std::size_t i = 0; i < vectors.size(); ++i)
@@ -292,7 +311,8 @@ public:
                                                 std::uint32_t image,
                                                 std::uint32_t first) const override
     {
-        Matrix<std::int64_t> exact = exact_product(inputs, integers_[id].weights);
+        Matrix<std::int64_t> exact =
+            exact_product(inputs, integers_[id].weights, integers_.network[id].groups);
         const Matrix<std::int64_t> seen = crossbars_.multiply(id, inputs, image, first);
         for (std::size_t i = 0; i < exact.rows(); ++i)
         {
@@ -326,7 +346,7 @@ public:
                                                 std::uint32_t /*first*/) const override
     {
         look_(id, inputs);
-        return exact_product(inputs, integers_[id].weights);
+        return exact_product(inputs, integers_[id].weights, integers_.network[id].groups);
     }
 
 private:
@@ -388,7 +408,9 @@ std::vector<numerics::AidacReadout> best_readouts(const IntegerNetwork& integers
             {piece,
              std::make_unique<numerics::AidacBlock>(
                  how.model, how.scheme,
-                 part_of(integers[piece.layer].weights, piece.rows, piece.columns), errors)});
+                 part_of_diagonal(integers[piece.layer].weights,
+                                  integers.network[piece.layer].groups, piece.rows, piece.columns),
+                 errors)});
     }
     struct Ends
     {

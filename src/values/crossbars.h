@@ -15,7 +15,8 @@
 namespace tessera::values
 {
 
-/// A part of a layer's weight matrix that one macro holds.
+/// A part of a layer's weight matrix that one macro holds: of compiler::weight_matrix(), which has
+/// groups along its diagonal and zeros elsewhere.
 struct Piece
 {
     LayerId layer;
@@ -67,8 +68,13 @@ private:
              const std::vector<numerics::VectorIdentity>& vectors) const;
     };
 
-    std::vector<std::vector<Part>> parts_;              ///< by layer; empty: not on crossbars
-    std::vector<numerics::Matrix<std::int32_t>> exact_; ///< weights of those
+    std::vector<std::vector<Part>> parts_; ///< by layer; empty: not on crossbars
+    struct Exact
+    {
+        numerics::Matrix<std::int32_t> weights;
+        std::uint32_t groups = 1;
+    };
+    std::vector<Exact> exact_; ///< of those
 };
 
 /// With ranges that suit the images, layer by layer, where the chip has such: of `calibrated`

@@ -196,22 +196,27 @@ void check(const IntegerNetwork& integers, const std::string& file, const std::s
 }
 
 Matrix<std::int64_t> exact_product(const Matrix<std::int32_t>& inputs,
-                                   const Matrix<std::int32_t>& weights)
+                                   const Matrix<std::int32_t>& weights, std::uint32_t groups)
 {
     Matrix<std::int64_t> sums(inputs.rows(), weights.columns());
     std::vector<std::int32_t> totals(weights.columns()); // check() keeps sums within 32 bits
+    const std::size_t wide = weights.columns() / groups;
     for (std::size_t i = 0; i < inputs.rows(); ++i)
     {
         std::fill(totals.begin(), totals.end(), 0);
-        for (std::size_t k = 0; k < inputs.columns(); ++k)
+        for (std::size_t group = 0; group < groups; ++group)
         {
-            const std::int32_t input = inputs(i, k);
-            const std::int32_t* row = weights.row(k);
-            if (input != 0)
+            std::int32_t* const its = totals.data() + group * wide;
+            for (std::size_t k = 0; k < weights.rows(); ++k)
             {
-                for (std::size_t c = 0; c < totals.size(); ++c)
+                const std::int32_t input = inputs(i, group * weights.rows() + k);
+                const std::int32_t* row = weights.row(k) + group * wide;
+                if (input != 0)
                 {
-                    totals[c] += input * row[c];
+                    for (std::size_t c = 0; c < wide; ++c)
+                    {
+                        its[c] += input * row[c];
+                    }
                 }
             }
         }
@@ -236,25 +241,29 @@ std::vector<Map<std::int32_t>> run(const IntegerNetwork& integers, Map<std::int3
             continue;
         }
         out.resize(to.elements());
-        const bool multiplies = layer.kind == LayerKind::conv2d || layer.kind == LayerKind::dense;
-        if (multiplies && layer.groups == 1)
+        if (layer.kind == LayerKind::conv2d || layer.kind == LayerKind::dense)
         {
             const Shape& from = network.input_shape(layer);
             const Map<std::int32_t>& in = maps[layer.inputs[0].index()];
             const Matrix<std::int32_t>& weights = integers.layers[i].weights;
-            Matrix<std::int32_t> inputs(std::size_t{to.height} * to.width, weights.rows());
+            Matrix<std::int32_t> inputs(std::size_t{to.height} * to.width,
+                                        weights.rows() * layer.groups);
             for (std::uint32_t row = 0; row < to.height; ++row)
             {
                 for (std::uint32_t column = 0; column < to.width; ++column)
                 {
-                    gather(
-                        layer, from, 0, row, column,
-                        [&](const Element& at) { return in[index_of(from, at)]; },
-                        inputs.row(std::size_t{row} * to.width + column));
+                    std::int32_t* into = inputs.row(std::size_t{row} * to.width + column);
+                    for (std::uint32_t group = 0; group < layer.groups; ++group)
+                    {
+                        gather(
+                            layer, from, group, row, column,
+                            [&](const Element& at) { return in[index_of(from, at)]; }, into);
+                        into += weights.rows();
+                    }
                 }
             }
             const Matrix<std::int64_t> sums =
-                products == nullptr ? exact_product(inputs, weights)
+                products == nullptr ? exact_product(inputs, weights, layer.groups)
                                     : products->multiply(LayerId(i), inputs, image, 0);
             for (std::size_t k = 0; k < out.size(); ++k)
             {

@@ -91,23 +91,24 @@ public:
     Products& operator=(const Products&) = delete;
     virtual ~Products() = default;
     /// Sums of products of layer `id`: a row of `inputs` is what the weight matrix multiplies for
-    /// the output position (row-major) `first` + its index.
+    /// the output position (row-major) `first` + its index, one group of channels after the other.
     [[nodiscard]] virtual numerics::Matrix<std::int64_t>
     multiply(LayerId id, const numerics::Matrix<std::int32_t>& inputs, std::uint32_t image,
              std::uint32_t first) const = 0;
 };
 
-/// The codes of all layers for one image. `products` multiplies for conv2d and dense without
-/// groups; null: exactly. Reads only: any number of threads may run at once.
+/// The codes of all layers for one image. `products` multiplies for conv2d and dense; null:
+/// exactly. Reads only: any number of threads may run at once.
 [[nodiscard]] std::vector<Map<std::int32_t>> run(const IntegerNetwork& network,
                                                  Map<std::int32_t> input,
                                                  const Products* products = nullptr,
                                                  std::uint32_t image = 0);
 
-/// The sums that multiply() gives, exactly.
+/// The sums that multiply() gives, exactly: column k of `weights` multiplies the inputs of its
+/// group.
 [[nodiscard]] numerics::Matrix<std::int64_t>
 exact_product(const numerics::Matrix<std::int32_t>& inputs,
-              const numerics::Matrix<std::int32_t>& weights);
+              const numerics::Matrix<std::int32_t>& weights, std::uint32_t groups);
 
 /// First of the largest.
 [[nodiscard]] std::uint32_t best_class(const Map<std::int32_t>& logits);

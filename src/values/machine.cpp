@@ -76,6 +76,21 @@ bool apart(const Stretches& a, const Stretches& b)
                         });
 }
 
+/// What of the stretches lies in `limits`.
+Stretches clipped(const Stretches& rows, const Stretch& limits)
+{
+    Stretches result;
+    for (const Stretch& stretch : rows)
+    {
+        const Stretch its{std::max(stretch.begin, limits.begin), std::min(stretch.end, limits.end)};
+        if (its.begin < its.end)
+        {
+            result.push_back(its);
+        }
+    }
+    return result;
+}
+
 std::uint64_t size_of(const Stretches& rows)
 {
     std::uint64_t all = 0;
@@ -143,20 +158,25 @@ public:
 
     [[nodiscard]] const std::vector<const Content*>& operands() const { return operands_; }
 
-    /// Sum of the products of `all` rows of the weight matrix of `layer`, of which `tensor` will
-    /// hold what becomes of them; 0 where it is poison.
-    [[nodiscard]] std::int64_t sum(LayerId layer, const Element& at, std::uint64_t all)
+    /// Sum of the products of `all` rows of those of the weight matrix of `layer` that add up to
+    /// the element, `limits`; 0 where it is poison.
+    [[nodiscard]] std::int64_t sum(LayerId layer, const Element& at, const Stretch& limits,
+                                   std::uint64_t all)
     {
         std::int64_t total = 0;
         Stretches rows;
         const auto add = [&](const Content& part)
         {
-            if (part.sum_of != layer || part.image != operation_.image || !part.holds(at) ||
-                !apart(rows, part.rows))
+            if (part.sum_of != layer || part.image != operation_.image || !part.holds(at))
             {
                 return;
             }
-            rows.insert(rows.end(), part.rows.begin(), part.rows.end());
+            const Stretches its = clipped(part.rows, limits);
+            if (its.empty() || !apart(rows, its))
+            {
+                return;
+            }
+            rows.insert(rows.end(), its.begin(), its.end());
             const std::int64_t value = part.at(at);
             poisoned_ = poisoned_ || value == kPoison;
             total += value == kPoison ? 0 : value;
@@ -343,6 +363,9 @@ Machine::Content Machine::product(const Operation& operation, Reader& reader) co
     const Layer& its = integers_.network[layer];
     const Shape& from = integers_.network.input_shape(its);
     const Box box = made_by(operation, layer);
+    const std::uint32_t inner = from.channels / its.groups;
+    const std::uint32_t outer = its.output.channels / its.groups;
+    const std::size_t group_rows = integers_[layer].weights.rows();
     if (box.bounds[4] < block.column_begin || box.bounds[5] > block.column_end)
     {
         refuse(operation, "makes channels that its block has no columns of");
@@ -356,21 +379,26 @@ Machine::Content Machine::product(const Operation& operation, Reader& reader) co
          {
              std::int32_t* const row = inputs.row(positions.size());
              reader.begin(layer, {pixel.row, pixel.column, box.bounds[4]});
-             each_in_window(its, from, pixel.row, pixel.column,
-                            [&](std::uint32_t y, std::uint32_t x, std::size_t tap)
-                            {
-                                const std::size_t first = tap * from.channels;
-                                const std::size_t begin =
-                                    std::max<std::size_t>(first, block.row_begin);
-                                const std::size_t end =
-                                    std::min<std::size_t>(first + from.channels, block.row_end);
-                                for (std::size_t k = begin; k < end; ++k)
+             // Groups whose columns are made; rows of others are not driven.
+             for (std::uint32_t group = box.bounds[4] / outer; group <= (box.bounds[5] - 1) / outer;
+                  ++group)
+             {
+                 each_in_window(its, from, pixel.row, pixel.column,
+                                [&](std::uint32_t y, std::uint32_t x, std::size_t tap)
                                 {
-                                    row[k - block.row_begin] =
-                                        reader.code(its.inputs[0],
-                                                    {y, x, static_cast<std::uint32_t>(k - first)});
-                                }
-                            });
+                                    const std::size_t first = group * group_rows + tap * inner;
+                                    const std::size_t begin =
+                                        std::max<std::size_t>(first, block.row_begin);
+                                    const std::size_t end =
+                                        std::min<std::size_t>(first + inner, block.row_end);
+                                    for (std::size_t k = begin; k < end; ++k)
+                                    {
+                                        const auto channel = static_cast<std::uint32_t>(k - first);
+                                        row[k - block.row_begin] = reader.code(
+                                            its.inputs[0], {y, x, group * inner + channel});
+                                    }
+                                });
+             }
              positions.push_back(pixel.row * its.output.width + pixel.column);
              poisoned.push_back(reader.poisoned() ? 1 : 0);
          });
@@ -405,6 +433,15 @@ Machine::Content Machine::product(const Operation& operation, Reader& reader) co
     return result;
 }
 
+/// Rows of a layer's weight matrix that add up to an element: those of its group.
+Stretch Machine::summed(LayerId layer, const Element& at) const
+{
+    const Layer& its = integers_.network[layer];
+    const auto rows = static_cast<std::uint32_t>(integers_[layer].weights.rows());
+    const std::uint32_t group = at.channel / (its.output.channels / its.groups);
+    return {group * rows, (group + 1) * rows};
+}
+
 /// A vec that adds up partial sums of `layer`.
 Machine::Content Machine::sum(const Operation& operation, LayerId layer, Reader& reader) const
 {
@@ -413,20 +450,21 @@ Machine::Content Machine::sum(const Operation& operation, LayerId layer, Reader&
     const LayerId tensor = naming_.outputs[made.index()];
     const bool finished = finishes(operation, made);
     Content result{tensor, finished ? LayerId::none() : layer, {}, box, operation.image, {}};
-    std::uint64_t all = integers_[layer].weights.rows();
-    if (!finished)
+    for (const Content* const part : reader.operands())
     {
-        for (const Content* const part : reader.operands())
+        if (!finished && apart(result.rows, part->rows))
         {
             result.rows.insert(result.rows.end(), part->rows.begin(), part->rows.end());
         }
-        all = size_of(result.rows);
     }
     each(box,
          [&](const Element& at)
          {
              reader.begin(made, at);
-             const std::int64_t sum = reader.sum(layer, at, all);
+             const Stretch limits = summed(layer, at);
+             const std::uint64_t all =
+                 finished ? limits.size() : size_of(clipped(result.rows, limits));
+             const std::int64_t sum = reader.sum(layer, at, limits, all);
              const std::int64_t value =
                  finished ? through(layer, tensor, at, integers_[layer].finish(at.channel, sum))
                           : sum;

@@ -111,6 +111,7 @@ private:
     template <class Visit> void each_here(NodeId node, Visit visit) const;
 
     [[nodiscard]] Content product(const trace::Operation& operation, Reader& reader) const;
+    [[nodiscard]] semantics::Stretch summed(LayerId layer, const Element& at) const;
     [[nodiscard]] Content sum(const trace::Operation& operation, LayerId layer,
                               Reader& reader) const;
     [[nodiscard]] Content function(const trace::Operation& operation, LayerId layer,

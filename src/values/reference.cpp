@@ -18,7 +18,28 @@ using network::Layer;
 using network::LayerKind;
 using network::Shape;
 
-using Inputs = std::vector<std::int64_t>; ///< of one output position, all rows of the weights
+using Inputs = std::vector<std::int64_t>; ///< of one output position, all rows of the matrix
+
+/// What crossbars hold of a layer: its groups' matrices along a diagonal.
+class Diagonal
+{
+public:
+    /// Columns of `matrix` belong to one group after the other.
+    Diagonal(const numerics::Matrix<std::int32_t>& matrix, std::size_t groups)
+        : matrix_(matrix), groups_(groups)
+    {
+    }
+    [[nodiscard]] std::size_t rows() const { return matrix_.rows() * groups_; }
+    [[nodiscard]] std::int64_t operator()(std::size_t row, std::size_t column) const
+    {
+        const bool on = row / matrix_.rows() == column * groups_ / matrix_.columns();
+        return on ? matrix_(row % matrix_.rows(), column) : 0;
+    }
+
+private:
+    const numerics::Matrix<std::int32_t>& matrix_;
+    std::size_t groups_;
+};
 
 /// The digit of `bits` bits number `index` of a pattern.
 std::int64_t digit(std::int64_t pattern, unsigned index, unsigned bits)
@@ -46,8 +67,8 @@ class Adc
 {
 public:
     /// Inputs are codes from `least` to `most`.
-    Adc(const Analogue& analogue, const numerics::Matrix<std::int32_t>& weights, std::size_t layer,
-        std::int64_t least, std::int64_t most)
+    Adc(const Analogue& analogue, const Diagonal& weights, std::size_t layer, std::int64_t least,
+        std::int64_t most)
         : scheme_(analogue.scheme),
           weights_(weights),
           // What two's complement does not hold counts from the least.
@@ -183,7 +204,7 @@ private:
     }
 
     const numerics::Scheme& scheme_;
-    const numerics::Matrix<std::int32_t>& weights_;
+    const Diagonal& weights_;
     std::int64_t zero_point_;
     bool two_pass_;
     bool complement_;
@@ -196,8 +217,7 @@ private:
 class Aidac
 {
 public:
-    Aidac(const AidacAnalogue& how, const numerics::Matrix<std::int32_t>& weights,
-          std::size_t layer, bool has_sign)
+    Aidac(const AidacAnalogue& how, const Diagonal& weights, std::size_t layer, bool has_sign)
         : how_(how), weights_(weights), layer_(layer), has_sign_(has_sign)
     {
     }
@@ -265,7 +285,7 @@ private:
     }
 
     const AidacAnalogue& how_;
-    const numerics::Matrix<std::int32_t>& weights_;
+    const Diagonal& weights_;
     std::size_t layer_;
     bool has_sign_;
 };
@@ -361,17 +381,17 @@ private:
         std::copy_if(pieces_.begin(), pieces_.end(), std::back_inserter(own),
                      [&](const Piece& piece)
                      { return piece.layer.index() == i && piece.copy == 0; });
+        const Diagonal weights(its.weights, layer.groups);
         const std::uint32_t inner = from.channels / layer.groups;
-        const std::uint32_t outer = to.channels / layer.groups;
         Inputs inputs;
         std::size_t next = 0;
         for (std::uint32_t row = 0; row < to.height; ++row)
         {
             for (std::uint32_t column = 0; column < to.width; ++column)
             {
-                for (std::uint32_t channel = 0; channel < to.channels; ++channel)
+                inputs.clear();
+                for (std::uint32_t group = 0; group < layer.groups; ++group)
                 {
-                    inputs.clear();
                     for (std::uint32_t ky = 0; ky < layer.kernel_height; ++ky)
                     {
                         for (std::uint32_t kx = 0; kx < layer.kernel_width; ++kx)
@@ -385,17 +405,17 @@ private:
                                                     std::int64_t{column} * layer.stride_width +
                                                         std::int64_t{kx} * layer.dilation_width -
                                                         layer.padding.left,
-                                                    channel / outer * inner + c));
+                                                    group * inner + c));
                             }
                         }
                     }
+                }
+                for (std::uint32_t channel = 0; channel < to.channels; ++channel)
+                {
                     std::int64_t sum = its.bias[channel];
-                    if (own.empty())
+                    for (std::size_t k = 0; own.empty() && k < inputs.size(); ++k)
                     {
-                        for (std::size_t k = 0; k < inputs.size(); ++k)
-                        {
-                            sum += inputs[k] * its.weights(k, channel);
-                        }
+                        sum += inputs[k] * weights(k, channel);
                     }
                     for (const Piece& piece : own)
                     {
@@ -404,9 +424,9 @@ private:
                             continue;
                         }
                         sum += analogue_.aidac
-                                   ? Aidac(*analogue_.aidac, its.weights, i, operand.least < 0)
+                                   ? Aidac(*analogue_.aidac, weights, i, operand.least < 0)
                                          .product(piece, inputs, channel)
-                                   : Adc(analogue_, its.weights, i, operand.least, operand.most)
+                                   : Adc(analogue_, weights, i, operand.least, operand.most)
                                          .product(piece, inputs, channel);
                     }
                     constexpr std::int64_t most = 2'147'483'647; // accumulators saturate

@@ -293,7 +293,6 @@ struct Case
         network = test::random_countable_network(dice);
         integers = test::random_integers(dice, network);
         chip = test::random_chip(dice);
-        chip.mapping.depthwise = "vector";
         compiler::Options options;
         options.schedule = dice.pick(std::vector<std::string>{"layer-by-layer", "xinf"});
         options.plan.sets = dice.pick(std::vector<std::string>{"row", "2x3"});

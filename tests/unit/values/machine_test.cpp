@@ -11,6 +11,7 @@
 #include "values/reference.h"
 
 #include <gtest/gtest.h>
+#include <set>
 
 /// Numbers that travel through simulated chips are those that whole-number arithmetic and a slow
 /// reference say.
@@ -24,7 +25,6 @@ using test::Dice;
 config::ChipConfig a_chip(Dice& dice)
 {
     config::ChipConfig chip = test::random_chip(dice);
-    chip.mapping.depthwise = "vector";
     chip.macro.cell.bits = dice(1, 4);
     chip.macro.dac.bits = dice(1, 2);
     chip.macro.cell.signs = dice.pick(std::vector<std::string>{
@@ -55,6 +55,7 @@ struct Run
     std::vector<LayerComparison> layers;
     std::vector<std::string> poison;
     std::uint64_t outputs_missing = 0;
+    std::set<LayerId> grouped; ///< layers of several groups, of which one macro or more holds two
 };
 
 Run run_on(const config::ChipConfig& config, const trace::Trace& trace,
@@ -74,7 +75,20 @@ Run run_on(const config::ChipConfig& config, const trace::Trace& trace,
     Run result;
     result.layers = compare(machine, integers, inputs,
                             [&](const Map<std::int32_t>& input)
-                            { return finite_noiseless(integers, pieces, analogue, input); });
+                            {
+                                auto maps = finite_noiseless(integers, pieces, analogue, input);
+                                EXPECT_EQ(run(integers, input, &crossbars), maps)
+                                    << "without the clock";
+                                return maps;
+                            });
+    for (const Piece& piece : pieces)
+    {
+        const IntegerLayer& its = integers[piece.layer];
+        if (piece.rows.size() > its.weights.rows() && its.weights.rows() != 0)
+        {
+            result.grouped.insert(piece.layer);
+        }
+    }
     for (const Poison& poison : machine.poison())
     {
         result.poison.push_back(machine.text_of(poison));
@@ -92,6 +106,7 @@ struct Totals
 {
     std::uint64_t elements = 0;
     std::uint64_t lossy = 0;
+    std::uint64_t grouped = 0; ///< layers
 };
 
 void expect_right(const Run& run, bool exact, Totals& totals)
@@ -108,6 +123,7 @@ void expect_right(const Run& run, bool exact, Totals& totals)
         totals.elements += its.elements;
         totals.lossy += its.different;
     }
+    totals.grouped += run.grouped.size();
 }
 
 TEST(Machine, ComputesRandomNetworksOnCrossbars)
@@ -142,6 +158,41 @@ TEST(Machine, ComputesRandomNetworksOnCrossbars)
     EXPECT_GT(finite.lossy, 50 * networks) << "converters of few bits must lose something";
 }
 
+/// Some convolutions with groups on crossbars that have room for several groups, for one, or only
+/// for a part of one.
+TEST(Machine, ComputesGroupsAlongDiagonals)
+{
+    constexpr std::uint32_t networks = tessera::test::effort(60U);
+    Totals exact;
+    Totals finite;
+    for (std::uint32_t seed = 0; seed < networks; ++seed)
+    {
+        Dice dice(seed);
+        const network::Network network = test::random_grouped_network(dice);
+        const IntegerNetwork integers = test::random_integers(dice, network);
+        config::ChipConfig chip = a_chip(dice);
+        chip.mapping.depthwise = "crossbar";
+        chip.mapping.on_crossbar = {"conv2d", "dense"};
+        chip.macro.rows = dice(2, 50);
+        chip.macro.columns = dice(1, 12);
+        const compiler::Options options = random_options(dice);
+        SCOPED_TRACE("seed " + std::to_string(seed) + ' ' + options.schedule + '\n' +
+                     test::describe(network));
+        const trace::Trace trace = compiler::compile(network, chip, options);
+        const std::vector<Map<std::int32_t>> inputs(options.images,
+                                                    test::random_input(dice, integers));
+        expect_right(run_on(chip, trace, integers, lossless(analogue_of(chip)), inputs), true,
+                     exact);
+        chip.macro.adc.range = dice.pick(std::vector<std::string>{"full", "granular"});
+        chip.macro.adc.bits = dice(2, 6);
+        expect_right(run_on(chip, trace, integers, noiseless(analogue_of(chip)), inputs), false,
+                     finite);
+        ASSERT_FALSE(HasFailure());
+    }
+    EXPECT_GT(exact.grouped, networks / 2);
+    EXPECT_GT(finite.lossy, 20 * networks);
+}
+
 TEST(Machine, ComputesRandomNetworksInChargeAndTime)
 {
     constexpr std::uint32_t networks = tessera::test::effort(48U);
@@ -153,6 +204,7 @@ TEST(Machine, ComputesRandomNetworksInChargeAndTime)
         const network::Network network = test::random_countable_network(dice);
         const IntegerNetwork integers = test::random_integers(dice, network);
         config::ChipConfig chip = config::load("aidac");
+        chip.mapping.depthwise = dice.pick(std::vector<std::string>{"vector", "crossbar"});
         chip.macro.aidac.signs = dice.pick(std::vector<std::string>{"offset", "paired"});
         const compiler::Options options = random_options(dice);
         SCOPED_TRACE("seed " + std::to_string(seed) + ' ' + options.schedule + '\n' +

@@ -49,6 +49,35 @@ inline network::Network random_countable_network(Dice& dice)
     return network;
 }
 
+/// Convolutions with groups, most of them one channel each.
+inline network::Network random_grouped_network(Dice& dice)
+{
+    std::uint32_t channels = dice(1, 4) * 2;
+    json text{
+        {"name", "grouped"},
+        {"layers",
+         {{{"name", "image"}, {"kind", "input"}, {"shape", {dice(1, 6), dice(1, 6), channels}}}}}};
+    const std::uint32_t count = dice(1, 3);
+    for (std::uint32_t i = 0; i < count; ++i)
+    {
+        const std::uint32_t groups = dice(0, 2) == 0 ? 2 : channels;
+        channels = groups * dice(1, 12 / groups);
+        text["layers"].push_back({{"name", "conv" + std::to_string(i)},
+                                  {"kind", "conv2d"},
+                                  {"channels", channels},
+                                  {"groups", groups},
+                                  {"kernel", {dice(1, 3), dice(1, 3)}},
+                                  {"stride", dice(1, 2)},
+                                  {"padding", "same"}});
+        channels += channels % 2; // the next one may have two groups
+        text["layers"].push_back({{"name", "mix" + std::to_string(i)},
+                                  {"kind", "conv2d"},
+                                  {"channels", channels},
+                                  {"kernel", 1}});
+    }
+    return network::parse(text.dump(), "grouped.json");
+}
+
 /// Random weights and ratios for it; codes of 8 bits, without a sign, with one, or around a zero
 /// point.
 inline values::IntegerNetwork random_integers(Dice& dice, const network::Network& network)
