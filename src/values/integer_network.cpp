@@ -182,7 +182,16 @@ void check(const IntegerNetwork& integers, const std::string& file, const std::s
         }
         case LayerKind::input:
             break;
+        case LayerKind::concat:
+            if (!its.ratio.empty())
+            {
+                complain.unless(its.ratio.size() == layer.inputs.size(),
+                                "has not one multiplier and shift an operand");
+                break;
+            }
+            [[fallthrough]];
         default:
+            complain.unless(its.ratio.empty(), "has a multiplier, but keeps codes");
             complain.unless(moves_only(layer.kind) || layer.kind == LayerKind::max_pool,
                             "is of a kind that whole numbers do not compute");
             for (const LayerId operand : layer.inputs)

@@ -35,8 +35,9 @@ struct Ratio
 /// add: (sum of codes x multiplier) / 2^shift; ratio[operand], all of one shift.
 /// global_average_pool, average_pool: sum x multiplier / (elements x 2^shift); ratio[0].
 /// activation: table[code - least code of the operand]; relu where there is none: ratio[0].
-/// All are rounded to nearest, ties up, then limited to least .. most. max_pool and the layers that
-/// move data keep codes, and have the scale of their operands.
+/// concat: ratio[operand] code, or the codes of its operands where there are none.
+/// All are rounded to nearest, ties up, then limited to least .. most. max_pool and the other
+/// layers that move data keep codes, and have the scale of their operands.
 struct IntegerLayer
 {
     double scale = 1;
@@ -50,6 +51,11 @@ struct IntegerLayer
     [[nodiscard]] std::int32_t limited(std::int64_t value) const
     {
         return static_cast<std::int32_t>(std::clamp<std::int64_t>(value, least, most));
+    }
+    /// What a layer that moves data makes of a code of an operand.
+    [[nodiscard]] std::int32_t moved(std::size_t operand, std::int32_t code) const
+    {
+        return ratio.empty() ? code : limited(ratio[operand](code));
     }
     /// Result of a conv2d or dense. Accumulators have 32 bits and saturate.
     [[nodiscard]] std::int32_t finish(std::size_t channel, std::int64_t sum) const
@@ -185,7 +191,9 @@ std::int32_t element(const IntegerNetwork& integers, LayerId id, const Element& 
     default:
     {
         const std::optional<Origin> origin = origin_of(network, layer, at);
-        return origin ? read(static_cast<std::uint32_t>(origin->operand), origin->element) : 0;
+        return origin ? its.moved(origin->operand, read(static_cast<std::uint32_t>(origin->operand),
+                                                        origin->element))
+                      : 0;
     }
     }
 }

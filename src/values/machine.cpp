@@ -235,7 +235,15 @@ private:
         if (semantics::renames(network[tensor].kind))
         {
             const std::optional<Origin> origin = origin_of(network, network[tensor], at);
-            return origin ? find(network[tensor].inputs[origin->operand], origin->element) : 0;
+            if (!origin)
+            {
+                return 0;
+            }
+            const std::int64_t code =
+                find(network[tensor].inputs[origin->operand], origin->element);
+            return code == kPoison ? kPoison
+                                   : machine_.integers_[tensor].moved(
+                                         origin->operand, static_cast<std::int32_t>(code));
         }
         bool there = false;
         std::int64_t value = kPoison;

@@ -76,11 +76,27 @@ Structure structure_of(const network::WeightedNetwork& weighted)
         ++readers[output.index()];
     }
     Structure its{Groups(network.layers.size()), std::vector<char>(network.layers.size(), 0)};
+    std::vector<char> has_codes(network.layers.size(), 0); // its own, or those of its operand
     for (std::size_t i = 0; i < network.layers.size(); ++i)
     {
         const Layer& layer = network.layers[i];
-        if (moves_only(layer.kind) || layer.kind == LayerKind::max_pool ||
-            (layer.kind == LayerKind::average_pool && !coded(i)))
+        has_codes[i] = coded(i) || ((moves_only(layer.kind) || layer.kind == LayerKind::max_pool) &&
+                                    has_codes[layer.inputs[0].index()] != 0)
+                           ? 1
+                           : 0;
+        if (layer.kind == LayerKind::concat && coded(i))
+        {
+            // Operands that the file codes by themselves become codes of the concat.
+            for (const LayerId operand : layer.inputs)
+            {
+                if (has_codes[operand.index()] == 0)
+                {
+                    its.groups.join(i, operand.index());
+                }
+            }
+        }
+        else if (moves_only(layer.kind) || layer.kind == LayerKind::max_pool ||
+                 (layer.kind == LayerKind::average_pool && !coded(i)))
         {
             for (const LayerId operand : layer.inputs)
             {
@@ -175,7 +191,8 @@ LayerCodes recorded_codes(const network::WeightedNetwork& weighted, const Struct
             }
             for (const LayerId operand : layers[i].inputs)
             {
-                if (const auto& its = codes[operand.index()])
+                const auto& its = codes[operand.index()];
+                if (its && structure.groups.of(operand.index()) == structure.groups.of(i))
                 {
                     codes[i] = codes[i] ? codes[i] : its;
                     codes[i]->least = std::min(codes[i]->least, its->least);
@@ -191,6 +208,7 @@ LayerCodes recorded_codes(const network::WeightedNetwork& weighted, const Struct
         {
             const auto& its = codes[operand.index()];
             if (codes[i] && its && keeps_codes(structure, layers[i], i) &&
+                structure.groups.of(operand.index()) == structure.groups.of(i) &&
                 (its->least < codes[i]->least || its->most > codes[i]->most))
             {
                 throw InputError({file, 0, "/graph/" + layers[i].name},
@@ -572,6 +590,24 @@ IntegerNetwork quantize(const network::WeightedNetwork& weighted, const Dataset*
                 its.ratio.push_back(
                     {std::llround(std::ldexp(result[operand].scale / its.scale, shift)),
                      static_cast<unsigned>(shift)});
+            }
+            break;
+        }
+        case LayerKind::concat:
+        {
+            const auto keeps = [&](LayerId operand)
+            {
+                const IntegerLayer& from = result[operand];
+                return from.scale == its.scale && from.least >= its.least && from.most <= its.most;
+            };
+            if (std::all_of(layer.inputs.begin(), layer.inputs.end(), keeps))
+            {
+                break;
+            }
+            for (const LayerId operand : layer.inputs)
+            {
+                check_ratio(result[operand].scale / its.scale, layer, file);
+                its.ratio.push_back(Ratio::of(result[operand].scale / its.scale));
             }
             break;
         }

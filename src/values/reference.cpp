@@ -506,7 +506,11 @@ private:
                 const std::uint32_t size = rows ? from.height : from.channels;
                 if (place < size)
                 {
-                    return copy(layer, k, rows ? place : row, column, rows ? channel : place);
+                    const std::int64_t code =
+                        at(layer, k, rows ? place : row, column, rows ? channel : place);
+                    return its.ratio.empty() ? static_cast<std::int32_t>(code)
+                                             : saturated(i, scaled(code, its.ratio[k].multiplier,
+                                                                   its.ratio[k].shift));
                 }
                 place -= size;
             }

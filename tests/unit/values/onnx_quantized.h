@@ -420,6 +420,24 @@ private:
         return y;
     }
 
+    /// Along the channels of maps.
+    static Numbers concat(const std::vector<Numbers>& parts)
+    {
+        Numbers y;
+        y.extents = parts.front().extents;
+        y.extents[1] = 0;
+        for (const Numbers& part : parts)
+        {
+            y.extents[1] += part.extents[1];
+            y.values.insert(y.values.end(), part.values.begin(), part.values.end());
+        }
+        for (const double value : y.values)
+        {
+            y.slack.push_back(std::abs(value) * kRatio);
+        }
+        return y;
+    }
+
     static Numbers pool(const pb::NodeProto& node, const Numbers& x, bool is_max, bool global)
     {
         const auto kernel = global ? std::vector<std::int64_t>{x.extents[2], x.extents[3]}
@@ -523,6 +541,17 @@ private:
         else if (operation == "Add")
         {
             made = add(in(node, 0), in(node, 1));
+        }
+        else if (operation == "Concat" || operation == "QLinearConcat")
+        {
+            std::vector<Numbers> parts;
+            for (int slot = operation == "Concat" ? 0 : 2; slot < node.input_size();)
+            {
+                parts.push_back(operation == "Concat" ? in(node, slot) : reals(slot, 1));
+                slot += operation == "Concat" ? 1 : 3;
+            }
+            made = concat(parts);
+            result = operation == "Concat" ? -1 : 0;
         }
         else if (operation == "Flatten")
         {

@@ -81,8 +81,11 @@ public:
         const int blocks = pick(1, 4);
         for (int block = 0; block < blocks; ++block)
         {
-            switch (pick(0, 4))
+            switch (pick(0, 5))
             {
+            case 3:
+                branches();
+                break;
             case 0:
                 max_pool();
                 break;
@@ -383,6 +386,38 @@ private:
         result(name);
     }
 
+    /// What was there and what a convolution makes of it, behind one another: both with scales of
+    /// their own, or the first one's for all.
+    void branches()
+    {
+        const Tensor before = at_;
+        const int channels = channels_;
+        conv(false, true);
+        const Tensor after = at_;
+        const std::string name = next("concat");
+        const double scale = static_cast<double>(std::max(before.scale, after.scale));
+        recode(scale * pick(60, 110) / 100, false);
+        if (pick(0, 3) == 0)
+        {
+            at_ = before;
+        }
+        if (form_ == Form::qdq)
+        {
+            QuantizedModel::set(model.node("Concat", name, {before.reals, after.reals}), "axis", 1);
+        }
+        else
+        {
+            QuantizedModel::set(
+                model.node("QLinearConcat", name,
+                           {at_.scale_name, at_.zero_name, before.codes, before.scale_name,
+                            before.zero_name, after.codes, after.scale_name, after.zero_name},
+                           "com.microsoft"),
+                "axis", 1);
+        }
+        result(name);
+        channels_ += channels;
+    }
+
     void dense()
     {
         const std::string flat = next("flat");
@@ -491,11 +526,20 @@ TEST_P(Random, CodesAreThoseOfOnnx)
     for (const bool halves : {false, true})
     {
         Tally tally;
+        std::ptrdiff_t scaled = 0; // layers that put data of several scales behind one another
         for (std::uint32_t seed = 1; seed <= 150; ++seed)
         {
             SCOPED_TRACE(seed);
             RandomModel random(seed, GetParam(), halves);
             const IntegerNetwork integers = integers_of(random.model);
+            scaled += std::count_if(integers.network.layers.begin(), integers.network.layers.end(),
+                                    [&](const network::Layer& layer)
+                                    {
+                                        const auto i = static_cast<std::size_t>(
+                                            &layer - integers.network.layers.data());
+                                        return layer.kind == network::LayerKind::concat &&
+                                               !integers.layers[i].ratio.empty();
+                                    });
             for (int image = 0; image < 2; ++image)
             {
                 compare(random.model, integers, random.image(), tally);
@@ -506,6 +550,7 @@ TEST_P(Random, CodesAreThoseOfOnnx)
                   << " codes, unlike at halves " << tally.halves << ", nearer to one than a ratio "
                   << tally.close << '\n';
         EXPECT_GT(tally.elements, 20'000);
+        EXPECT_GT(scaled, 30);
         if (halves)
         {
             EXPECT_GT(tally.halves, 0); // the two roundings do differ

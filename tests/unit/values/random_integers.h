@@ -119,6 +119,13 @@ inline values::IntegerNetwork random_integers(Dice& dice, const network::Network
                 its.ratio.push_back({dice(1, 3000), 11});
             }
         }
+        else if (layer.kind == LayerKind::concat && dice(0, 1) == 0)
+        {
+            for (std::size_t k = 0; k < layer.inputs.size(); ++k)
+            {
+                its.ratio.push_back({dice(1, 3000), 11});
+            }
+        }
         else if (layer.kind == LayerKind::average_pool ||
                  layer.kind == LayerKind::global_average_pool)
         {
