@@ -98,7 +98,8 @@ ValueRun::ValueRun(const Options& options, const Workload& workload)
     try
     {
         semantics::Effort effort;
-        pieces_ = values::pieces_of(header, semantics::Naming(header, integers_.network, effort));
+        pieces_ = values::pieces_of(header, semantics::Naming(header, integers_.network, effort),
+                                    workload.chip.config());
     }
     catch (const trace::Malformed& problem)
     {
@@ -132,7 +133,8 @@ ValueRun::ValueRun(const Options& options, const Workload& workload)
     crossbars_ = std::make_unique<const values::Crossbars>(
         integers_, pieces_, analogue_, options.get<std::uint64_t>("seed"),
         std::max(1U, std::thread::hardware_concurrency()));
-    machine_ = std::make_unique<values::Machine>(header, integers_, *crossbars_, inputs_);
+    machine_ = std::make_unique<values::Machine>(header, integers_, workload.chip.config(),
+                                                 *crossbars_, inputs_);
 }
 
 void ValueRun::finish(const std::string& folder)

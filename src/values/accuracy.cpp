@@ -62,7 +62,7 @@ public:
     {
         for (std::uint32_t i = 0; i < integers.layers.size(); ++i)
         {
-            if (integers.layers[i].weights.rows() != 0)
+            if (multiplies(integers.network.layers[i].kind))
             {
                 layers_.push_back(i);
             }

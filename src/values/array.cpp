@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "values/array.h"
 
+#include "values/integer_network.h"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -21,8 +23,8 @@ std::int64_t whole(double product)
 }
 
 numerics::Analog written(const Analogue& analogue, const numerics::Scheme& scheme,
-                         const Matrix<std::int32_t>& weights, std::uint64_t seed,
-                         std::uint32_t array)
+                         const Matrix<std::int32_t>& weights,
+                         const numerics::BlockIdentity& identity, std::uint32_t write_count)
 {
     if (!analogue.device)
     {
@@ -33,8 +35,9 @@ numerics::Analog written(const Analogue& analogue, const numerics::Scheme& schem
     writing.cell_bits = scheme.cell_bits;
     writing.steps = analogue.steps;
     writing.time = analogue.age;
-    writing.seed = seed;
-    writing.array = array;
+    writing.seed = identity.seed;
+    writing.array = identity.block;
+    writing.write_count = write_count;
     numerics::Analog analog =
         numerics::write_cells(device, numerics::cells_of(scheme, weights).levels, writing).analog;
     if (!analogue.wires)
@@ -180,7 +183,29 @@ private:
     std::vector<double> offsets_; ///< by column, in units of the product
 };
 
+class DigitalArray final : public Array
+{
+public:
+    explicit DigitalArray(const Matrix<std::int32_t>& weights) : weights_(weights) {}
+    [[nodiscard]] std::size_t rows() const override { return weights_.rows(); }
+    [[nodiscard]] std::size_t columns() const override { return weights_.columns(); }
+    [[nodiscard]] Matrix<std::int64_t>
+    sums(const Matrix<std::int32_t>& inputs,
+         const std::vector<VectorIdentity>& /*vectors*/) const override
+    {
+        return exact_product(inputs, weights_, 1);
+    }
+
+private:
+    Matrix<std::int32_t> weights_;
+};
+
 } // namespace
+
+std::unique_ptr<const Array> make_digital_array(const Matrix<std::int32_t>& weights)
+{
+    return std::make_unique<DigitalArray>(weights);
+}
 
 numerics::InputCoding coding_of(const Analogue& analogue, const InputRange& inputs)
 {
@@ -204,7 +229,8 @@ bool drives(const Analogue& analogue, const InputRange& inputs)
 std::unique_ptr<const Array> make_array(const Analogue& analogue, std::size_t layer,
                                         const InputRange& range,
                                         const Matrix<std::int32_t>& weights,
-                                        const numerics::BlockIdentity& identity)
+                                        const numerics::BlockIdentity& identity,
+                                        std::uint32_t write_count)
 {
     if (analogue.aidac)
     {
@@ -222,8 +248,7 @@ std::unique_ptr<const Array> make_array(const Analogue& analogue, std::size_t la
         scheme.converter.limit = analogue.limits[layer];
     }
     return std::make_unique<AdcArray>(
-        scheme, weights, written(analogue, scheme, weights, identity.seed, identity.block),
-        identity);
+        scheme, weights, written(analogue, scheme, weights, identity, write_count), identity);
 }
 
 } // namespace tessera::values

@@ -45,10 +45,16 @@ struct InputRange
 /// Can the chip drive its rows with them?
 [[nodiscard]] bool drives(const Analogue& analogue, const InputRange& inputs);
 
-/// `layer` chooses among calibrated ranges.
+/// Of a digital macro: its sums are exact.
+[[nodiscard]] std::unique_ptr<const Array>
+make_digital_array(const numerics::Matrix<std::int32_t>& weights);
+
+/// `layer` chooses among calibrated ranges; `write_count` counts writes of the cells, this one
+/// included.
 [[nodiscard]] std::unique_ptr<const Array> make_array(const Analogue& analogue, std::size_t layer,
                                                       const InputRange& range,
                                                       const numerics::Matrix<std::int32_t>& weights,
-                                                      const numerics::BlockIdentity& identity);
+                                                      const numerics::BlockIdentity& identity,
+                                                      std::uint32_t write_count = 1);
 
 } // namespace tessera::values

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <exception>
 #include <limits>
+#include <numeric>
 #include <stdexcept>
 #include <thread>
 #include <tuple>
@@ -16,6 +17,7 @@
 namespace tessera::values
 {
 
+using network::LayerKind;
 using numerics::Matrix;
 using numerics::VectorIdentity;
 
@@ -100,28 +102,96 @@ void in_parallel(std::size_t count, unsigned threads, const std::function<void(s
 std::vector<Piece> pieces_of(const IntegerNetwork& integers, const config::ChipConfig& chip)
 {
     const auto& kinds = chip.mapping.on_crossbar;
+    const auto on_crossbar = [&](const network::Layer& layer)
+    {
+        return layer.kind == LayerKind::matmul
+                   ? chip.mapping.attention != "vector"
+                   : multiplies(layer.kind) &&
+                         (layer.groups == 1 || chip.mapping.depthwise == "crossbar") &&
+                         std::find(kinds.begin(), kinds.end(), name_of(layer.kind)) != kinds.end();
+    };
     std::vector<Piece> pieces;
     for (std::uint32_t i = 0; i < integers.layers.size(); ++i)
     {
         const network::Layer& layer = integers.network.layers[i];
-        if (integers.layers[i].weights.rows() == 0 ||
-            (layer.groups != 1 && chip.mapping.depthwise != "crossbar") ||
-            std::find(kinds.begin(), kinds.end(), name_of(layer.kind)) == kinds.end())
+        if (!on_crossbar(layer))
         {
             continue;
         }
+        const bool digital = layer.kind == LayerKind::matmul && chip.mapping.attention == "digital";
         for (const compiler::MatrixBlock& block :
-             compiler::cut(integers.network, layer, chip.macro))
+             compiler::cut(integers.network, layer, digital ? chip.digital.macro : chip.macro))
         {
-            pieces.push_back({LayerId(i), 0, block.rows, block.columns});
+            pieces.push_back({LayerId(i), 0, block.rows, block.columns, 1, digital});
         }
     }
     return pieces;
 }
 
+std::optional<std::int32_t> centre_of(const IntegerLayer& operand, unsigned bits)
+{
+    const std::int64_t half = std::int64_t{1} << (bits - 1);
+    if (operand.least >= -half && operand.most < half)
+    {
+        return 0;
+    }
+    return std::int64_t{operand.most} - operand.least < 2 * half
+               ? std::optional(static_cast<std::int32_t>(operand.least + half))
+               : std::nullopt;
+}
+
+namespace
+{
+
+/// Throws InputError where a piece does not fit the layer that it is a part of, or its macro the
+/// codes.
+void check_piece(const IntegerNetwork& integers, const Piece& piece, const Analogue& analogue)
+{
+    const network::Network& network = integers.network;
+    const network::Layer& layer = network[piece.layer];
+    const auto refuse = [&](const std::string& problem, const std::string& remedy) {
+        throw InputError({network.name, 0, "/layers/" + layer.name}, problem, remedy);
+    };
+    if (!multiplies(layer.kind))
+    {
+        refuse("has no weights for crossbars", "compile the trace for this network");
+    }
+    const compiler::WeightMatrix matrix = compiler::weight_matrix(network, layer);
+    if (piece.rows.end > matrix.rows || piece.columns.end > matrix.columns)
+    {
+        refuse("has fewer weights than a crossbar is to hold",
+               "compile the trace for this network");
+    }
+    if (piece.digital)
+    {
+        return;
+    }
+    const IntegerLayer& operand = integers[layer.inputs[0]];
+    if (!drives(analogue, {operand.least, operand.most}))
+    {
+        refuse("reads codes from " + std::to_string(operand.least) + " to " +
+                   std::to_string(operand.most) + ", which " +
+                   std::to_string(analogue.input_bits()) + " bits of the chip's inputs cannot hold",
+               "raise macro.input_bits");
+    }
+    if (layer.kind == LayerKind::matmul &&
+        !centre_of(integers[layer.inputs[1]], analogue.weight_bits()))
+    {
+        refuse("writes codes that " + std::to_string(analogue.weight_bits()) +
+                   " bits of the chip's weights cannot hold",
+               "raise macro.weight_bits, or set mapping.attention to vector");
+    }
+}
+
+} // namespace
+
 Crossbars::Crossbars(const IntegerNetwork& integers, std::vector<Piece> pieces,
                      const Analogue& analogue, std::uint64_t seed, unsigned threads)
-    : parts_(integers.layers.size()), exact_(integers.layers.size())
+    : analogue_(analogue),
+      seed_(seed),
+      operands_(integers.layers.size()),
+      parts_(integers.layers.size()),
+      exact_(integers.layers.size())
 {
     const network::Network& network = integers.network;
     if (network.weight_bits > analogue.weight_bits() ||
@@ -141,27 +211,17 @@ Crossbars::Crossbars(const IntegerNetwork& integers, std::vector<Piece> pieces,
               [&](const Piece& a, const Piece& b) { return key(a) < key(b); });
     for (const Piece& piece : pieces)
     {
-        const network::Layer& layer = network[piece.layer];
-        const Matrix<std::int32_t>& weights = integers[piece.layer].weights;
-        if (piece.rows.end > weights.rows() * layer.groups || piece.columns.end > weights.columns())
+        check_piece(integers, piece, analogue);
+        const std::vector<LayerId>& inputs = network[piece.layer].inputs;
+        Operands& its = operands_[piece.layer.index()];
+        its.driven = {integers[inputs[0]].least, integers[inputs[0]].most};
+        if (network[piece.layer].kind == LayerKind::matmul && !piece.digital)
         {
-            throw InputError({network.name, 0, "/layers/" + layer.name},
-                             "has fewer weights than a crossbar is to hold",
-                             "compile the trace for this network");
-        }
-        const IntegerLayer& operand = integers[layer.inputs[0]];
-        if (!drives(analogue, {operand.least, operand.most}))
-        {
-            throw InputError({network.name, 0, "/layers/" + layer.name},
-                             "reads codes from " + std::to_string(operand.least) + " to " +
-                                 std::to_string(operand.most) + ", which " +
-                                 std::to_string(analogue.input_bits()) +
-                                 " bits of the chip's inputs cannot hold",
-                             "raise macro.input_bits");
+            its.centre = *centre_of(integers[inputs[1]], analogue.weight_bits());
         }
         Part& part = parts_[piece.layer.index()].emplace_back();
         part.piece = piece;
-        part.arrays.resize(piece.replicas);
+        part.numbers.resize(piece.replicas);
     }
     struct Made
     {
@@ -169,13 +229,18 @@ Crossbars::Crossbars(const IntegerNetwork& integers, std::vector<Piece> pieces,
         std::uint32_t replica;
     };
     std::vector<Made> made;
-    for (std::vector<Part>& parts : parts_)
+    std::vector<Part*> fixed; // that are programmed at the beginning
+    for (std::size_t layer = 0; layer < parts_.size(); ++layer)
     {
-        for (Part& part : parts)
+        for (Part& part : parts_[layer])
         {
             for (std::uint32_t replica = 0; replica < part.piece.replicas; ++replica)
             {
                 made.push_back({&part, replica});
+            }
+            if (network.layers[layer].kind != LayerKind::matmul)
+            {
+                fixed.push_back(&part);
             }
         }
     }
@@ -184,6 +249,10 @@ Crossbars::Crossbars(const IntegerNetwork& integers, std::vector<Piece> pieces,
                   return std::tuple(a.replica, key(a.part->piece)) <
                          std::tuple(b.replica, key(b.part->piece));
               });
+    for (std::uint32_t number = 0; number < made.size(); ++number)
+    {
+        made[number].part->numbers[made[number].replica] = number;
+    }
     for (std::size_t i = 0; i < exact_.size(); ++i)
     {
         if (parts_[i].empty())
@@ -191,31 +260,46 @@ Crossbars::Crossbars(const IntegerNetwork& integers, std::vector<Piece> pieces,
             exact_[i] = {integers.layers[i].weights, network.layers[i].groups};
         }
     }
-    in_parallel(made.size(), threads,
+    in_parallel(fixed.size(), threads,
                 [&](std::size_t number)
                 {
-                    Part& part = *made[number].part;
+                    Part& part = *fixed[number];
                     const std::size_t layer = part.piece.layer.index();
-                    const LayerId operand = network.layers[layer].inputs[0];
-                    part.arrays[made[number].replica] = make_array(
-                        analogue, layer, {integers[operand].least, integers[operand].most},
-                        part_of_diagonal(integers.layers[layer].weights,
-                                         network.layers[layer].groups, part.piece.rows,
-                                         part.piece.columns),
-                        {seed, part.piece.layer.value(), static_cast<std::uint32_t>(number)});
+                    part.programmed = make(part, operands_[layer].driven, 0,
+                                           part_of_diagonal(integers.layers[layer].weights,
+                                                            network.layers[layer].groups,
+                                                            part.piece.rows, part.piece.columns),
+                                           1);
                 });
 }
 
-/// Vectors go round the replicas. Cells off the diagonal are left as made and conduct nothing.
-Matrix<std::int64_t> Crossbars::Part::sums(const Matrix<std::int32_t>& inputs,
-                                           const std::vector<VectorIdentity>& vectors) const
+std::shared_ptr<const Programmed> Crossbars::make(const Part& part, const InputRange& range,
+                                                  std::int32_t centre,
+                                                  const Matrix<std::int32_t>& weights,
+                                                  std::uint32_t write_count) const
 {
-    const std::size_t replicas = arrays.size();
+    std::vector<std::unique_ptr<const Array>> arrays;
+    for (const std::uint32_t number : part.numbers)
+    {
+        arrays.push_back(part.piece.digital
+                             ? make_digital_array(weights)
+                             : make_array(analogue_, part.piece.layer.index(), range, weights,
+                                          {seed_, part.piece.layer.value(), number}, write_count));
+    }
+    return std::make_shared<const Programmed>(part.piece, std::move(arrays), centre);
+}
+
+/// Vectors go round the replicas, whose cells off the diagonal are left as made and conduct
+/// nothing.
+Matrix<std::int64_t> Programmed::held(const Matrix<std::int32_t>& inputs,
+                                      const std::vector<VectorIdentity>& vectors) const
+{
+    const std::size_t replicas = arrays_.size();
     if (replicas == 1)
     {
-        return arrays.front()->sums(inputs, vectors);
+        return arrays_.front()->sums(inputs, vectors);
     }
-    Matrix<std::int64_t> result(inputs.rows(), piece.columns.size());
+    Matrix<std::int64_t> result(inputs.rows(), piece_.columns.size());
     for (std::size_t replica = 0; replica < std::min(replicas, inputs.rows()); ++replica)
     {
         const std::size_t own = (inputs.rows() - replica + replicas - 1) / replicas;
@@ -227,7 +311,7 @@ Matrix<std::int64_t> Crossbars::Part::sums(const Matrix<std::int32_t>& inputs,
             std::copy(from, from + inputs.columns(), its_inputs.row(i));
             its_vectors.push_back(vectors[replica + i * replicas]);
         }
-        const Matrix<std::int64_t> sums = arrays[replica]->sums(its_inputs, its_vectors);
+        const Matrix<std::int64_t> sums = arrays_[replica]->sums(its_inputs, its_vectors);
         for (std::size_t i = 0; i < own; ++i)
         {
             std::copy(sums.row(i), sums.row(i) + sums.columns(),
@@ -237,19 +321,31 @@ Matrix<std::int64_t> Crossbars::Part::sums(const Matrix<std::int32_t>& inputs,
     return result;
 }
 
-Matrix<std::int64_t> Crossbars::multiply(LayerId id, const Matrix<std::int32_t>& inputs,
-                                         std::uint32_t image, std::uint32_t first) const
+Matrix<std::int64_t> Programmed::sums(const Matrix<std::int32_t>& inputs,
+                                      const std::vector<VectorIdentity>& vectors) const
 {
-    const std::vector<Part>& parts = parts_[id.index()];
-    if (parts.empty())
+    Matrix<std::int64_t> result = held(inputs, vectors);
+    for (std::size_t i = 0; centre_ != 0 && i < inputs.rows(); ++i)
     {
-        return exact_product(inputs, exact_[id.index()].weights, exact_[id.index()].groups);
+        const std::int64_t driven =
+            std::accumulate(inputs.row(i), inputs.row(i) + inputs.columns(), std::int64_t{0});
+        std::for_each(result.row(i), result.row(i) + result.columns(),
+                      [&](std::int64_t& sum) { sum += centre_ * driven; });
     }
+    return result;
+}
+
+Matrix<std::int64_t>
+Crossbars::add_up(LayerId id, const Matrix<std::int32_t>& inputs, std::uint32_t image,
+                  std::uint32_t first,
+                  const std::function<std::shared_ptr<const Programmed>(const Part&)>& cells) const
+{
     std::vector<VectorIdentity> vectors(inputs.rows());
     for (std::size_t i = 0; i < vectors.size(); ++i)
     {
         vectors[i] = {image, first + static_cast<std::uint32_t>(i)};
     }
+    const std::vector<Part>& parts = parts_[id.index()];
     std::size_t columns = 0;
     for (const Part& part : parts)
     {
@@ -264,7 +360,7 @@ Matrix<std::int64_t> Crossbars::multiply(LayerId id, const Matrix<std::int32_t>&
             break; // sorted: copies come last
         }
         const Matrix<std::int64_t> partial =
-            part.sums(part_of(inputs, {0, vectors_end}, part.piece.rows), vectors);
+            cells(part)->sums(values::part_of(inputs, {0, vectors_end}, part.piece.rows), vectors);
         for (std::size_t i = 0; i < partial.rows(); ++i)
         {
             for (std::size_t c = 0; c < partial.columns(); ++c)
@@ -276,24 +372,64 @@ Matrix<std::int64_t> Crossbars::multiply(LayerId id, const Matrix<std::int32_t>&
     return total;
 }
 
-Matrix<std::int64_t> Crossbars::multiply_piece(const Piece& piece,
-                                               const Matrix<std::int32_t>& inputs,
-                                               std::uint32_t image,
-                                               const std::vector<std::uint32_t>& pixels) const
+Matrix<std::int64_t> Crossbars::multiply(LayerId id, const Matrix<std::int32_t>& inputs,
+                                         std::uint32_t image, std::uint32_t first) const
+{
+    if (parts_[id.index()].empty())
+    {
+        return exact_product(inputs, exact_[id.index()].weights, exact_[id.index()].groups);
+    }
+    return add_up(id, inputs, image, first, [](const Part& part) { return part.programmed; });
+}
+
+Matrix<std::int64_t> Crossbars::multiply_maps(LayerId id, const Matrix<std::int32_t>& inputs,
+                                              const Matrix<std::int32_t>& second,
+                                              std::uint32_t image) const
+{
+    const auto heads = static_cast<std::uint32_t>(inputs.columns() / second.rows());
+    if (parts_[id.index()].empty())
+    {
+        return exact_product(inputs, second, heads);
+    }
+    return add_up(id, inputs, image, 0,
+                  [&](const Part& part)
+                  {
+                      return write(
+                          part.piece,
+                          part_of_diagonal(second, heads, part.piece.rows, part.piece.columns),
+                          image);
+                  });
+}
+
+const Crossbars::Part& Crossbars::part_of(const Piece& piece) const
 {
     const std::vector<Part>& parts = parts_[piece.layer.index()];
     const auto part = std::find_if(parts.begin(), parts.end(),
                                    [&](const Part& one) { return one.piece == piece; });
     if (part == parts.end())
     {
-        throw std::logic_error("multiply_piece: no such piece was programmed");
+        throw std::logic_error("crossbars know no such piece");
     }
-    std::vector<VectorIdentity> vectors(inputs.rows());
-    for (std::size_t i = 0; i < vectors.size(); ++i)
+    return *part;
+}
+
+const Programmed& Crossbars::programmed(const Piece& piece) const
+{
+    return *part_of(piece).programmed;
+}
+
+std::shared_ptr<const Programmed>
+Crossbars::write(const Piece& piece, const Matrix<std::int32_t>& codes, std::uint32_t image) const
+{
+    const Operands& its = operands_[piece.layer.index()];
+    const std::int32_t centre = piece.digital ? 0 : its.centre;
+    Matrix<std::int32_t> weights = codes;
+    for (std::size_t row = 0; row < weights.rows(); ++row)
     {
-        vectors[i] = {image, pixels[i]};
+        std::for_each(weights.row(row), weights.row(row) + weights.columns(),
+                      [&](std::int32_t& weight) { weight -= centre; });
     }
-    return part->sums(inputs, vectors);
+    return make(part_of(piece), its.driven, centre, weights, image + 1);
 }
 
 namespace
@@ -311,9 +447,24 @@ public:
                                                 std::uint32_t image,
                                                 std::uint32_t first) const override
     {
-        Matrix<std::int64_t> exact =
-            exact_product(inputs, integers_[id].weights, integers_.network[id].groups);
-        const Matrix<std::int64_t> seen = crossbars_.multiply(id, inputs, image, first);
+        return judged(id,
+                      exact_product(inputs, integers_[id].weights, integers_.network[id].groups),
+                      crossbars_.multiply(id, inputs, image, first));
+    }
+    [[nodiscard]] Matrix<std::int64_t> multiply_maps(LayerId id, const Matrix<std::int32_t>& inputs,
+                                                     const Matrix<std::int32_t>& second,
+                                                     std::uint32_t image) const override
+    {
+        return judged(id, exact_product(inputs, second, integers_.network[id].heads),
+                      crossbars_.multiply_maps(id, inputs, second, image));
+    }
+    /// Squared, by layer.
+    [[nodiscard]] const std::vector<double>& errors() const { return errors_; }
+
+private:
+    [[nodiscard]] Matrix<std::int64_t> judged(LayerId id, Matrix<std::int64_t> exact,
+                                              const Matrix<std::int64_t>& seen) const
+    {
         for (std::size_t i = 0; i < exact.rows(); ++i)
         {
             for (std::size_t c = 0; c < exact.columns(); ++c)
@@ -324,10 +475,7 @@ public:
         }
         return exact;
     }
-    /// Squared, by layer.
-    [[nodiscard]] const std::vector<double>& errors() const { return errors_; }
 
-private:
     const IntegerNetwork& integers_;
     const Crossbars& crossbars_;
     mutable std::vector<double> errors_;
@@ -337,7 +485,9 @@ private:
 class Watch : public Products
 {
 public:
-    using Look = std::function<void(LayerId, const Matrix<std::int32_t>&)>;
+    /// Inputs, and the matrices of the groups or heads.
+    using Look = std::function<void(LayerId, const Matrix<std::int32_t>&,
+                                    const Matrix<std::int32_t>&, std::uint32_t)>;
     Watch(const IntegerNetwork& integers, Look look) : integers_(integers), look_(std::move(look))
     {
     }
@@ -345,8 +495,16 @@ public:
                                                 std::uint32_t /*image*/,
                                                 std::uint32_t /*first*/) const override
     {
-        look_(id, inputs);
-        return exact_product(inputs, integers_[id].weights, integers_.network[id].groups);
+        const std::uint32_t groups = integers_.network[id].groups;
+        look_(id, inputs, integers_[id].weights, groups);
+        return exact_product(inputs, integers_[id].weights, groups);
+    }
+    [[nodiscard]] Matrix<std::int64_t> multiply_maps(LayerId id, const Matrix<std::int32_t>& inputs,
+                                                     const Matrix<std::int32_t>& second,
+                                                     std::uint32_t /*image*/) const override
+    {
+        look_(id, inputs, second, integers_.network[id].heads);
+        return exact_product(inputs, second, integers_.network[id].heads);
     }
 
 private:
@@ -394,23 +552,32 @@ std::vector<numerics::AidacReadout> best_readouts(const IntegerNetwork& integers
                                                   const AidacAnalogue& how,
                                                   const std::vector<Map<std::int32_t>>& images)
 {
+    numerics::AidacErrors errors = numerics::AidacErrors::none();
+    errors.quantisation = true;
     struct Fit
     {
         Piece piece;
-        std::unique_ptr<const numerics::AidacBlock> block;
+        std::unique_ptr<const numerics::AidacBlock> block; ///< null: of a matmul
     };
-    numerics::AidacErrors errors = numerics::AidacErrors::none();
-    errors.quantisation = true;
+    const auto block_of =
+        [&](const Piece& piece, const Matrix<std::int32_t>& weights, std::uint32_t groups)
+    {
+        return std::make_unique<const numerics::AidacBlock>(
+            how.model, how.scheme, part_of_diagonal(weights, groups, piece.rows, piece.columns),
+            errors);
+    };
     std::vector<std::vector<Fit>> fits(integers.layers.size());
     for (const Piece& piece : pieces)
     {
+        if (piece.digital)
+        {
+            continue;
+        }
+        const network::Layer& layer = integers.network[piece.layer];
         fits[piece.layer.index()].push_back(
-            {piece,
-             std::make_unique<numerics::AidacBlock>(
-                 how.model, how.scheme,
-                 part_of_diagonal(integers[piece.layer].weights,
-                                  integers.network[piece.layer].groups, piece.rows, piece.columns),
-                 errors)});
+            {piece, layer.kind == LayerKind::matmul
+                        ? nullptr
+                        : block_of(piece, integers[piece.layer].weights, layer.groups)});
     }
     struct Ends
     {
@@ -420,7 +587,8 @@ std::vector<numerics::AidacReadout> best_readouts(const IntegerNetwork& integers
     std::vector<Ends> ends(integers.layers.size());
     const Watch watch(
         integers,
-        [&](LayerId id, const Matrix<std::int32_t>& inputs)
+        [&](LayerId id, const Matrix<std::int32_t>& inputs, const Matrix<std::int32_t>& matrices,
+            std::uint32_t groups)
         {
             Matrix<std::int32_t> magnitudes = inputs;
             for (std::size_t i = 0; i < inputs.rows(); ++i)
@@ -431,7 +599,21 @@ std::vector<numerics::AidacReadout> best_readouts(const IntegerNetwork& integers
             Ends& its = ends[id.index()];
             for (const Fit& fit : fits[id.index()])
             {
-                const numerics::AidacReadout readout = fit.block->calibrated(part_of(
+                std::unique_ptr<const numerics::AidacBlock> written;
+                if (fit.block == nullptr)
+                {
+                    const std::int32_t centre = *centre_of(integers[integers.network[id].inputs[1]],
+                                                           how.scheme.weight_bits);
+                    Matrix<std::int32_t> held = matrices;
+                    for (std::size_t row = 0; row < held.rows(); ++row)
+                    {
+                        std::for_each(held.row(row), held.row(row) + held.columns(),
+                                      [&](std::int32_t& weight) { weight -= centre; });
+                    }
+                    written = block_of(fit.piece, held, groups);
+                }
+                const numerics::AidacBlock& block = written ? *written : *fit.block;
+                const numerics::AidacReadout readout = block.calibrated(part_of(
                     magnitudes, {0, static_cast<std::uint32_t>(inputs.rows())}, fit.piece.rows));
                 its.gain = std::min(its.gain, readout.gain);
                 its.volts = std::max(its.volts, readout.range / readout.gain);

@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <utility>
 #include <vector>
 
 namespace tessera::values
@@ -24,19 +26,51 @@ struct Piece
     compiler::Extent rows;
     compiler::Extent columns;
     std::uint32_t replicas = 1; ///< along the diagonal of the macro: the vectors go round them
+    bool digital = false;       ///< in a digital macro, which makes no errors
 
     friend bool operator==(const Piece& a, const Piece& b)
     {
         return a.layer == b.layer && a.copy == b.copy && a.rows.begin == b.rows.begin &&
                a.rows.end == b.rows.end && a.columns.begin == b.columns.begin &&
-               a.columns.end == b.columns.end && a.replicas == b.replicas;
+               a.columns.end == b.columns.end && a.replicas == b.replicas && a.digital == b.digital;
     }
 };
+
+/// Weights in the cells of one piece. Immutable: any number of threads may use it.
+class Programmed
+{
+public:
+    Programmed(const Piece& piece, std::vector<std::unique_ptr<const Array>> arrays,
+               std::int32_t centre)
+        : piece_(piece), arrays_(std::move(arrays)), centre_(centre)
+    {
+    }
+    [[nodiscard]] const Piece& piece() const { return piece_; }
+    /// `inputs` has the rows of the piece only.
+    [[nodiscard]] numerics::Matrix<std::int64_t>
+    sums(const numerics::Matrix<std::int32_t>& inputs,
+         const std::vector<numerics::VectorIdentity>& vectors) const;
+
+private:
+    [[nodiscard]] numerics::Matrix<std::int64_t>
+    held(const numerics::Matrix<std::int32_t>& inputs,
+         const std::vector<numerics::VectorIdentity>& vectors) const;
+
+    Piece piece_;
+    std::vector<std::unique_ptr<const Array>> arrays_; ///< by replica
+    std::int32_t centre_; ///< what codes are held above, and what is added again digitally
+};
+
+/// What the codes of a matmul's second operand are held above, so that weights of `bits` bits can
+/// be what is left: 0 where they can be the codes. Nothing: they cannot.
+[[nodiscard]] std::optional<std::int32_t> centre_of(const IntegerLayer& operand, unsigned bits);
+
 /// As the mapping cuts the layers that the chip has on crossbars, without copies.
 [[nodiscard]] std::vector<Piece> pieces_of(const IntegerNetwork& network,
                                            const config::ChipConfig& chip);
 
 /// The weights of a network in the macros of one programmed chip. Every piece has cells of its own.
+/// Those of a matmul are written for every image, with errors of their own each time.
 class Crossbars : public Products
 {
 public:
@@ -51,23 +85,43 @@ public:
     multiply(LayerId id, const numerics::Matrix<std::int32_t>& inputs, std::uint32_t image,
              std::uint32_t first) const override;
 
-    /// Sums of one piece, where `inputs` has its rows only and the vectors are at the output
-    /// positions `pixels`.
     [[nodiscard]] numerics::Matrix<std::int64_t>
-    multiply_piece(const Piece& piece, const numerics::Matrix<std::int32_t>& inputs,
-                   std::uint32_t image, const std::vector<std::uint32_t>& pixels) const;
+    multiply_maps(LayerId id, const numerics::Matrix<std::int32_t>& inputs,
+                  const numerics::Matrix<std::int32_t>& second, std::uint32_t image) const override;
+
+    /// A piece of weights that are there from the beginning.
+    [[nodiscard]] const Programmed& programmed(const Piece& piece) const;
+    /// A piece of a matmul, written for an image: `codes` has its rows and columns.
+    [[nodiscard]] std::shared_ptr<const Programmed>
+    write(const Piece& piece, const numerics::Matrix<std::int32_t>& codes,
+          std::uint32_t image) const;
 
 private:
     struct Part
     {
         Piece piece;
-        std::vector<std::unique_ptr<const Array>> arrays; ///< by replica
-
-        [[nodiscard]] numerics::Matrix<std::int64_t>
-        sums(const numerics::Matrix<std::int32_t>& inputs,
-             const std::vector<numerics::VectorIdentity>& vectors) const;
+        std::vector<std::uint32_t> numbers;           ///< of the physical arrays, by replica
+        std::shared_ptr<const Programmed> programmed; ///< null: of a matmul
+    };
+    /// What a matmul's operands are like.
+    struct Operands
+    {
+        InputRange driven;
+        std::int32_t centre = 0;
     };
 
+    [[nodiscard]] const Part& part_of(const Piece& piece) const;
+    [[nodiscard]] std::shared_ptr<const Programmed>
+    make(const Part& part, const InputRange& range, std::int32_t centre,
+         const numerics::Matrix<std::int32_t>& weights, std::uint32_t write_count) const;
+    [[nodiscard]] numerics::Matrix<std::int64_t>
+    add_up(LayerId id, const numerics::Matrix<std::int32_t>& inputs, std::uint32_t image,
+           std::uint32_t first,
+           const std::function<std::shared_ptr<const Programmed>(const Part&)>& cells) const;
+
+    Analogue analogue_;
+    std::uint64_t seed_;
+    std::vector<Operands> operands_;       ///< by layer
     std::vector<std::vector<Part>> parts_; ///< by layer; empty: not on crossbars
     struct Exact
     {

@@ -20,21 +20,6 @@ using network::Shape;
 namespace
 {
 
-bool computed(LayerKind kind)
-{
-    switch (kind)
-    {
-    case LayerKind::mul:
-    case LayerKind::softmax:
-    case LayerKind::layer_norm:
-    case LayerKind::matmul:
-    case LayerKind::embedding:
-        return false;
-    default:
-        return true;
-    }
-}
-
 void check_finite(const std::vector<float>& values, const Layer& layer, const std::string& file)
 {
     for (std::size_t i = 0; i < values.size(); ++i)
@@ -57,17 +42,17 @@ void check_weights(const network::WeightedNetwork& weighted, const std::string& 
     for (std::size_t i = 0; i < weighted.network.layers.size(); ++i)
     {
         const Layer& layer = weighted.network.layers[i];
-        if (!computed(layer.kind))
+        if (layer.kind == LayerKind::embedding)
         {
             throw InputError({file, 0, ""},
                              "layer \"" + layer.name + "\" is of kind " + name_of(layer.kind) +
                                  ", whose values cannot be computed",
-                             "values are known of convolutions, dense layers, pools, sums, "
-                             "activations and what moves data");
+                             "values are known of everything but embeddings: begin behind it");
         }
         const network::Weights& weights = weighted.weights[i];
         const bool needed = layer.kind == LayerKind::conv2d || layer.kind == LayerKind::dense ||
-                            layer.kind == LayerKind::batch_norm;
+                            layer.kind == LayerKind::batch_norm ||
+                            layer.kind == LayerKind::layer_norm;
         if (needed && !weights.known)
         {
             throw InputError({file, 0, ""}, "has no weights of layer \"" + layer.name + '"',
@@ -147,8 +132,84 @@ void FloatNetwork::multiply(const Layer& layer, const network::Weights& weights,
     }
 }
 
+void FloatNetwork::multiply_heads(const Layer& layer, const Map<float>& first,
+                                  const Map<float>& second, Map<float>& out) const
+{
+    const HeadProducts how(network_.network, layer);
+    const std::size_t wide = std::size_t{how.heads} * how.columns;
+    numerics::Matrix<float> matrix(how.common, how.columns);
+    for (std::uint32_t head = 0; head < how.heads; ++head)
+    {
+        for (std::uint32_t row = 0; row < how.common; ++row)
+        {
+            for (std::uint32_t column = 0; column < how.columns; ++column)
+            {
+                matrix(row, column) = second[how.second(head, row, column)];
+            }
+        }
+        numerics::product(layer.output.height, how.columns, how.common,
+                          first.data() + std::size_t{head} * how.common,
+                          std::size_t{how.heads} * how.common, matrix.row(0), how.columns,
+                          out.data() + std::size_t{head} * how.columns, wide);
+    }
+}
+
 namespace
 {
+
+void softmax(const Layer& layer, const Map<float>& in, Map<float>& out)
+{
+    const Shape& shape = layer.output;
+    const bool down = layer.axis == "height";
+    const std::size_t count = down ? shape.height : shape.channels;
+    const std::size_t step = down ? std::size_t{shape.width} * shape.channels : 1;
+    for (std::size_t i = 0; i < in.size() / count; ++i)
+    {
+        const std::size_t first = down ? i : i * count;
+        float most = in[first];
+        for (std::size_t k = 1; k < count; ++k)
+        {
+            most = std::max(most, in[first + k * step]);
+        }
+        double sum = 0;
+        for (std::size_t k = 0; k < count; ++k)
+        {
+            sum += std::exp(static_cast<double>(in[first + k * step] - most));
+        }
+        for (std::size_t k = 0; k < count; ++k)
+        {
+            out[first + k * step] = static_cast<float>(
+                std::exp(static_cast<double>(in[first + k * step] - most)) / sum);
+        }
+    }
+}
+
+void normalise(const Layer& layer, const network::Weights& weights, const Map<float>& in,
+               Map<float>& out)
+{
+    const std::size_t count = layer.output.channels;
+    for (std::size_t first = 0; first < in.size(); first += count)
+    {
+        double sum = 0;
+        double squares = 0;
+        for (std::size_t c = 0; c < count; ++c)
+        {
+            sum += static_cast<double>(in[first + c]);
+        }
+        const double mean = sum / static_cast<double>(count);
+        for (std::size_t c = 0; c < count; ++c)
+        {
+            squares += std::pow(static_cast<double>(in[first + c]) - mean, 2);
+        }
+        const double root = std::sqrt(squares / static_cast<double>(count) + layer.epsilon);
+        for (std::size_t c = 0; c < count; ++c)
+        {
+            const double norm = (static_cast<double>(in[first + c]) - mean) / root;
+            out[first + c] = static_cast<float>(norm * static_cast<double>(weights.scale[c]) +
+                                                static_cast<double>(weights.bias[c]));
+        }
+    }
+}
 
 /// As a QuantizeLinear and a DequantizeLinear do: ties to even, cut off at both ends.
 void round_to_codes(const network::Codes& codes, Map<float>& map)
@@ -246,6 +307,27 @@ std::vector<Map<float>> FloatNetwork::run(const float* image) const
                 in.begin(), in.end(), out.begin(),
                 [&layer](float value)
                 { return static_cast<float>(activate(layer, static_cast<double>(value))); });
+            break;
+        case LayerKind::mul:
+            std::fill(out.begin(), out.end(), 1.0F);
+            for (std::size_t k = 0; k < layer.inputs.size(); ++k)
+            {
+                const Map<float>& other = maps[layer.inputs[k].index()];
+                const Shape& shape = network.input_shape(layer, k);
+                for (std::size_t e = 0; e < out.size(); ++e)
+                {
+                    out[e] *= other[index_of(shape, factor_at(shape, to, element_at(to, e)))];
+                }
+            }
+            break;
+        case LayerKind::matmul:
+            multiply_heads(layer, in, maps[layer.inputs[1].index()], out);
+            break;
+        case LayerKind::softmax:
+            softmax(layer, in, out);
+            break;
+        case LayerKind::layer_norm:
+            normalise(layer, network_.weights[i], in, out);
             break;
         case LayerKind::batch_norm:
             for (std::size_t k = 0; k < out.size(); ++k)

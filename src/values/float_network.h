@@ -29,6 +29,8 @@ public:
 private:
     void multiply(const network::Layer& layer, const network::Weights& weights,
                   const Map<float>& in, Map<float>& out) const;
+    void multiply_heads(const network::Layer& layer, const Map<float>& first,
+                        const Map<float>& second, Map<float>& out) const;
 
     const network::WeightedNetwork& network_;
 };

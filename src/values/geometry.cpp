@@ -10,6 +10,18 @@ namespace tessera::values
 using network::LayerKind;
 using network::Shape;
 
+HeadProducts::HeadProducts(const network::Network& network, const network::Layer& layer)
+    : heads(layer.heads), transposed(layer.transpose_second)
+{
+    const Shape& first = network.input_shape(layer, 0);
+    const Shape& second = network.input_shape(layer, 1);
+    common = static_cast<std::uint32_t>(std::uint64_t{first.width} * first.channels / heads);
+    columns =
+        transposed
+            ? second.height
+            : static_cast<std::uint32_t>(std::uint64_t{second.width} * second.channels / heads);
+}
+
 bool moves_only(LayerKind kind)
 {
     switch (kind)
@@ -58,14 +70,7 @@ std::optional<Origin> origin_of(const network::Network& network, const network::
         }
         return Origin{0, {at.row - layer.padding.top, at.column - layer.padding.left, at.channel}};
     case LayerKind::reshape:
-    {
-        const std::size_t place = index_of(layer.output, at);
-        const std::size_t row = std::size_t{from.width} * from.channels;
-        return Origin{0,
-                      {static_cast<std::uint32_t>(place / row),
-                       static_cast<std::uint32_t>(place % row / from.channels),
-                       static_cast<std::uint32_t>(place % from.channels)}};
-    }
+        return Origin{0, element_at(from, index_of(layer.output, at))};
     case LayerKind::upsample:
         return Origin{0, {at.row / layer.scale, at.column / layer.scale, at.channel}};
     case LayerKind::transpose:

@@ -69,6 +69,43 @@ void gather(const network::Layer& layer, const network::Shape& in, std::uint32_t
                    });
 }
 
+/// The element with an index.
+[[nodiscard]] inline Element element_at(const network::Shape& shape, std::size_t index)
+{
+    const std::size_t row = std::size_t{shape.width} * shape.channels;
+    return {static_cast<std::uint32_t>(index / row),
+            static_cast<std::uint32_t>(index % row / shape.channels),
+            static_cast<std::uint32_t>(index % shape.channels)};
+}
+
+/// A matmul as products of rows with a matrix for each head. However an operand keeps its heads, a
+/// row of it, and of the output, is one head's elements after the other's; of a second operand that
+/// is transposed, a row is a column of every head.
+struct HeadProducts
+{
+    std::uint32_t heads = 1;
+    std::uint32_t common = 1;  ///< dimension that sums are over, of a head
+    std::uint32_t columns = 1; ///< of a head
+    bool transposed = false;
+
+    HeadProducts(const network::Network& network, const network::Layer& layer);
+    /// Index in the second operand of what row `row` of head `head` has in its column `column`.
+    [[nodiscard]] std::size_t second(std::uint32_t head, std::uint32_t row,
+                                     std::uint32_t column) const
+    {
+        const std::size_t wide = std::size_t{heads} * (transposed ? common : columns);
+        return transposed ? column * wide + std::size_t{head} * common + row
+                          : row * wide + std::size_t{head} * columns + column;
+    }
+};
+
+/// The operand of a mul that is not as large as its output has one factor for each channel.
+[[nodiscard]] inline Element factor_at(const network::Shape& operand, const network::Shape& output,
+                                       const Element& at)
+{
+    return operand == output ? at : Element{0, 0, at.channel};
+}
+
 /// Layers that only say where an element comes from: concat, split, pad, reshape, upsample,
 /// transpose.
 [[nodiscard]] bool moves_only(network::LayerKind kind);

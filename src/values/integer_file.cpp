@@ -117,6 +117,10 @@ json layer_json(const network::Layer& layer, const IntegerLayer& its)
     {
         out["table"] = its.table;
     }
+    if (layer.kind == network::LayerKind::layer_norm)
+    {
+        out["epsilon"] = its.epsilon;
+    }
     return out;
 }
 
@@ -182,6 +186,10 @@ void read_layer(const Reader& reader, IntegerLayer& its)
             reader.fail("shift", "holds " + std::to_string(shifts[i]), "give 0..62");
         }
         its.ratio.push_back({multipliers[i], static_cast<unsigned>(shifts[i])});
+    }
+    if (const json* epsilon = reader.find("epsilon"))
+    {
+        its.epsilon = reader.numbers_of(json::array({*epsilon}), "epsilon")[0];
     }
     for (const std::int64_t code : reader.numbers("table"))
     {

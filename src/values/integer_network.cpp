@@ -42,6 +42,44 @@ private:
     std::string remedy_;
 };
 
+std::int64_t greatest(const IntegerLayer& its)
+{
+    return std::max(std::abs(std::int64_t{its.least}), std::abs(std::int64_t{its.most}));
+}
+
+/// Of batch_norm and layer_norm.
+void check_gains(const Layer& layer, const IntegerLayer& its, const Complaint& complain)
+{
+    const std::size_t channels = layer.output.channels;
+    complain.unless(its.weights.rows() == 1 && its.weights.columns() == channels &&
+                        its.bias.size() == channels && its.ratio.size() == channels,
+                    "has not one weight, bias, multiplier and shift a channel");
+    for (std::size_t c = 0; c < channels; ++c)
+    {
+        complain.unless(std::abs(its.weights(0, c)) < 1 << kGainBits &&
+                            std::abs(its.bias[c]) <= kMostSum,
+                        "has a weight beyond 15 bits or a bias beyond 31");
+    }
+}
+
+void check_softmax(const Layer& layer, const Shape& from, const IntegerLayer& operand,
+                   const IntegerLayer& its, const Complaint& complain)
+{
+    constexpr unsigned kMostShift = 29;
+    const auto codes = static_cast<std::size_t>(operand.most - operand.least) + 1;
+    complain.unless(its.table.size() == codes && its.table[0] > 0,
+                    "needs a table of " + std::to_string(codes) + " powers, the first above 0");
+    for (const std::int32_t power : its.table)
+    {
+        complain.unless(power >= 0 && power <= 1 << kPowerBits,
+                        "has a table with powers below 0 or above 2^16");
+    }
+    complain.unless(its.ratio.size() == 1 && its.ratio[0].shift <= kMostShift,
+                    "needs one multiplier, and a shift up to 29");
+    complain.unless((layer.axis == "height" ? from.height : from.channels) <= 1U << 16U,
+                    "is over more than 2^16 elements");
+}
+
 void check_product(const IntegerNetwork& integers, const Layer& layer, const IntegerLayer& its,
                    const Complaint& complain)
 {
@@ -56,8 +94,7 @@ void check_product(const IntegerNetwork& integers, const Layer& layer, const Int
     complain.unless(its.bias.size() == columns && its.ratio.size() == columns,
                     "has not one bias, multiplier and shift a channel");
     const IntegerLayer& operand = integers[layer.inputs[0]];
-    const std::int64_t most_input =
-        std::max(std::abs(std::int64_t{operand.least}), std::abs(std::int64_t{operand.most}));
+    const std::int64_t most_input = greatest(operand);
     const std::int64_t most_weight = std::int64_t{1} << (integers.network.weight_bits - 1);
     for (std::size_t column = 0; column < columns; ++column)
     {
@@ -151,6 +188,36 @@ void check(const IntegerNetwork& integers, const std::string& file, const std::s
         case LayerKind::dense:
             check_product(integers, layer, its, complain);
             break;
+        case LayerKind::matmul:
+            complain.unless(its.ratio.size() == 1, "needs one multiplier and shift");
+            complain.unless(greatest(integers[layer.inputs[0]]) *
+                                    greatest(integers[layer.inputs[1]]) <=
+                                kMostSum / HeadProducts(integers.network, layer).common,
+                            "can have sums beyond 32 bits");
+            break;
+        case LayerKind::mul:
+            complain.unless(its.ratio.size() == 1, "needs one multiplier and shift");
+            complain.unless(layer.inputs.size() == 2 &&
+                                greatest(integers[layer.inputs[0]]) *
+                                        greatest(integers[layer.inputs[1]]) <=
+                                    kMostSum,
+                            "has more than two operands, or products beyond 32 bits");
+            break;
+        case LayerKind::batch_norm:
+            check_gains(layer, its, complain);
+            break;
+        case LayerKind::layer_norm:
+            check_gains(layer, its, complain);
+            complain.unless(greatest(integers[layer.inputs[0]]) * layer.output.channels <=
+                                    1 << 23U &&
+                                its.epsilon >= 0 && its.epsilon <= std::int64_t{1} << 40U,
+                            "has an epsilon beyond 2^40, or norms of more than 2^23 / (the largest "
+                            "code) channels");
+            break;
+        case LayerKind::softmax:
+            check_softmax(layer, integers.network.input_shape(layer), integers[layer.inputs[0]],
+                          its, complain);
+            break;
         case LayerKind::add:
             complain.unless(its.ratio.size() == layer.inputs.size(),
                             "has not one multiplier and shift an operand");
@@ -202,6 +269,64 @@ void check(const IntegerNetwork& integers, const std::string& file, const std::s
             }
         }
     }
+}
+
+bool multiplies(LayerKind kind)
+{
+    return kind == LayerKind::conv2d || kind == LayerKind::dense || kind == LayerKind::matmul;
+}
+
+std::int32_t IntegerLayer::share(const std::vector<std::int32_t>& codes, std::size_t which) const
+{
+    const std::int32_t greatest = *std::max_element(codes.begin(), codes.end());
+    const auto power = [&](std::int32_t code)
+    { return std::int64_t{table[static_cast<std::size_t>(greatest - code)]}; };
+    std::int64_t sum = 0;
+    for (const std::int32_t code : codes)
+    {
+        sum += power(code);
+    }
+    const Ratio& its = ratio[0];
+    return limited((2 * power(codes[which]) * its.multiplier + (sum << its.shift)) /
+                   (sum << (its.shift + 1)));
+}
+
+std::int32_t IntegerLayer::normalised(const std::vector<std::int32_t>& codes,
+                                      std::size_t which) const
+{
+    const auto count = static_cast<std::int64_t>(codes.size());
+    std::int64_t sum = 0;
+    std::int64_t squares = 0;
+    for (const std::int32_t code : codes)
+    {
+        sum += code;
+        squares += std::int64_t{code} * code;
+    }
+    const std::int64_t square = (count * squares - sum * sum + epsilon) << (2 * kRootBits);
+    auto root = static_cast<std::int64_t>(std::sqrt(static_cast<double>(square)));
+    root -= root * root > square ? 1 : 0; // the double may have been rounded up
+    root += (root + 1) * (root + 1) <= square ? 1 : 0;
+    root = std::max<std::int64_t>(root, 1); // where all codes are the same
+    const std::int64_t deviation = (count * codes[which] - sum) << (kRootBits + kNormBits);
+    const std::int64_t dividend = 2 * deviation + root;
+    const std::int64_t norm = dividend / (2 * root) - (dividend % (2 * root) < 0 ? 1 : 0);
+    return finish(which, weights(0, which) * norm);
+}
+
+Matrix<std::int32_t> second_matrix(const network::Network& network, const Layer& layer,
+                                   const Map<std::int32_t>& second)
+{
+    const HeadProducts how(network, layer);
+    Matrix<std::int32_t> matrix(how.common, std::size_t{how.heads} * how.columns);
+    for (std::uint32_t row = 0; row < how.common; ++row)
+    {
+        for (std::uint32_t column = 0; column < matrix.columns(); ++column)
+        {
+            matrix(row, column) =
+                second[how.second(column / how.columns, row, column % how.columns)];
+        }
+    }
+    return matrix;
 }
 
 Matrix<std::int64_t> exact_product(const Matrix<std::int32_t>& inputs,
@@ -278,6 +403,23 @@ std::vector<Map<std::int32_t>> run(const IntegerNetwork& integers, Map<std::int3
             {
                 out[k] = integers.layers[i].finish(k % to.channels,
                                                    sums(k / to.channels, k % to.channels));
+            }
+            continue;
+        }
+        if (layer.kind == LayerKind::matmul)
+        {
+            const Map<std::int32_t>& in = maps[layer.inputs[0].index()];
+            Matrix<std::int32_t> inputs(to.height, in.size() / to.height);
+            std::copy(in.begin(), in.end(), inputs.row(0));
+            const Matrix<std::int32_t> second =
+                second_matrix(network, layer, maps[layer.inputs[1].index()]);
+            const Matrix<std::int64_t> sums =
+                products == nullptr ? exact_product(inputs, second, layer.heads)
+                                    : products->multiply_maps(LayerId(i), inputs, second, image);
+            for (std::size_t k = 0; k < out.size(); ++k)
+            {
+                out[k] =
+                    integers.layers[i].finish(0, sums(k / second.columns(), k % second.columns()));
             }
             continue;
         }

@@ -32,6 +32,10 @@ struct Ratio
 /// How one layer computes with whole numbers ("codes"); a code times `scale` is the value.
 ///
 /// conv2d, dense: ratio[channel] (sum of products + bias[channel]).
+/// matmul: ratio[0] (sum of products). mul: ratio[0] (product).
+/// batch_norm: ratio[channel] (weights(0, channel) code + bias[channel]).
+/// layer_norm: ratio[channel] (weights(0, channel) norm + bias[channel]); see norm().
+/// softmax: powers table[greatest code - code], as parts of their sum: see share().
 /// add: (sum of codes x multiplier) / 2^shift; ratio[operand], all of one shift.
 /// global_average_pool, average_pool: sum x multiplier / (elements x 2^shift); ratio[0].
 /// activation: table[code - least code of the operand]; relu where there is none: ratio[0].
@@ -47,6 +51,8 @@ struct IntegerLayer
     std::vector<std::int64_t> bias;
     std::vector<Ratio> ratio;
     std::vector<std::int32_t> table;
+    std::int64_t epsilon =
+        0; ///< of a layer_norm: in squares of a code, times those of its channels
 
     [[nodiscard]] std::int32_t limited(std::int64_t value) const
     {
@@ -57,13 +63,32 @@ struct IntegerLayer
     {
         return ratio.empty() ? code : limited(ratio[operand](code));
     }
-    /// Result of a conv2d or dense. Accumulators have 32 bits and saturate.
+    /// What becomes of a sum of products. Accumulators have 32 bits and saturate.
     [[nodiscard]] std::int32_t finish(std::size_t channel, std::int64_t sum) const
     {
         constexpr std::int64_t most_sum = std::numeric_limits<std::int32_t>::max();
-        return limited(ratio[channel](std::clamp(sum + bias[channel], -most_sum, most_sum)));
+        const std::int64_t all = bias.empty() ? sum : sum + bias[channel];
+        return limited(
+            ratio[ratio.size() == 1 ? 0 : channel](std::clamp(all, -most_sum, most_sum)));
     }
+    /// Element `which` of a softmax of the codes: its power x multiplier / (2^shift x the sum of
+    /// the powers).
+    [[nodiscard]] std::int32_t share(const std::vector<std::int32_t>& codes,
+                                     std::size_t which) const;
+    /// Element `which` of what a layer_norm makes of the n codes of a position: with
+    /// d = n code - sum of codes and v = n (sum of squares) - (sum of codes)^2 + epsilon, the norm
+    /// is d / sqrt(v) with kNormBits bits behind the point, where the root has kRootBits of them
+    /// and what is below is dropped, and the quotient is rounded.
+    [[nodiscard]] std::int32_t normalised(const std::vector<std::int32_t>& codes,
+                                          std::size_t which) const;
 };
+constexpr unsigned kNormBits = 10;
+constexpr unsigned kRootBits = 8;
+constexpr unsigned kPowerBits = 16; ///< behind the point, of a softmax's powers
+constexpr unsigned kGainBits = 15;  ///< of the weights of norms, without the sign
+
+/// Is its result a sum of products that crossbars can make: conv2d, dense, matmul?
+[[nodiscard]] bool multiplies(network::LayerKind kind);
 
 /// A network of whole numbers.
 struct IntegerNetwork
@@ -84,7 +109,7 @@ void check(const IntegerNetwork& network, const std::string& file,
            const std::string& remedy = "make the file again with tessera quantize");
 
 /// One element of a layer that is not an input: read(operand, element) gives codes of operands.
-/// conv2d and dense take an exact product.
+/// conv2d, dense and matmul take an exact product.
 template <class Read>
 std::int32_t element(const IntegerNetwork& integers, LayerId id, const Element& at, Read read);
 
@@ -101,9 +126,19 @@ public:
     [[nodiscard]] virtual numerics::Matrix<std::int64_t>
     multiply(LayerId id, const numerics::Matrix<std::int32_t>& inputs, std::uint32_t image,
              std::uint32_t first) const = 0;
+    /// The same of a matmul: rows of its first operand with what second_matrix() gives of its
+    /// second.
+    [[nodiscard]] virtual numerics::Matrix<std::int64_t>
+    multiply_maps(LayerId id, const numerics::Matrix<std::int32_t>& inputs,
+                  const numerics::Matrix<std::int32_t>& second, std::uint32_t image) const = 0;
 };
 
-/// The codes of all layers for one image. `products` multiplies for conv2d and dense; null:
+/// The matrices of the heads of a matmul beside one another.
+[[nodiscard]] numerics::Matrix<std::int32_t> second_matrix(const network::Network& network,
+                                                           const network::Layer& layer,
+                                                           const Map<std::int32_t>& second);
+
+/// The codes of all layers for one image. `products` multiplies for conv2d, dense and matmul; null:
 /// exactly. Reads only: any number of threads may run at once.
 [[nodiscard]] std::vector<Map<std::int32_t>> run(const IntegerNetwork& network,
                                                  Map<std::int32_t> input,
@@ -180,6 +215,52 @@ std::int32_t element(const IntegerNetwork& integers, LayerId id, const Element& 
             sum += read(k, at) * its.ratio[k].multiplier;
         }
         return its.limited(Ratio{1, its.ratio[0].shift}(sum));
+    }
+    case LayerKind::mul:
+    {
+        std::int64_t product = 1;
+        for (std::uint32_t k = 0; k < layer.inputs.size(); ++k)
+        {
+            product *= read(k, factor_at(network.input_shape(layer, k), layer.output, at));
+        }
+        return its.limited(its.ratio[0](product));
+    }
+    case LayerKind::batch_norm:
+        return its.finish(at.channel, std::int64_t{its.weights(0, at.channel)} * read(0U, at));
+    case LayerKind::layer_norm:
+    {
+        std::vector<std::int32_t> codes(from.channels);
+        for (std::uint32_t c = 0; c < from.channels; ++c)
+        {
+            codes[c] = read(0U, Element{at.row, at.column, c});
+        }
+        return its.normalised(codes, at.channel);
+    }
+    case LayerKind::softmax:
+    {
+        const bool down = layer.axis == "height";
+        std::vector<std::int32_t> codes(down ? from.height : from.channels);
+        for (std::uint32_t k = 0; k < codes.size(); ++k)
+        {
+            codes[k] =
+                read(0U, down ? Element{k, at.column, at.channel} : Element{at.row, at.column, k});
+        }
+        return its.share(codes, down ? at.row : at.channel);
+    }
+    case LayerKind::matmul:
+    {
+        const HeadProducts how(network, layer);
+        const std::uint32_t column = at.column * layer.output.channels + at.channel;
+        const std::uint32_t head = column / how.columns;
+        const std::size_t row = std::size_t{at.row} * how.heads * how.common;
+        const network::Shape& other = network.input_shape(layer, 1);
+        std::int64_t sum = 0;
+        for (std::uint32_t k = 0; k < how.common; ++k)
+        {
+            sum += std::int64_t{read(0U, element_at(from, row + head * how.common + k))} *
+                   read(1U, element_at(other, how.second(head, k, column % how.columns)));
+        }
+        return its.finish(0, sum);
     }
     case LayerKind::activation:
     {

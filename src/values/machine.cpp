@@ -17,6 +17,7 @@ using network::Layer;
 using network::LayerKind;
 using network::Shape;
 using numerics::Matrix;
+using numerics::VectorIdentity;
 using semantics::Stretch;
 using semantics::Stretches;
 using trace::Box;
@@ -211,6 +212,17 @@ public:
         return value;
     }
 
+    /// Notes the first of a tensor's elements that are missing.
+    void miss(LayerId tensor, const Element& at, bool sum)
+    {
+        poisoned_ = true;
+        if (reported_.insert({tensor, sum}).second)
+        {
+            machine_.poison_.push_back(
+                {operation_.id, now_, node_, layer_, making_, tensor, at, sum});
+        }
+    }
+
 private:
     [[nodiscard]] std::int64_t find(LayerId tensor, const Element& at)
     {
@@ -263,16 +275,6 @@ private:
         return value;
     }
 
-    void miss(LayerId tensor, const Element& at, bool sum)
-    {
-        poisoned_ = true;
-        if (reported_.insert({tensor, sum}).second)
-        {
-            machine_.poison_.push_back(
-                {operation_.id, now_, node_, layer_, making_, tensor, at, sum});
-        }
-    }
-
     Machine& machine_;
     const Operation& operation_;
     NodeId node_;
@@ -285,16 +287,27 @@ private:
     std::set<std::pair<LayerId, bool>> reported_;
 };
 
-std::vector<Piece> pieces_of(const trace::Header& header, const semantics::Naming& naming)
+namespace
+{
+
+Piece piece_of(const trace::Block& block, const trace::Header& header,
+               const semantics::Naming& naming, const config::ChipConfig& chip)
+{
+    const NodeId tile = header.units[block.at.index()].node;
+    return {
+        naming.layers[block.layer.index()],     block.copy,     {block.row_begin, block.row_end},
+        {block.column_begin, block.column_end}, block.replicas, chip.is_digital(tile.value())};
+}
+
+} // namespace
+
+std::vector<Piece> pieces_of(const trace::Header& header, const semantics::Naming& naming,
+                             const config::ChipConfig& chip)
 {
     std::vector<Piece> pieces;
     for (const trace::Block& block : header.blocks)
     {
-        const Piece piece{naming.layers[block.layer.index()],
-                          block.copy,
-                          {block.row_begin, block.row_end},
-                          {block.column_begin, block.column_end},
-                          block.replicas};
+        const Piece piece = piece_of(block, header, naming, chip);
         if (std::find(pieces.begin(), pieces.end(), piece) == pieces.end())
         {
             pieces.push_back(piece);
@@ -304,13 +317,18 @@ std::vector<Piece> pieces_of(const trace::Header& header, const semantics::Namin
 }
 
 Machine::Machine(const trace::Header& header, const IntegerNetwork& integers,
-                 const Crossbars& crossbars, std::vector<Map<std::int32_t>> images)
+                 const config::ChipConfig& chip, const Crossbars& crossbars,
+                 std::vector<Map<std::int32_t>> images)
     : header_(header),
       integers_(integers),
       crossbars_(crossbars),
       naming_(header, integers.network, effort_),
       images_(std::move(images))
 {
+    for (const trace::Block& block : header.blocks)
+    {
+        pieces_.push_back(piece_of(block, header, naming_, chip));
+    }
 }
 
 template <class Visit> void Machine::each_here(NodeId node, Visit visit) const
@@ -360,14 +378,175 @@ std::int64_t Machine::through(LayerId from, LayerId to, const Element& at, std::
                    { return static_cast<std::int32_t>(before); });
 }
 
-Machine::Content Machine::product(const Operation& operation, Reader& reader) const
+Machine::Content Machine::product(const Operation& operation, Reader& reader)
 {
     if (!operation.block.valid())
     {
         refuse(operation, "does not say which weights it uses");
     }
+    const LayerId layer = pieces_[operation.block.index()].layer;
+    return integers_.network[layer].kind == LayerKind::matmul
+               ? product_of_maps(operation, layer, reader)
+               : product_of_weights(operation, layer, reader);
+}
+
+template <class Poisoned>
+Machine::Content Machine::result_of(const Operation& operation, LayerId layer, const Box& box,
+                                    const Matrix<std::int64_t>& sums, Poisoned poisoned) const
+{
+    const Piece& piece = pieces_[operation.block.index()];
+    const bool finished = operation.bits != 0 && finishes(operation, layer);
+    const LayerId tensor = naming_.outputs[layer.index()];
+    const Shape& shape = integers_.network[layer].output;
+    const bool by_row = integers_.network[layer].kind == LayerKind::matmul;
+    Content result{tensor,
+                   finished ? LayerId::none() : layer,
+                   {{piece.rows.begin, piece.rows.end}},
+                   box,
+                   operation.image,
+                   {}};
+    result.values.reserve(count(box));
+    each(box,
+         [&](const Element& at)
+         {
+             const std::size_t column = (by_row ? std::size_t{at.column} * shape.channels : 0) +
+                                        at.channel - piece.columns.begin;
+             const std::size_t row = at.row - box.bounds[0];
+             const std::size_t vector =
+                 by_row ? row : row * extent(box, 1) + (at.column - box.bounds[2]);
+             const std::int64_t sum = sums(vector, column);
+             const std::int64_t value =
+                 finished ? through(layer, tensor, at, integers_[layer].finish(at.channel, sum))
+                          : sum;
+             result.values.push_back(poisoned(vector, column) ? kPoison : value);
+         });
+    return result;
+}
+
+/// A vector for each row of the first operand, with what was written of the second.
+Machine::Content Machine::product_of_maps(const Operation& operation, LayerId layer, Reader& reader)
+{
+    const Piece& piece = pieces_[operation.block.index()];
+    const Layer& its = integers_.network[layer];
+    const HeadProducts how(integers_.network, its);
+    const Box box = made_by(operation, layer);
+    const std::uint64_t first = std::uint64_t{box.bounds[2]} * its.output.channels + box.bounds[4];
+    const std::uint64_t last =
+        std::uint64_t{box.bounds[3] - 1} * its.output.channels + box.bounds[5];
+    const bool one_stretch =
+        extent(box, 1) == 1 || extent(box, 2) == its.output.channels; // of a row
+    if (!one_stretch || first < piece.columns.begin || last > piece.columns.end)
+    {
+        refuse(operation, "makes elements that its block has no columns of");
+    }
+    Written& written = written_[operation.block];
+    if (written.image != operation.image || written.codes.rows() == 0)
+    {
+        written = {operation.image, Matrix<std::int32_t>(piece.rows.size(), piece.columns.size()),
+                   Matrix<Written::Cell>(piece.rows.size(), piece.columns.size()), nullptr};
+    }
+    const Shape& from = integers_.network.input_shape(its);
+    Matrix<std::int32_t> inputs(extent(box, 0), piece.rows.size());
+    std::vector<VectorIdentity> vectors;
+    std::vector<char> poisoned_rows;
+    for (std::uint32_t row = box.bounds[0]; row < box.bounds[1]; ++row)
+    {
+        reader.begin(layer, {row, box.bounds[2], box.bounds[4]});
+        const std::size_t begin = std::size_t{row} * how.heads * how.common;
+        for (std::uint32_t k = piece.rows.begin; k < piece.rows.end; ++k)
+        {
+            inputs(row - box.bounds[0], k - piece.rows.begin) =
+                reader.code(its.inputs[0], element_at(from, begin + k));
+        }
+        vectors.push_back({operation.image, row});
+        poisoned_rows.push_back(reader.poisoned() ? 1 : 0);
+    }
+    std::vector<char> poisoned_columns(piece.columns.size(), 0);
+    for (std::uint64_t column = first; column < last; ++column)
+    {
+        for (std::uint32_t k = piece.rows.begin; k < piece.rows.end; ++k)
+        {
+            const std::size_t c = column - piece.columns.begin;
+            const Written::Cell cell = written.cells(k - piece.rows.begin, c);
+            poisoned_columns[c] = poisoned_columns[c] != 0 || cell != Written::Cell::code ? 1 : 0;
+            if (cell == Written::Cell::empty)
+            {
+                reader.miss(
+                    its.inputs[1],
+                    element_at(integers_.network.input_shape(its, 1),
+                               how.second(static_cast<std::uint32_t>(column / how.columns),
+                                          k % how.common,
+                                          static_cast<std::uint32_t>(column % how.columns))),
+                    false);
+            }
+        }
+    }
+    if (!written.programmed)
+    {
+        written.programmed = crossbars_.write(piece, written.codes, operation.image);
+    }
+    return result_of(operation, layer, box, written.programmed->sums(inputs, vectors),
+                     [&](std::size_t vector, std::size_t column)
+                     { return poisoned_rows[vector] != 0 || poisoned_columns[column] != 0; });
+}
+
+/// A part of the second operand of a matmul goes into the cells of a block. What other blocks had
+/// in them is gone.
+void Machine::write(const Operation& operation, Reader& reader)
+{
+    if (!operation.block.valid() ||
+        integers_.network[pieces_[operation.block.index()].layer].kind != LayerKind::matmul)
+    {
+        return; // weights, which crossbars hold from the beginning
+    }
     const trace::Block& block = header_.blocks[operation.block.index()];
-    const LayerId layer = naming_.layers[block.layer.index()];
+    for (auto other = written_.begin(); other != written_.end();)
+    {
+        const bool gone = other->first != operation.block &&
+                          trace::overlap(block, header_.blocks[other->first.index()]);
+        other = gone ? written_.erase(other) : std::next(other);
+    }
+    const Piece& piece = pieces_[operation.block.index()];
+    const Layer& layer = integers_.network[piece.layer];
+    const HeadProducts how(integers_.network, layer);
+    const LayerId second = layer.inputs[1];
+    const Shape& shape = integers_.network[second].output;
+    if (!operation.box || !valid(*operation.box, shape))
+    {
+        refuse(operation, "does not say what it writes");
+    }
+    Written& written = written_[operation.block];
+    if (written.image != operation.image || written.codes.rows() == 0)
+    {
+        written = {operation.image, Matrix<std::int32_t>(piece.rows.size(), piece.columns.size()),
+                   Matrix<Written::Cell>(piece.rows.size(), piece.columns.size()), nullptr};
+    }
+    written.programmed = nullptr;
+    each(*operation.box,
+         [&](const Element& at)
+         {
+             // The operand's rows are one head after the other.
+             const std::uint32_t along = at.column * shape.channels + at.channel;
+             const std::uint32_t head = along / (how.transposed ? how.common : how.columns);
+             const std::uint32_t row = how.transposed ? along : head * how.common + at.row;
+             const std::uint32_t column = how.transposed ? head * how.columns + at.row : along;
+             if (row < piece.rows.begin || row >= piece.rows.end || column < piece.columns.begin ||
+                 column >= piece.columns.end)
+             {
+                 return;
+             }
+             reader.begin(second, at);
+             written.codes(row - piece.rows.begin, column - piece.columns.begin) =
+                 reader.code(second, at);
+             written.cells(row - piece.rows.begin, column - piece.columns.begin) =
+                 reader.poisoned() ? Written::Cell::poison : Written::Cell::code;
+         });
+}
+
+Machine::Content Machine::product_of_weights(const Operation& operation, LayerId layer,
+                                             Reader& reader) const
+{
+    const trace::Block& block = header_.blocks[operation.block.index()];
     const Layer& its = integers_.network[layer];
     const Shape& from = integers_.network.input_shape(its);
     const Box box = made_by(operation, layer);
@@ -380,12 +559,12 @@ Machine::Content Machine::product(const Operation& operation, Reader& reader) co
     }
     const std::size_t pixels = std::size_t{extent(box, 0)} * extent(box, 1);
     Matrix<std::int32_t> inputs(pixels, block.row_end - block.row_begin);
-    std::vector<std::uint32_t> positions;
+    std::vector<VectorIdentity> vectors;
     std::vector<char> poisoned;
     each({{box.bounds[0], box.bounds[1], box.bounds[2], box.bounds[3], 0, 1}},
          [&](const Element& pixel)
          {
-             std::int32_t* const row = inputs.row(positions.size());
+             std::int32_t* const row = inputs.row(vectors.size());
              reader.begin(layer, {pixel.row, pixel.column, box.bounds[4]});
              // Groups whose columns are made; rows of others are not driven.
              for (std::uint32_t group = box.bounds[4] / outer; group <= (box.bounds[5] - 1) / outer;
@@ -407,47 +586,26 @@ Machine::Content Machine::product(const Operation& operation, Reader& reader) co
                                     }
                                 });
              }
-             positions.push_back(pixel.row * its.output.width + pixel.column);
+             vectors.push_back({operation.image, pixel.row * its.output.width + pixel.column});
              poisoned.push_back(reader.poisoned() ? 1 : 0);
          });
-    const Piece piece{layer,
-                      block.copy,
-                      {block.row_begin, block.row_end},
-                      {block.column_begin, block.column_end},
-                      block.replicas};
-    const Matrix<std::int64_t> sums =
-        crossbars_.multiply_piece(piece, inputs, operation.image, positions);
-
-    const bool finished = operation.bits != 0 && finishes(operation, layer);
-    const LayerId tensor = naming_.outputs[layer.index()];
-    Content result{tensor,
-                   finished ? LayerId::none() : layer,
-                   {{block.row_begin, block.row_end}},
-                   box,
-                   operation.image,
-                   {}};
-    result.values.reserve(count(box));
-    std::size_t pixel = 0;
-    each(box,
-         [&](const Element& at)
-         {
-             const std::int64_t sum = sums(pixel, at.channel - block.column_begin);
-             const std::int64_t value =
-                 finished ? through(layer, tensor, at, integers_[layer].finish(at.channel, sum))
-                          : sum;
-             result.values.push_back(poisoned[pixel] != 0 ? kPoison : value);
-             pixel += at.channel + 1 == box.bounds[5] ? 1 : 0;
-         });
-    return result;
+    const Programmed& cells = crossbars_.programmed(pieces_[operation.block.index()]);
+    return result_of(operation, layer, box, cells.sums(inputs, vectors),
+                     [&](std::size_t vector, std::size_t) { return poisoned[vector] != 0; });
 }
 
 /// Rows of a layer's weight matrix that add up to an element: those of its group.
 Stretch Machine::summed(LayerId layer, const Element& at) const
 {
     const Layer& its = integers_.network[layer];
-    const auto rows = static_cast<std::uint32_t>(integers_[layer].weights.rows());
-    const std::uint32_t group = at.channel / (its.output.channels / its.groups);
-    return {group * rows, (group + 1) * rows};
+    const compiler::WeightMatrix matrix = compiler::weight_matrix(integers_.network, its);
+    const std::uint64_t column =
+        (its.kind == LayerKind::matmul ? std::uint64_t{at.column} * its.output.channels : 0) +
+        at.channel;
+    const std::uint64_t group = column / matrix.columns_of_group();
+    const auto bound = [&](std::uint64_t index)
+    { return static_cast<std::uint32_t>(index * matrix.rows_of_group()); };
+    return {bound(group), bound(group + 1)};
 }
 
 /// A vec that adds up partial sums of `layer`.
@@ -506,7 +664,7 @@ Machine::Content Machine::function(const Operation& operation, LayerId layer, Re
     return result;
 }
 
-Machine::Content Machine::computed(const Operation& operation, Reader& reader) const
+Machine::Content Machine::computed(const Operation& operation, Reader& reader)
 {
     if (operation.kind == OpKind::mvm)
     {
@@ -629,7 +787,11 @@ void Machine::started(const Operation& operation, NodeId node, Tick now)
         stores_[operation.id] = carried(operation, node);
         break;
     case OpKind::program:
+    {
+        Reader reader(*this, operation, node, now);
+        write(operation, reader);
         break;
+    }
     }
 }
 

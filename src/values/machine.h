@@ -33,9 +33,10 @@ struct Poison
     bool sum = false; ///< partial sums of `tensor` were missing
 };
 
-/// Where layers lie in a trace, as macros hold them; each once.
+/// Where layers lie in a trace, as macros of the chip hold them; each once.
 [[nodiscard]] std::vector<Piece> pieces_of(const trace::Header& header,
-                                           const semantics::Naming& naming);
+                                           const semantics::Naming& naming,
+                                           const config::ChipConfig& chip);
 
 /// Executes the operations of a trace with real numbers as the chip starts them: what an operation
 /// reads is what lies in its tile's buffer then. Its operands are looked at first, then everything
@@ -48,8 +49,10 @@ public:
     static constexpr std::int64_t kPoison = INT64_MIN;
 
     /// `images`: codes of the input, by image of the trace. Keeps references to header, network and
-    /// crossbars. Throws InputError when the trace is not of this network.
-    Machine(const trace::Header& header, const IntegerNetwork& network, const Crossbars& crossbars,
+    /// crossbars, which are made of pieces_of() the header and chip. Throws InputError when the
+    /// trace is not of this network.
+    Machine(const trace::Header& header, const IntegerNetwork& network,
+            const config::ChipConfig& chip, const Crossbars& crossbars,
             std::vector<Map<std::int32_t>> images);
 
     void started(const trace::Operation& operation, NodeId node, Tick now) override;
@@ -110,13 +113,39 @@ private:
     /// Visits the contents of what has arrived in a buffer.
     template <class Visit> void each_here(NodeId node, Visit visit) const;
 
-    [[nodiscard]] Content product(const trace::Operation& operation, Reader& reader) const;
+    /// What a block of a matmul holds.
+    struct Written
+    {
+        std::uint32_t image = 0;
+        numerics::Matrix<std::int32_t> codes; ///< 0 where there are none
+        enum class Cell : char
+        {
+            empty,
+            poison,
+            code
+        };
+        numerics::Matrix<Cell> cells;
+        std::shared_ptr<const Programmed> programmed; ///< null: to be made of the codes
+    };
+
+    [[nodiscard]] Content product(const trace::Operation& operation, Reader& reader);
+    [[nodiscard]] Content product_of_weights(const trace::Operation& operation, LayerId layer,
+                                             Reader& reader) const;
+    [[nodiscard]] Content product_of_maps(const trace::Operation& operation, LayerId layer,
+                                          Reader& reader);
+    /// What is made of sums at the pixels: row by row of `sums`, whose columns are the block's;
+    /// `poisoned` says which are not there.
+    template <class Poisoned>
+    [[nodiscard]] Content
+    result_of(const trace::Operation& operation, LayerId layer, const trace::Box& box,
+              const numerics::Matrix<std::int64_t>& sums, Poisoned poisoned) const;
+    void write(const trace::Operation& operation, Reader& reader);
     [[nodiscard]] semantics::Stretch summed(LayerId layer, const Element& at) const;
     [[nodiscard]] Content sum(const trace::Operation& operation, LayerId layer,
                               Reader& reader) const;
     [[nodiscard]] Content function(const trace::Operation& operation, LayerId layer,
                                    Reader& reader) const;
-    [[nodiscard]] Content computed(const trace::Operation& operation, Reader& reader) const;
+    [[nodiscard]] Content computed(const trace::Operation& operation, Reader& reader);
     [[nodiscard]] Content loaded(const trace::Operation& operation, Reader& reader) const;
     [[nodiscard]] std::shared_ptr<const Content> carried(const trace::Operation& operation,
                                                          NodeId node) const;
@@ -133,6 +162,8 @@ private:
     const Crossbars& crossbars_;
     semantics::Effort effort_;
     semantics::Naming naming_;
+    std::vector<Piece> pieces_; ///< by block
+    std::unordered_map<BlockId, Written> written_;
     std::vector<Map<std::int32_t>> images_;
     std::unordered_map<Key, Datum, Hash> data_;
     std::unordered_map<OpId, std::shared_ptr<const Content>> stores_; ///< on their way

@@ -23,6 +23,7 @@ namespace
 constexpr std::size_t kBins = 4096;
 constexpr unsigned kMeanBits = 15;    ///< of a mean's multiplier
 constexpr unsigned kSumBits = 20;     ///< of an addition's largest multiplier
+constexpr unsigned kShareBits = 20;   ///< of the multiplier of a softmax
 constexpr std::size_t kMseSteps = 80; ///< ranges tried, down to a fifth of the largest
 
 /// Layers whose codes have one scale, by the first of them.
@@ -413,6 +414,51 @@ void take_product(const network::Weights& weights, double input_scale, IntegerLa
     }
 }
 
+/// Weights, biases and ratios of a norm: `unit` is what its codes or norms are worth.
+void quantize_gains(const network::Weights& weights, double unit, bool per_channel,
+                    IntegerLayer& its)
+{
+    constexpr double most_gain = (1U << kGainBits) - 1;
+    constexpr double most_bias = 0x1p30;
+    const std::size_t channels = weights.scale.size();
+    std::vector<double> steps;
+    for (std::size_t c = 0; c < channels; ++c)
+    {
+        const double gain = std::abs(static_cast<double>(weights.scale[c]));
+        const double bias =
+            weights.bias.empty() ? 0 : std::abs(static_cast<double>(weights.bias[c]));
+        steps.push_back(std::max(gain / most_gain, bias / unit / most_bias));
+    }
+    if (!per_channel)
+    {
+        std::fill(steps.begin(), steps.end(), *std::max_element(steps.begin(), steps.end()));
+    }
+    its.weights = numerics::Matrix<std::int32_t>(1, channels);
+    for (std::size_t c = 0; c < channels; ++c)
+    {
+        const double step = steps[c] > 0 ? steps[c] : 1;
+        its.weights(0, c) =
+            static_cast<std::int32_t>(std::lround(static_cast<double>(weights.scale[c]) / step));
+        its.bias.push_back(
+            weights.bias.empty()
+                ? 0
+                : std::llround(static_cast<double>(weights.bias[c]) / (unit * step)));
+        its.ratio.push_back(Ratio::of(unit * step / its.scale));
+    }
+}
+
+/// Powers of what a code is below the greatest.
+std::vector<std::int32_t> powers(const IntegerLayer& operand)
+{
+    std::vector<std::int32_t> table;
+    for (std::int32_t below = 0; below <= operand.most - operand.least; ++below)
+    {
+        table.push_back(static_cast<std::int32_t>(
+            std::lround(std::ldexp(std::exp(-below * operand.scale), int{kPowerBits}))));
+    }
+    return table;
+}
+
 /// Throws InputError unless crossbars can hold them.
 void check_weight_codes(const network::Codes& codes, const Network& network, const Layer& layer,
                         const std::string& file)
@@ -611,6 +657,35 @@ IntegerNetwork quantize(const network::WeightedNetwork& weighted, const Dataset*
             }
             break;
         }
+        case LayerKind::matmul:
+        case LayerKind::mul:
+        {
+            double unit = 1;
+            for (const LayerId operand : layer.inputs)
+            {
+                unit *= result[operand].scale;
+            }
+            check_ratio(unit / its.scale, layer, file);
+            its.ratio.push_back(Ratio::of(unit / its.scale));
+            break;
+        }
+        case LayerKind::softmax:
+            check_ratio(1 / its.scale / 32, layer, file); // so below 2^20
+            its.table = powers(result[layer.inputs[0]]);
+            its.ratio.push_back(Ratio::of(1 / its.scale, kShareBits));
+            break;
+        case LayerKind::layer_norm:
+        {
+            const double square = std::pow(result[layer.inputs[0]].scale, 2);
+            const double channels = layer.output.channels;
+            quantize_gains(weighted.weights[i], std::exp2(-int{kNormBits}), false, its);
+            its.epsilon =
+                std::llround(std::clamp(layer.epsilon / square * channels * channels, 1.0, 0x1p40));
+            break;
+        }
+        case LayerKind::batch_norm:
+            quantize_gains(weighted.weights[i], result[layer.inputs[0]].scale, true, its);
+            break;
         case LayerKind::average_pool:
         case LayerKind::global_average_pool:
             check_ratio(result[layer.inputs[0]].scale / its.scale, layer, file);

@@ -18,6 +18,8 @@ using network::Layer;
 using network::LayerKind;
 using network::Shape;
 
+constexpr std::int64_t kMostSum = 2'147'483'647; ///< accumulators saturate
+
 using Inputs = std::vector<std::int64_t>; ///< of one output position, all rows of the matrix
 
 /// What crossbars hold of a layer: its groups' matrices along a diagonal.
@@ -315,6 +317,10 @@ public:
             {
                 multiply(i);
             }
+            else if (layers[i].kind == LayerKind::matmul)
+            {
+                multiply_maps(i);
+            }
             else
             {
                 compute(i);
@@ -370,6 +376,104 @@ private:
         return quotient + (rest >= divisor / 2 ? 1 : 0);
     }
 
+    [[nodiscard]] std::vector<Piece> pieces_of_layer(std::size_t i) const
+    {
+        std::vector<Piece> own;
+        std::copy_if(pieces_.begin(), pieces_.end(), std::back_inserter(own),
+                     [&](const Piece& piece)
+                     { return piece.layer.index() == i && piece.copy == 0; });
+        return own;
+    }
+
+    /// What a piece adds to the sum of a column.
+    [[nodiscard]] std::int64_t part(const Piece& piece, const Diagonal& weights, std::size_t i,
+                                    const IntegerLayer& operand, const Inputs& inputs,
+                                    std::size_t column) const
+    {
+        if (column < piece.columns.begin || column >= piece.columns.end)
+        {
+            return 0;
+        }
+        if (piece.digital)
+        {
+            std::int64_t sum = 0;
+            for (std::size_t row = piece.rows.begin; row < piece.rows.end; ++row)
+            {
+                sum += inputs[row] * weights(row, column);
+            }
+            return sum;
+        }
+        return analogue_.aidac ? Aidac(*analogue_.aidac, weights, i, operand.least < 0)
+                                     .product(piece, inputs, column)
+                               : Adc(analogue_, weights, i, operand.least, operand.most)
+                                     .product(piece, inputs, column);
+    }
+
+    /// The matrices of the heads are the second operand, its columns where it is not transposed.
+    void multiply_maps(std::size_t i)
+    {
+        const Layer& layer = integers_.network.layers[i];
+        const IntegerLayer& its = integers_.layers[i];
+        const IntegerLayer& first = integers_[layer.inputs[0]];
+        const IntegerLayer& second = integers_[layer.inputs[1]];
+        const Shape& left = integers_.network.input_shape(layer, 0);
+        const Shape& right = integers_.network.input_shape(layer, 1);
+        const std::size_t depth = std::size_t{left.width} * left.channels / layer.heads;
+        const std::size_t wide = std::size_t{right.width} * right.channels;
+        const std::size_t columns = layer.transpose_second ? right.height : wide / layer.heads;
+        const std::vector<Piece> own = pieces_of_layer(i);
+        // Cells hold what is above the middle of the range, if they could not hold the codes.
+        const bool digital = own.empty() || own.front().digital;
+        const std::int64_t half = power(
+            (analogue_.aidac ? analogue_.aidac->scheme.weight_bits : analogue_.scheme.weight_bits) -
+            1);
+        const bool fits = second.least >= -half && second.most <= half - 1;
+        const std::int64_t middle = digital || fits ? 0 : second.least + half;
+        numerics::Matrix<std::int32_t> held(depth, layer.heads * columns);
+        for (std::size_t row = 0; row < depth; ++row)
+        {
+            for (std::size_t column = 0; column < held.columns(); ++column)
+            {
+                const std::size_t head = column / columns;
+                const std::size_t place = layer.transpose_second
+                                              ? column % columns * wide + head * depth + row
+                                              : row * wide + column;
+                held(row, column) =
+                    static_cast<std::int32_t>(maps_[layer.inputs[1].index()][place] - middle);
+            }
+        }
+        const Diagonal weights(held, layer.heads);
+        std::size_t next = 0;
+        for (std::size_t row = 0; row < layer.output.height; ++row)
+        {
+            Inputs inputs;
+            for (std::size_t k = 0; k < depth * layer.heads; ++k)
+            {
+                inputs.push_back(maps_[layer.inputs[0].index()][row * depth * layer.heads + k]);
+            }
+            for (std::size_t column = 0; column < held.columns(); ++column)
+            {
+                std::int64_t sum = 0;
+                for (std::size_t k = 0; own.empty() && k < inputs.size(); ++k)
+                {
+                    sum += inputs[k] * weights(k, column);
+                }
+                for (const Piece& piece : own)
+                {
+                    sum += part(piece, weights, i, first, inputs, column);
+                }
+                const std::size_t head = column / columns;
+                for (std::size_t k = head * depth; k < (head + 1) * depth; ++k)
+                {
+                    sum += middle * inputs[k];
+                }
+                maps_[i][next++] =
+                    saturated(i, scaled(std::clamp(sum, -kMostSum, kMostSum),
+                                        its.ratio[0].multiplier, its.ratio[0].shift));
+            }
+        }
+    }
+
     void multiply(std::size_t i)
     {
         const Layer& layer = integers_.network.layers[i];
@@ -377,10 +481,7 @@ private:
         const Shape& from = integers_.network.input_shape(layer);
         const Shape& to = layer.output;
         const IntegerLayer& operand = integers_[layer.inputs[0]];
-        std::vector<Piece> own;
-        std::copy_if(pieces_.begin(), pieces_.end(), std::back_inserter(own),
-                     [&](const Piece& piece)
-                     { return piece.layer.index() == i && piece.copy == 0; });
+        const std::vector<Piece> own = pieces_of_layer(i);
         const Diagonal weights(its.weights, layer.groups);
         const std::uint32_t inner = from.channels / layer.groups;
         Inputs inputs;
@@ -419,18 +520,9 @@ private:
                     }
                     for (const Piece& piece : own)
                     {
-                        if (channel < piece.columns.begin || channel >= piece.columns.end)
-                        {
-                            continue;
-                        }
-                        sum += analogue_.aidac
-                                   ? Aidac(*analogue_.aidac, weights, i, operand.least < 0)
-                                         .product(piece, inputs, channel)
-                                   : Adc(analogue_, weights, i, operand.least, operand.most)
-                                         .product(piece, inputs, channel);
+                        sum += part(piece, weights, i, operand, inputs, channel);
                     }
-                    constexpr std::int64_t most = 2'147'483'647; // accumulators saturate
-                    sum = std::clamp(sum, -most, most);
+                    sum = std::clamp(sum, -kMostSum, kMostSum);
                     const Ratio& ratio = its.ratio[channel];
                     maps_[i][next++] = saturated(i, scaled(sum, ratio.multiplier, ratio.shift));
                 }
@@ -482,6 +574,22 @@ private:
             }
             return saturated(i, scaled(sum, 1, its.ratio[0].shift));
         }
+        case LayerKind::mul:
+        {
+            std::int64_t product = 1;
+            for (std::size_t k = 0; k < layer.inputs.size(); ++k)
+            {
+                const bool whole = integers_.network.input_shape(layer, k) == layer.output;
+                product *= at(layer, k, whole ? row : 0, whole ? column : 0, channel);
+            }
+            return saturated(i, scaled(product, its.ratio[0].multiplier, its.ratio[0].shift));
+        }
+        case LayerKind::batch_norm:
+            return gained(i, channel, at(layer, 0, row, column, channel));
+        case LayerKind::layer_norm:
+            return gained(i, channel, norm(layer, its, row, column, channel));
+        case LayerKind::softmax:
+            return share(i, layer, row, column, channel);
         case LayerKind::activation:
         {
             const std::int64_t code = at(layer, 0, row, column, channel);
@@ -534,6 +642,79 @@ private:
                          std::string("is of kind ") + name_of(layer.kind) +
                              ", which the slow reference does not compute",
                          "compare with whole numbers only: --errors lossless");
+    }
+
+    [[nodiscard]] std::int32_t gained(std::size_t i, std::size_t channel, std::int64_t value) const
+    {
+        const IntegerLayer& its = integers_.layers[i];
+        const std::int64_t sum = value * its.weights(0, channel) + its.bias[channel];
+        return saturated(i, scaled(std::clamp(sum, -kMostSum, kMostSum),
+                                   its.ratio[channel].multiplier, its.ratio[channel].shift));
+    }
+
+    /// The greatest whole number whose square is not above `square`, bit by bit.
+    [[nodiscard]] static std::int64_t root_of(std::int64_t square)
+    {
+        std::int64_t root = 0;
+        for (std::int64_t bit = power(31); bit != 0; bit /= 2)
+        {
+            root += (root + bit) * (root + bit) <= square ? bit : 0;
+        }
+        return root;
+    }
+
+    /// Deviation from the mean by the standard deviation, times 1024, to the nearest, ties up.
+    [[nodiscard]] std::int64_t norm(const Layer& layer, const IntegerLayer& its, std::uint32_t row,
+                                    std::uint32_t column, std::uint32_t channel) const
+    {
+        const std::int64_t count = layer.output.channels;
+        std::int64_t sum = 0;
+        for (std::int64_t c = 0; c < count; ++c)
+        {
+            sum += at(layer, 0, row, column, c);
+        }
+        // Of n code - sum: n times what the variance of n codes is, n times over.
+        std::int64_t squares = 0;
+        for (std::int64_t c = 0; c < count; ++c)
+        {
+            const std::int64_t deviation = count * at(layer, 0, row, column, c) - sum;
+            squares += deviation * deviation;
+        }
+        const std::int64_t square = squares / count + its.epsilon;
+        const std::int64_t divisor = std::max<std::int64_t>(root_of(square * power(16)), 1);
+        const std::int64_t deviation =
+            (count * at(layer, 0, row, column, channel) - sum) * power(18);
+        std::int64_t quotient = deviation / divisor;
+        std::int64_t rest = deviation % divisor;
+        if (rest < 0)
+        {
+            rest += divisor;
+            --quotient;
+        }
+        return quotient + (2 * rest >= divisor ? 1 : 0);
+    }
+
+    [[nodiscard]] std::int32_t share(std::size_t i, const Layer& layer, std::uint32_t row,
+                                     std::uint32_t column, std::uint32_t channel) const
+    {
+        const IntegerLayer& its = integers_.layers[i];
+        const bool down = layer.axis == "height";
+        std::vector<std::int64_t> codes;
+        for (std::uint32_t k = 0; k < (down ? layer.output.height : layer.output.channels); ++k)
+        {
+            codes.push_back(down ? at(layer, 0, k, column, channel) : at(layer, 0, row, column, k));
+        }
+        const std::int64_t greatest = *std::max_element(codes.begin(), codes.end());
+        std::int64_t sum = 0;
+        for (const std::int64_t code : codes)
+        {
+            sum += its.table[static_cast<std::size_t>(greatest - code)];
+        }
+        const std::int64_t power_of_it =
+            its.table[static_cast<std::size_t>(greatest - at(layer, 0, row, column, channel))];
+        const std::int64_t divisor = sum * power(its.ratio[0].shift);
+        const std::int64_t dividend = power_of_it * its.ratio[0].multiplier;
+        return saturated(i, dividend / divisor + (dividend % divisor * 2 >= divisor ? 1 : 0));
     }
 
     struct Window

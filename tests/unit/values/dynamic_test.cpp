@@ -299,7 +299,8 @@ struct Case
         trace = compiler::compile(network, chip, options);
         semantics::Effort effort;
         crossbars = std::make_unique<const Crossbars>(
-            integers, pieces_of(trace.header, semantics::Naming(trace.header, network, effort)),
+            integers,
+            pieces_of(trace.header, semantics::Naming(trace.header, network, effort), chip),
             lossless(analogue_of(chip)), 1, 1);
         input = test::random_input(dice, integers);
     }
@@ -311,7 +312,7 @@ struct Case
         Operation& reader = less.operations[removed.reader];
         reader.in.erase(reader.in.begin() + static_cast<std::ptrdiff_t>(removed.operand));
         reader.into = -1;
-        Machine machine(less.header, integers, *crossbars, {input});
+        Machine machine(less.header, integers, chip, *crossbars, {input});
         Witness witness(machine, removed, less.header.units[reader.at.index()].node);
         drive(less, witness);
         EXPECT_EQ(!machine.poison().empty(), witness.early())

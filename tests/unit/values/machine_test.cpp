@@ -11,6 +11,8 @@
 #include "values/reference.h"
 
 #include <gtest/gtest.h>
+#include <map>
+#include <memory>
 #include <set>
 
 /// Numbers that travel through simulated chips are those that whole-number arithmetic and a slow
@@ -58,20 +60,38 @@ struct Run
     std::set<LayerId> grouped; ///< layers of several groups, of which one macro or more holds two
 };
 
+std::vector<Piece> pieces_of(const trace::Trace& trace, const IntegerNetwork& integers,
+                             const config::ChipConfig& config)
+{
+    semantics::Effort effort;
+    const semantics::Naming naming(trace.header, integers.network, effort);
+    return values::pieces_of(trace.header, naming, config);
+}
+
+/// What is left after a run to the end.
+std::unique_ptr<const Machine> machine_after(const config::ChipConfig& config,
+                                             const trace::Trace& trace,
+                                             const IntegerNetwork& integers,
+                                             const Crossbars& crossbars,
+                                             const std::vector<Map<std::int32_t>>& inputs)
+{
+    auto machine = std::make_unique<Machine>(trace.header, integers, config, crossbars, inputs);
+    trace::MemorySource source(trace);
+    ActivitySink sink;
+    chip::Chip chip(config, source, sink);
+    chip.follow(*machine);
+    EXPECT_TRUE(chip::run_native(chip, [](const Progress&) { return true; }));
+    return machine;
+}
+
 Run run_on(const config::ChipConfig& config, const trace::Trace& trace,
            const IntegerNetwork& integers, const Analogue& analogue,
            const std::vector<Map<std::int32_t>>& inputs)
 {
-    semantics::Effort effort;
-    const std::vector<Piece> pieces =
-        pieces_of(trace.header, semantics::Naming(trace.header, integers.network, effort));
+    const std::vector<Piece> pieces = pieces_of(trace, integers, config);
     const Crossbars crossbars(integers, pieces, analogue, 1, 1);
-    Machine machine(trace.header, integers, crossbars, inputs);
-    trace::MemorySource source(trace);
-    ActivitySink sink;
-    chip::Chip chip(config, source, sink);
-    chip.follow(machine);
-    EXPECT_TRUE(chip::run_native(chip, [](const Progress&) { return true; }));
+    const auto done = machine_after(config, trace, integers, crossbars, inputs);
+    const Machine& machine = *done;
     Run result;
     result.layers = compare(machine, integers, inputs,
                             [&](const Map<std::int32_t>& input)
@@ -191,6 +211,102 @@ TEST(Machine, ComputesGroupsAlongDiagonals)
     }
     EXPECT_GT(exact.grouped, networks / 2);
     EXPECT_GT(finite.lossy, 20 * networks);
+}
+
+/// Products of two feature maps on vector units, in crossbars that the second is written into, or
+/// in digital macros.
+TEST(Machine, ComputesAttentionWithWrittenOperands)
+{
+    constexpr std::uint32_t networks = tessera::test::effort(48U);
+    Totals exact;
+    Totals finite;
+    std::map<std::string, std::uint32_t> places;
+    for (std::uint32_t seed = 0; seed < networks; ++seed)
+    {
+        Dice dice(seed);
+        const network::Network network = test::random_attention(dice);
+        config::ChipConfig chip = a_chip(dice);
+        test::choose_attention(dice, chip);
+        compiler::Options options = random_options(dice);
+        options.plan.pack = dice(0, 2) == 0;
+        if (network.layers[1].kind == network::LayerKind::input)
+        {
+            continue; // values go through networks with one input
+        }
+        SCOPED_TRACE("seed " + std::to_string(seed) + ' ' + options.schedule + ' ' +
+                     chip.mapping.attention + '\n' + test::describe(network));
+        ++places[chip.mapping.attention];
+        const IntegerNetwork integers = test::random_integers(dice, network);
+        const trace::Trace trace = compiler::compile(network, chip, options);
+        std::vector<Map<std::int32_t>> inputs;
+        for (std::uint32_t image = 0; image < options.images; ++image)
+        {
+            inputs.push_back(test::random_input(dice, integers));
+        }
+        expect_right(run_on(chip, trace, integers, lossless(analogue_of(chip)), inputs), true,
+                     exact);
+        chip.macro.adc.range = dice.pick(std::vector<std::string>{"full", "granular"});
+        chip.macro.adc.bits = dice(2, 6);
+        expect_right(run_on(chip, trace, integers, noiseless(analogue_of(chip)), inputs), false,
+                     finite);
+        ASSERT_FALSE(HasFailure());
+    }
+    EXPECT_GT(exact.elements, 300 * networks);
+    EXPECT_GT(finite.lossy, 20 * networks);
+    EXPECT_EQ(places.size(), 3U);
+    EXPECT_GT(places["crossbar"], networks / 8);
+}
+
+TEST(Machine, WrittenOperandsHaveErrorsOfTheirImageOnEverySchedule)
+{
+    std::uint32_t other = 0; // networks in which a second write of the same codes made a difference
+    constexpr std::uint32_t networks = 12;
+    for (std::uint32_t seed = 0; seed < networks; ++seed)
+    {
+        Dice dice(seed);
+        network::Network network = test::random_attention(dice);
+        config::ChipConfig chip = a_chip(dice);
+        test::choose_attention(dice, chip);
+        if (network.layers[1].kind == network::LayerKind::input)
+        {
+            continue;
+        }
+        chip.mapping.attention = "crossbar";
+        chip.mapping.on_crossbar = {};
+        chip.macro.cell.device = "generic";
+        chip.macro.cell.bits = 2;
+        SCOPED_TRACE("seed " + std::to_string(seed) + '\n' + test::describe(network));
+        const IntegerNetwork integers = test::random_integers(dice, network);
+        const std::vector<Map<std::int32_t>> inputs(2, test::random_input(dice, integers));
+        Analogue analogue = analogue_of(chip);
+        analogue.steps.erase(numerics::Step::read_noise); // of an image, whatever was written
+        std::vector<std::vector<std::int64_t>> before;
+        for (const char* schedule : {"layer-by-layer", "xinf"})
+        {
+            compiler::Options options;
+            options.schedule = schedule;
+            options.plan.duplicate = "none";
+            options.images = 2;
+            const trace::Trace trace = compiler::compile(network, chip, options);
+            const Crossbars crossbars(integers, pieces_of(trace, integers, chip), analogue, 7, 1);
+            const auto machine = machine_after(chip, trace, integers, crossbars, inputs);
+            std::vector<std::vector<std::int64_t>> made;
+            for (std::uint32_t image = 0; image < 2; ++image)
+            {
+                const auto clockless = run(integers, inputs[image], &crossbars, image);
+                const LayerId output = network.outputs.front();
+                made.push_back(*machine->made(image, output));
+                EXPECT_TRUE(std::equal(made.back().begin(), made.back().end(),
+                                       clockless[output.index()].begin()))
+                    << schedule << ", image " << image;
+            }
+            EXPECT_TRUE(before.empty() || before == made) << schedule;
+            before = made;
+        }
+        other += before[0] != before[1] ? 1 : 0;
+        ASSERT_FALSE(HasFailure());
+    }
+    EXPECT_GT(other, networks / 4);
 }
 
 TEST(Machine, ComputesRandomNetworksInChargeAndTime)

@@ -152,6 +152,14 @@ public:
     {
         return blocks_[id.index()]->multiply(inputs);
     }
+    [[nodiscard]] numerics::Matrix<std::int64_t>
+    multiply_maps(LayerId /*id*/, const numerics::Matrix<std::int32_t>& inputs,
+                  const numerics::Matrix<std::int32_t>& second,
+                  std::uint32_t /*image*/) const override
+    {
+        return exact_product(inputs, second,
+                             static_cast<std::uint32_t>(inputs.columns() / second.rows()));
+    }
 
 private:
     std::vector<std::unique_ptr<const numerics::Block>> blocks_;

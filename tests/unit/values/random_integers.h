@@ -5,6 +5,7 @@
 #include "values/integer_network.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace tessera::test
 {
@@ -13,9 +14,10 @@ namespace tessera::test
 inline network::Network random_countable_network(Dice& dice)
 {
     static const std::vector<std::string> kinds{
-        "conv2d", "dense",     "max_pool",  "average_pool", "global_average_pool",
-        "add",    "concat",    "reshape",   "split",        "upsample",
-        "pad",    "transpose", "activation"};
+        "conv2d",  "dense",      "max_pool",   "average_pool", "global_average_pool",
+        "add",     "concat",     "reshape",    "split",        "upsample",
+        "pad",     "transpose",  "activation", "mul",          "matmul",
+        "softmax", "layer_norm", "batch_norm"};
     json text{
         {"name", "random"},
         {"layers",
@@ -118,6 +120,32 @@ inline values::IntegerNetwork random_integers(Dice& dice, const network::Network
             {
                 its.ratio.push_back({dice(1, 3000), 11});
             }
+        }
+        else if (layer.kind == LayerKind::matmul || layer.kind == LayerKind::mul)
+        {
+            its.ratio.push_back(values::Ratio::of(dice(1, 100) * 1e-4));
+        }
+        else if (layer.kind == LayerKind::layer_norm || layer.kind == LayerKind::batch_norm)
+        {
+            const bool norm = layer.kind == LayerKind::layer_norm;
+            its.weights = numerics::Matrix<std::int32_t>(1, layer.output.channels);
+            for (std::uint32_t c = 0; c < layer.output.channels; ++c)
+            {
+                its.weights(0, c) = static_cast<std::int32_t>(dice(0, 65'534)) - 32'767;
+                its.bias.push_back(static_cast<std::int64_t>(dice(0, 2'000'000)) - 1'000'000);
+                its.ratio.push_back(values::Ratio::of(dice(1, 100) * (norm ? 1e-7 : 1e-6)));
+            }
+            its.epsilon = norm ? dice(0, 100) : 0;
+        }
+        else if (layer.kind == LayerKind::softmax)
+        {
+            const double fall = dice(1, 100) * 1e-3;
+            for (int below = 0; below < 256; ++below)
+            {
+                its.table.push_back(
+                    static_cast<std::int32_t>(std::lround(65'536 * std::exp(-below * fall))));
+            }
+            its.ratio.push_back({dice(1, 600) << 4U, 4});
         }
         else if (layer.kind == LayerKind::concat && dice(0, 1) == 0)
         {
