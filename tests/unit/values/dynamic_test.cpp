@@ -290,9 +290,16 @@ struct Case
 {
     explicit Case(std::uint32_t seed) : dice(seed)
     {
-        network = test::random_countable_network(dice);
-        integers = test::random_integers(dice, network);
         chip = test::random_chip(dice);
+        if (seed % 3 == 2)
+        {
+            network = written_operands();
+        }
+        else
+        {
+            network = test::random_countable_network(dice);
+        }
+        integers = test::random_integers(dice, network);
         compiler::Options options;
         options.schedule = dice.pick(std::vector<std::string>{"layer-by-layer", "xinf"});
         options.plan.sets = dice.pick(std::vector<std::string>{"row", "2x3"});
@@ -303,6 +310,20 @@ struct Case
             pieces_of(trace.header, semantics::Naming(trace.header, network, effort), chip),
             lossless(analogue_of(chip)), 1, 1);
         input = test::random_input(dice, integers);
+    }
+
+    /// Attention that crossbars are written for.
+    network::Network written_operands()
+    {
+        test::choose_attention(dice, chip);
+        chip.mapping.attention = "crossbar";
+        network::Network attention = test::random_attention(dice);
+        while (attention.layers[1].kind == network::LayerKind::input ||
+               attention.layers[0].output.height > 6)
+        {
+            attention = test::random_attention(dice); // short, and with one input
+        }
+        return attention;
     }
 
     /// Takes the edge out and runs it: was the read early? The machine must have said the same.
@@ -341,8 +362,9 @@ TEST(DynamicCheck, ReportsExactlyTheReadsThatComeBeforeTheData)
 {
     constexpr std::uint32_t seeds = 50;
     std::uint64_t edges = 0;
-    std::uint64_t tenfold = 0; // at least one of the seeds makes the read early
-    std::uint64_t covered = 0; // or times that differ more
+    std::uint64_t programs = 0; // edges of operations that write operands
+    std::uint64_t tenfold = 0;  // at least one of the seeds makes the read early
+    std::uint64_t covered = 0;  // or times that differ more
     for (std::uint32_t seed = 0; seed < kNetworks; ++seed)
     {
         const Case its(seed);
@@ -356,6 +378,7 @@ TEST(DynamicCheck, ReportsExactlyTheReadsThatComeBeforeTheData)
         {
             const std::vector<bool> slow = order.delaying(removed);
             ++edges;
+            programs += its.trace.operations[removed.reader].kind == OpKind::program ? 1 : 0;
             const auto early = [&](const test::ListSimulator::Duration& duration)
             {
                 return its.early(removed,
@@ -380,6 +403,7 @@ TEST(DynamicCheck, ReportsExactlyTheReadsThatComeBeforeTheData)
         ASSERT_FALSE(HasFailure());
     }
     EXPECT_GT(edges, 10 * kNetworks);
+    EXPECT_GT(programs, kNetworks / 2);
     EXPECT_EQ(covered, edges);
     // Of few networks one alone may have many of those.
     const std::uint64_t least_percent = kNetworks == kAllNetworks ? 95 : 75;
