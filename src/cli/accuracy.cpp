@@ -198,10 +198,14 @@ int accuracy(const Arguments& arguments, const Streams& streams)
     const values::Dataset images =
         values::load_dataset(options.text("dataset"), "t10k", shape,
                              options.get<std::size_t>("first"), options.get<std::size_t>("images"));
-    std::optional<network::WeightedNetwork> weighted = network::load_with_weights(integers.network);
-    values::check_weights(*weighted, integers.network);
     values::AccuracyOptions choices;
     choices.wanted = wanted(options);
+    std::optional<network::WeightedNetwork> weighted;
+    if (choices.wanted.in_float)
+    {
+        weighted = network::load_with_weights(integers.network);
+        values::check_weights(*weighted, integers.network);
+    }
     choices.trials = options.get<std::uint32_t>("trials");
     choices.seed = options.get<std::uint64_t>("seed");
     choices.threads = options.has("threads") ? std::max(1U, options.get<unsigned>("threads"))
@@ -219,7 +223,7 @@ int accuracy(const Arguments& arguments, const Streams& streams)
     const config::ChipConfig chip =
         config::load(options.text("chip"), options.list("set"), trace::function_names());
     const values::AccuracyReport report =
-        values::accuracy(&*weighted, integers.integers, images, chip, choices);
+        values::accuracy(weighted ? &*weighted : nullptr, integers.integers, images, chip, choices);
     if (options.has("logits"))
     {
         write_logits(options.text("logits"), report);
