@@ -276,7 +276,13 @@ bool multiplies(LayerKind kind)
     return kind == LayerKind::conv2d || kind == LayerKind::dense || kind == LayerKind::matmul;
 }
 
-std::int32_t IntegerLayer::share(const std::vector<std::int32_t>& codes, std::size_t which) const
+bool by_position(const Layer& layer)
+{
+    return layer.kind == LayerKind::layer_norm ||
+           (layer.kind == LayerKind::softmax && layer.axis != "height");
+}
+
+std::vector<std::int32_t> IntegerLayer::shares(const std::vector<std::int32_t>& codes) const
 {
     const std::int32_t greatest = *std::max_element(codes.begin(), codes.end());
     const auto power = [&](std::int32_t code)
@@ -287,12 +293,16 @@ std::int32_t IntegerLayer::share(const std::vector<std::int32_t>& codes, std::si
         sum += power(code);
     }
     const Ratio& its = ratio[0];
-    return limited((2 * power(codes[which]) * its.multiplier + (sum << its.shift)) /
-                   (sum << (its.shift + 1)));
+    std::vector<std::int32_t> result;
+    for (const std::int32_t code : codes)
+    {
+        result.push_back(limited((2 * power(code) * its.multiplier + (sum << its.shift)) /
+                                 (sum << (its.shift + 1))));
+    }
+    return result;
 }
 
-std::int32_t IntegerLayer::normalised(const std::vector<std::int32_t>& codes,
-                                      std::size_t which) const
+std::vector<std::int32_t> IntegerLayer::norms(const std::vector<std::int32_t>& codes) const
 {
     const auto count = static_cast<std::int64_t>(codes.size());
     std::int64_t sum = 0;
@@ -307,10 +317,16 @@ std::int32_t IntegerLayer::normalised(const std::vector<std::int32_t>& codes,
     root -= root * root > square ? 1 : 0; // the double may have been rounded up
     root += (root + 1) * (root + 1) <= square ? 1 : 0;
     root = std::max<std::int64_t>(root, 1); // where all codes are the same
-    const std::int64_t deviation = (count * codes[which] - sum) << (kRootBits + kNormBits);
-    const std::int64_t dividend = 2 * deviation + root;
-    const std::int64_t norm = dividend / (2 * root) - (dividend % (2 * root) < 0 ? 1 : 0);
-    return finish(which, weights(0, which) * norm);
+    std::vector<std::int32_t> result;
+    for (std::size_t c = 0; c < codes.size(); ++c)
+    {
+        const std::int64_t deviation =
+            (count * codes[c] - sum) * (std::int64_t{1} << (kRootBits + kNormBits));
+        const std::int64_t dividend = 2 * deviation + root;
+        const std::int64_t norm = dividend / (2 * root) - (dividend % (2 * root) < 0 ? 1 : 0);
+        result.push_back(finish(c, weights(0, c) * norm));
+    }
+    return result;
 }
 
 Matrix<std::int32_t> second_matrix(const network::Network& network, const Layer& layer,
@@ -420,6 +436,20 @@ std::vector<Map<std::int32_t>> run(const IntegerNetwork& integers, Map<std::int3
             {
                 out[k] =
                     integers.layers[i].finish(0, sums(k / second.columns(), k % second.columns()));
+            }
+            continue;
+        }
+        if (by_position(layer))
+        {
+            const IntegerLayer& its = integers.layers[i];
+            const Map<std::int32_t>& in = maps[layer.inputs[0].index()];
+            std::vector<std::int32_t> codes(to.channels);
+            for (std::size_t first = 0; first < in.size(); first += to.channels)
+            {
+                std::copy_n(in.data() + first, to.channels, codes.data());
+                const std::vector<std::int32_t> made =
+                    layer.kind == LayerKind::softmax ? its.shares(codes) : its.norms(codes);
+                std::copy(made.begin(), made.end(), out.data() + first);
             }
             continue;
         }

@@ -34,8 +34,8 @@ struct Ratio
 /// conv2d, dense: ratio[channel] (sum of products + bias[channel]).
 /// matmul: ratio[0] (sum of products). mul: ratio[0] (product).
 /// batch_norm: ratio[channel] (weights(0, channel) code + bias[channel]).
-/// layer_norm: ratio[channel] (weights(0, channel) norm + bias[channel]); see norm().
-/// softmax: powers table[greatest code - code], as parts of their sum: see share().
+/// layer_norm: ratio[channel] (weights(0, channel) norm + bias[channel]); see norms().
+/// softmax: powers table[greatest code - code], as parts of their sum: see shares().
 /// add: (sum of codes x multiplier) / 2^shift; ratio[operand], all of one shift.
 /// global_average_pool, average_pool: sum x multiplier / (elements x 2^shift); ratio[0].
 /// activation: table[code - least code of the operand]; relu where there is none: ratio[0].
@@ -71,21 +71,23 @@ struct IntegerLayer
         return limited(
             ratio[ratio.size() == 1 ? 0 : channel](std::clamp(all, -most_sum, most_sum)));
     }
-    /// Element `which` of a softmax of the codes: its power x multiplier / (2^shift x the sum of
-    /// the powers).
-    [[nodiscard]] std::int32_t share(const std::vector<std::int32_t>& codes,
-                                     std::size_t which) const;
-    /// Element `which` of what a layer_norm makes of the n codes of a position: with
-    /// d = n code - sum of codes and v = n (sum of squares) - (sum of codes)^2 + epsilon, the norm
-    /// is d / sqrt(v) with kNormBits bits behind the point, where the root has kRootBits of them
-    /// and what is below is dropped, and the quotient is rounded.
-    [[nodiscard]] std::int32_t normalised(const std::vector<std::int32_t>& codes,
-                                          std::size_t which) const;
+    /// What a softmax makes of the codes of a row: power x multiplier / (2^shift x the sum of the
+    /// powers).
+    [[nodiscard]] std::vector<std::int32_t> shares(const std::vector<std::int32_t>& codes) const;
+    /// What a layer_norm makes of the n codes of a position: with d = n code - sum of codes and
+    /// v = n (sum of squares) - (sum of codes)^2 + epsilon, the norm is d / sqrt(v) with kNormBits
+    /// bits behind the point, where the root has kRootBits of them and what is below is dropped,
+    /// and the quotient is rounded.
+    [[nodiscard]] std::vector<std::int32_t> norms(const std::vector<std::int32_t>& codes) const;
 };
 constexpr unsigned kNormBits = 10;
 constexpr unsigned kRootBits = 8;
 constexpr unsigned kPowerBits = 16; ///< behind the point, of a softmax's powers
 constexpr unsigned kGainBits = 15;  ///< of the weights of norms, without the sign
+
+/// Is an element made of all channels of its position, all of which go alike: softmax over
+/// channels, layer_norm?
+[[nodiscard]] bool by_position(const network::Layer& layer);
 
 /// Is its result a sum of products that crossbars can make: conv2d, dense, matmul?
 [[nodiscard]] bool multiplies(network::LayerKind kind);
@@ -234,7 +236,7 @@ std::int32_t element(const IntegerNetwork& integers, LayerId id, const Element& 
         {
             codes[c] = read(0U, Element{at.row, at.column, c});
         }
-        return its.normalised(codes, at.channel);
+        return its.norms(codes)[at.channel];
     }
     case LayerKind::softmax:
     {
@@ -245,7 +247,7 @@ std::int32_t element(const IntegerNetwork& integers, LayerId id, const Element& 
             codes[k] =
                 read(0U, down ? Element{k, at.column, at.channel} : Element{at.row, at.column, k});
         }
-        return its.share(codes, down ? at.row : at.channel);
+        return its.shares(codes)[down ? at.row : at.channel];
     }
     case LayerKind::matmul:
     {

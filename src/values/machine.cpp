@@ -649,6 +649,31 @@ Machine::Content Machine::function(const Operation& operation, LayerId layer, Re
     Content result{tensor, LayerId::none(), {}, box, operation.image, {}};
     result.values.reserve(count(box));
     const std::vector<LayerId>& inputs = integers_.network[layer].inputs;
+    if (!copies && by_position(integers_.network[layer]))
+    {
+        const IntegerLayer& its = integers_[layer];
+        std::vector<std::int32_t> codes(integers_.network[layer].output.channels);
+        each({{box.bounds[0], box.bounds[1], box.bounds[2], box.bounds[3], 0, 1}},
+             [&](const Element& position)
+             {
+                 reader.begin(layer, {position.row, position.column, box.bounds[4]});
+                 for (std::uint32_t channel = 0; channel < codes.size(); ++channel)
+                 {
+                     codes[channel] =
+                         reader.code(inputs[0], {position.row, position.column, channel});
+                 }
+                 const std::vector<std::int32_t> made =
+                     integers_.network[layer].kind == LayerKind::softmax ? its.shares(codes)
+                                                                         : its.norms(codes);
+                 for (std::uint32_t channel = box.bounds[4]; channel < box.bounds[5]; ++channel)
+                 {
+                     const Element at{position.row, position.column, channel};
+                     result.values.push_back(
+                         reader.poisoned() ? kPoison : through(layer, tensor, at, made[channel]));
+                 }
+             });
+        return result;
+    }
     each(box,
          [&](const Element& at)
          {

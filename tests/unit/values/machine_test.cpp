@@ -245,10 +245,16 @@ TEST(Machine, ComputesAttentionWithWrittenOperands)
         }
         expect_right(run_on(chip, trace, integers, lossless(analogue_of(chip)), inputs), true,
                      exact);
-        chip.macro.adc.range = dice.pick(std::vector<std::string>{"full", "granular"});
+        chip.macro.adc.range =
+            dice.pick(std::vector<std::string>{"full", "granular", "calibrated"});
         chip.macro.adc.bits = dice(2, 6);
-        expect_right(run_on(chip, trace, integers, noiseless(analogue_of(chip)), inputs), false,
-                     finite);
+        Analogue analogue = noiseless(analogue_of(chip));
+        if (analogue.needs_calibration())
+        {
+            analogue = calibrated(analogue, integers, values::pieces_of(integers, chip),
+                                  {test::random_input(dice, integers)});
+        }
+        expect_right(run_on(chip, trace, integers, analogue, inputs), false, finite);
         ASSERT_FALSE(HasFailure());
     }
     EXPECT_GT(exact.elements, 300 * networks);
@@ -309,6 +315,54 @@ TEST(Machine, WrittenOperandsHaveErrorsOfTheirImageOnEverySchedule)
     EXPECT_GT(other, networks / 4);
 }
 
+/// A row of an operand that no one writes into its crossbar is poison for what multiplies with it.
+TEST(Machine, NamesWhatWasNotWritten)
+{
+    std::uint32_t named = 0;
+    constexpr std::uint32_t networks = 20;
+    for (std::uint32_t seed = 0; seed < networks; ++seed)
+    {
+        Dice dice(seed);
+        const network::Network network = test::random_attention(dice);
+        config::ChipConfig chip = a_chip(dice);
+        test::choose_attention(dice, chip);
+        chip.mapping.attention = dice.pick(std::vector<std::string>{"crossbar", "digital"});
+        chip.digital.tile_columns = 6;
+        if (network.layers[1].kind == network::LayerKind::input)
+        {
+            continue;
+        }
+        SCOPED_TRACE("seed " + std::to_string(seed) + '\n' + test::describe(network));
+        const IntegerNetwork integers = test::random_integers(dice, network);
+        trace::Trace trace = compiler::compile(network, chip, {});
+        const auto shorter =
+            std::find_if(trace.operations.begin(), trace.operations.end(),
+                         [&](const trace::Operation& operation)
+                         {
+                             return operation.kind == trace::OpKind::program && operation.box &&
+                                    operation.box->bounds[5] - operation.box->bounds[4] > 1;
+                         });
+        if (shorter == trace.operations.end())
+        {
+            continue;
+        }
+        const std::uint32_t left_out = --shorter->box->bounds[5];
+        const LayerId product = trace.header.blocks[shorter->block.index()].layer;
+        const Crossbars crossbars(integers, pieces_of(trace, integers, chip),
+                                  lossless(analogue_of(chip)), 1, 1);
+        const auto machine =
+            machine_after(chip, trace, integers, crossbars, {test::random_input(dice, integers)});
+        ASSERT_FALSE(machine->poison().empty());
+        const Poison& first = machine->poison().front();
+        EXPECT_EQ(first.tensor, network[product].inputs[1]);
+        EXPECT_EQ(first.missing.channel, left_out);
+        EXPECT_EQ(first.layer, product);
+        EXPECT_EQ(trace.operations[first.operation.index()].kind, trace::OpKind::mvm);
+        ++named;
+    }
+    EXPECT_GT(named, networks / 4);
+}
+
 TEST(Machine, ComputesRandomNetworksInChargeAndTime)
 {
     constexpr std::uint32_t networks = tessera::test::effort(48U);
@@ -321,6 +375,7 @@ TEST(Machine, ComputesRandomNetworksInChargeAndTime)
         const IntegerNetwork integers = test::random_integers(dice, network);
         config::ChipConfig chip = config::load("aidac");
         chip.mapping.depthwise = dice.pick(std::vector<std::string>{"vector", "crossbar"});
+        chip.mapping.attention = dice.pick(std::vector<std::string>{"vector", "crossbar"});
         chip.macro.aidac.signs = dice.pick(std::vector<std::string>{"offset", "paired"});
         const compiler::Options options = random_options(dice);
         SCOPED_TRACE("seed " + std::to_string(seed) + ' ' + options.schedule + '\n' +
@@ -332,7 +387,7 @@ TEST(Machine, ComputesRandomNetworksInChargeAndTime)
         analogue = noiseless(analogue_of(chip));
         if (dice(0, 1) == 0)
         {
-            analogue = calibrated(analogue, integers, pieces_of(integers, chip),
+            analogue = calibrated(analogue, integers, values::pieces_of(integers, chip),
                                   {test::random_input(dice, integers)});
         }
         expect_right(run_on(chip, trace, integers, analogue, inputs), false, finite);
