@@ -294,6 +294,7 @@ std::vector<std::int32_t> IntegerLayer::shares(const std::vector<std::int32_t>& 
     }
     const Ratio& its = ratio[0];
     std::vector<std::int32_t> result;
+    result.reserve(codes.size());
     for (const std::int32_t code : codes)
     {
         result.push_back(limited((2 * power(code) * its.multiplier + (sum << its.shift)) /
@@ -318,6 +319,7 @@ std::vector<std::int32_t> IntegerLayer::norms(const std::vector<std::int32_t>& c
     root += (root + 1) * (root + 1) <= square ? 1 : 0;
     root = std::max<std::int64_t>(root, 1); // where all codes are the same
     std::vector<std::int32_t> result;
+    result.reserve(codes.size());
     for (std::size_t c = 0; c < codes.size(); ++c)
     {
         const std::int64_t deviation =

@@ -259,8 +259,9 @@ std::int32_t element(const IntegerNetwork& integers, LayerId id, const Element& 
         std::int64_t sum = 0;
         for (std::uint32_t k = 0; k < how.common; ++k)
         {
-            sum += std::int64_t{read(0U, element_at(from, row + head * how.common + k))} *
-                   read(1U, element_at(other, how.second(head, k, column % how.columns)));
+            sum +=
+                std::int64_t{read(0U, element_at(from, row + std::size_t{head} * how.common + k))} *
+                read(1U, element_at(other, how.second(head, k, column % how.columns)));
         }
         return its.finish(0, sum);
     }
