@@ -2,6 +2,7 @@
 #include "chip/aidac.h"
 
 #include "base/quantity.h"
+#include "tessera/error.h"
 
 namespace tessera::chip
 {
@@ -42,7 +43,15 @@ AidacDesign aidac_design(const config::ChipConfig::Macro& macro)
     design.scheme.input_bits = macro.input_bits;
     design.scheme.signs =
         macro.aidac.signs == "paired" ? numerics::AidacSigns::paired : numerics::AidacSigns::offset;
-    design.cost = numerics::aidac_cost(design.model, design.scheme, macro.rows, macro.columns);
+    try
+    {
+        design.cost = numerics::aidac_cost(design.model, design.scheme, macro.rows, macro.columns);
+    }
+    catch (const InputError& error) // which knows the model's own name only
+    {
+        throw InputError({macro.aidac.model, 0, error.place().pointer}, error.problem(),
+                         error.remedy());
+    }
     design.timing = numerics::aidac_timing(design.model, design.cost.chained);
     return design;
 }
