@@ -106,9 +106,10 @@ Tick AidacMacro::compute(Flight& flight, Tick from)
 {
     if (flight.op.kind == trace::OpKind::mvm)
     {
+        const std::uint64_t products = entries(flight.op);
         for (AidacPart& part : parts_)
         {
-            part.products += flight.op.n;
+            part.products += products;
         }
     }
     return Macro::compute(flight, from);

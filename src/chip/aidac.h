@@ -29,9 +29,9 @@ struct AidacPart
 {
     const char* name = "";
     Parameters parameters;
-    std::vector<Stage> stages; ///< during which it works
-    Tick per_product = 0;      ///< ps of them
-    std::uint64_t products = 0;
+    std::vector<Stage> stages;  ///< during which it works
+    Tick per_product = 0;       ///< ps of them
+    std::uint64_t products = 0; ///< replicas of a block make theirs at the same time: they are one
 
     [[nodiscard]] Tick busy() const { return products * per_product; }
 };

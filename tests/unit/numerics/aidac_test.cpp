@@ -184,6 +184,38 @@ TEST(AidacLosslessBits, HoldEverySumAndOneFewerDoesNot)
     }
 }
 
+TEST(AidacBlock, ColumnTimesAddUpDownTheGrid)
+{
+    const AidacModel model = load_aidac("aidac-28nm");
+    const auto weights = random_matrix(300, 40, -128, 127, 13); // 3 arrays down, 2 beside
+    const auto inputs = random_matrix(1, 300, 0, 255, 14);
+    const double unit = aidac_volts_per_unit(model, {});
+    const AidacBlock block(model, {}, weights, AidacErrors::none());
+    const Matrix<double> volts = block.voltages(inputs.row(0));
+    ASSERT_EQ(volts.rows(), 3U);
+    ASSERT_EQ(volts.columns(), 2U * 33);
+    for (std::size_t column = 0; column < 40; ++column)
+    {
+        const std::size_t group = column / 32 * 33 + column % 32;
+        const std::size_t reference = column / 32 * 33 + 32;
+        double chain = 0;
+        for (std::size_t array = 0; array < 3; ++array)
+        {
+            // An array sees its own rows only: weights with their offset.
+            std::int64_t sum = 0;
+            for (std::size_t row = 128 * array; row < std::min<std::size_t>(300, 128 * (array + 1));
+                 ++row)
+            {
+                sum += std::int64_t{inputs(0, row)} * (weights(row, column) + 128);
+            }
+            EXPECT_NEAR(volts(array, group) / unit, static_cast<double>(sum), 1e-4);
+            chain += volts(array, group) - volts(array, reference);
+        }
+        EXPECT_NEAR(chain / unit, static_cast<double>(exact(inputs, weights, 0, column)), 1e-3);
+        EXPECT_NEAR(block.product(inputs)(0, column), chain / unit, 1e-3);
+    }
+}
+
 TEST(AidacErrors, ConverterRangeClips)
 {
     const AidacModel model = load_aidac("aidac-28nm");
