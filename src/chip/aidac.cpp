@@ -4,6 +4,11 @@
 #include "base/quantity.h"
 #include "tessera/error.h"
 
+#include <algorithm>
+#include <cmath>
+#include <initializer_list>
+#include <string_view>
+
 namespace tessera::chip
 {
 namespace
@@ -14,22 +19,40 @@ std::array<AidacPart, 4> parts_of(const AidacDesign& design)
     const numerics::AidacCost& cost = design.cost;
     const numerics::AidacTiming& timing = design.timing;
     const auto count = [](std::size_t number) { return std::to_string(number); };
+    const auto energy = [&](std::initializer_list<std::string_view> components)
+    {
+        std::uint64_t sum = 0;
+        for (const EnergySummary& term : design.energy)
+        {
+            const bool its =
+                std::find(components.begin(), components.end(), term.component) != components.end();
+            sum += its ? term.attojoules : 0;
+        }
+        return sum;
+    };
     return {{
-        {"row_driver", {{"rows", count(cost.rows)}}, {Stage::charge}, timing.charge},
+        {"row_driver",
+         {{"rows", count(cost.rows)}},
+         {Stage::charge},
+         timing.charge,
+         energy({"row drivers"})},
         {"capacitor_array",
          {{"arrays", count(cost.chained * cost.beside)}, {"cells", count(cost.cells)}},
          {Stage::multiply, Stage::share, Stage::weigh},
-         timing.multiply + timing.share + timing.weigh},
+         timing.multiply + timing.share + timing.weigh,
+         energy({"switches", "capacitors"})},
         {"column_time_accumulator",
          {{"chains", count(cost.beside * cost.groups_per_array)},
           {"conversions", count(cost.conversions)}},
          {Stage::chain},
-         timing.chain},
+         timing.chain,
+         energy({"voltage-to-time", "accumulators"})},
         {"tdc",
          {{"converters", count(cost.tdcs)},
           {"bits", count(static_cast<std::size_t>(design.model.tdc_bits))}},
          {Stage::digitise},
-         timing.digitise},
+         timing.digitise,
+         energy({"time-to-digital"})},
     }};
 }
 
@@ -53,6 +76,12 @@ AidacDesign aidac_design(const config::ChipConfig::Macro& macro)
                          error.remedy());
     }
     design.timing = numerics::aidac_timing(design.model, design.cost.chained);
+    for (const numerics::EnergyTerm& term :
+         numerics::aidac_energy(design.model, design.scheme, design.cost, kAidacInputLevel))
+    {
+        design.energy.push_back({term.component, term.formula,
+                                 static_cast<std::uint64_t>(std::llround(term.joules * 1e18))});
+    }
     return design;
 }
 

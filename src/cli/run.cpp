@@ -53,14 +53,19 @@ nlohmann::ordered_json figures(const Summary& summary, const trace::Header& head
     {
         vectors += unit.vectors;
     }
-    return {{"network", header.network},
-            {"chip", chip},
-            {"makespan_ps", summary.makespan},
-            {"crossbars", summary.crossbars},
-            {"utilization", summary.utilization},
-            {"operations", summary.operations},
-            {"mvm_vectors", vectors},
-            {"events", summary.events}};
+    nlohmann::ordered_json all{{"network", header.network},
+                               {"chip", chip},
+                               {"makespan_ps", summary.makespan},
+                               {"crossbars", summary.crossbars},
+                               {"utilization", summary.utilization},
+                               {"operations", summary.operations},
+                               {"mvm_vectors", vectors},
+                               {"events", summary.events}};
+    for (const EnergySummary& term : summary.energy)
+    {
+        all["energy_aj"][term.component] = term.attojoules;
+    }
+    return all;
 }
 
 Tick time_of(const Options& options, const char* name)

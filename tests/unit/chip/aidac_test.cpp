@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
 namespace tessera::chip
 {
@@ -263,6 +264,89 @@ TEST_F(AidacRun, VectorsThatPassReplicasTogetherAreOneProduct)
     run_native(chip, nullptr);
     EXPECT_EQ(dynamic_cast<const AidacMacro&>(*chip.units()[0]).parts()[3].products, 3U);
     EXPECT_EQ(chip.summary().makespan, kLatency + 2 * kInterval);
+}
+
+std::uint64_t joules_of(const std::vector<EnergySummary>& energy)
+{
+    std::uint64_t sum = 0;
+    for (const EnergySummary& term : energy)
+    {
+        sum += term.attojoules;
+    }
+    return sum;
+}
+
+TEST_F(AidacRun, EnergiesOfPartsAddUpToThoseOfTheChip)
+{
+    const config::ChipConfig config = chip({});
+    testing::TraceBuilder builder(config);
+    builder.mvm(0, 0, 5);
+    builder.mvm(0, 0, 2);
+    builder.mvm(3, 1, 4);
+    trace::MemorySource source(builder.build());
+    ActivitySink sink;
+    Chip chip(config, source, sink);
+    EXPECT_EQ(joules_of(chip.summary(0).energy), 0U);
+    run_native(chip, nullptr);
+
+    const std::vector<EnergySummary> energy = chip.summary().energy;
+    ASSERT_EQ(energy.size(), 8U);
+    const auto term = [&](const std::string& component)
+    {
+        const auto found =
+            std::find_if(energy.begin(), energy.end(),
+                         [&](const EnergySummary& one) { return one.component == component; });
+        return found == energy.end() ? 0 : found->attojoules;
+    };
+    // 4 arrays of 128 rows and 33 groups of 8 columns; 40 fJ a row and so on, in aJ.
+    EXPECT_EQ(term("row drivers"), 11U * 512 * 40'000);
+    EXPECT_EQ(term("voltage-to-time"), 11U * 4 * 33 * 250'000);
+    EXPECT_EQ(term("accumulators"), 11U * 4 * 33 * 80'000);
+    EXPECT_EQ(term("time-to-digital"), 11U * 64 * 1'000'000);
+    EXPECT_EQ(term("control"), 11U * 4 * 2'000'000);
+    EXPECT_EQ(term("static"), 11U * 4 * 875'000);       // 50 uW for 17.5 ns
+    EXPECT_EQ(term("switches"), 11U * 512 * 264 * 243); // 0.3 fF at 0.9 V
+    // 256 cells a row but the first unit, at half of full scale: 2.65 fF at 0.9 V each.
+    EXPECT_NEAR(static_cast<double>(term("capacitors")), 11.0 * 512 * 255 * 0.5 * 2.65e3 * 0.81,
+                11);
+
+    std::uint64_t parts = 0;
+    for (const UnitId macro : {chip.macro(TileId(0), 0), chip.macro(TileId(3), 1)})
+    {
+        for (const AidacPart& part :
+             dynamic_cast<const AidacMacro&>(*chip.units()[macro.index()]).parts())
+        {
+            EXPECT_GT(part.energy(), 0U) << part.name;
+            parts += part.energy();
+        }
+    }
+    EXPECT_EQ(parts + term("control") + term("static"), joules_of(energy));
+}
+
+TEST_F(AidacRun, EnergyGrowsWithTheConstantsOfItsComponentOnly)
+{
+    const auto energy = [&](const Constants& constants)
+    { return run(constants, {3}).summary.energy; };
+    const std::vector<EnergySummary> before = energy({});
+    for (const auto& [constant, value, component] :
+         {std::tuple("driver_fJ", 80.0, "row drivers"), std::tuple("switch_fF", 0.6, "switches"),
+          std::tuple("unit_fF", 5.3, "capacitors"), std::tuple("vtc_fJ", 500.0, "voltage-to-time"),
+          std::tuple("accumulator_fJ", 160.0, "accumulators"),
+          std::tuple("tdc_fJ", 2000.0, "time-to-digital"),
+          std::tuple("control_fJ", 4000.0, "control"), std::tuple("static_uW", 100.0, "static")})
+    {
+        const std::vector<EnergySummary> after = energy({{constant, value}});
+        ASSERT_EQ(after.size(), before.size());
+        for (std::size_t i = 0; i < after.size(); ++i)
+        {
+            const std::uint64_t factor = after[i].component == component ? 2 : 1;
+            EXPECT_NEAR(static_cast<double>(after[i].attojoules),
+                        static_cast<double>(factor * before[i].attojoules), 3)
+                << constant << ' ' << after[i].component;
+        }
+    }
+    EXPECT_TRUE(testing::simulate(testing::small_chip(), products(testing::small_chip(), {3}))
+                    .summary.energy.empty());
 }
 
 TEST_F(AidacRun, PartsSayHowManyThereAre)

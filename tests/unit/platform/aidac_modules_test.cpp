@@ -88,6 +88,12 @@ TEST_F(AidacModules, PartsWorkWhileTheirPhasesLastAndCountAsTheWheelAloneDoes)
     counted("chip.t0.m0", 7);
     counted("chip.t0.m1", 0);
     counted("chip.t3.m1", 4);
+    // 512 rows of 40 fJ, 132 conversions of 250 and 80 fJ, 64 of 1 pJ.
+    EXPECT_EQ(row_driver.energy(), 7U * 512 * 40'000);
+    EXPECT_EQ(part_of<ColumnTimeAccumulator>("chip.t3.m1.column_time_accumulator").energy(),
+              4U * 132 * 330'000);
+    EXPECT_EQ(part_of<Tdc>("chip.t0.m0.tdc").energy(), 7U * 64 * 1'000'000);
+    EXPECT_EQ(part_of<CapacitorArray>("chip.t0.m1.capacitor_array").energy(), 0U);
     // 5 intervals of 17.499 ns, to the next edge; then one interval, and the last product's
     // latency.
     EXPECT_EQ(sc_core::sc_time_stamp().value(), 88'000U + 17'499 + 18'400);
