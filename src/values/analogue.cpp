@@ -340,6 +340,22 @@ std::vector<std::string> remarks(const config::ChipConfig& chip)
         text += "; macro.adc.range is lossless";
     }
     all.push_back(text);
+    if (analogue.device)
+    {
+        const numerics::Device& device = *analogue.device;
+        std::string unused;
+        for (const auto& [key, described] : {std::pair{"non_linear", device.non_linear.has_value()},
+                                             {"flicker", device.flicker.has_value()},
+                                             {"telegraph", device.telegraph.has_value()}})
+        {
+            unused += described ? (unused.empty() ? "" : ", ") + std::string(key) : "";
+        }
+        if (!unused.empty())
+        {
+            all.push_back("warning: values do not take " + unused + " of " + device.name +
+                          " into account");
+        }
+    }
     const unsigned conversions =
         numerics::weight_slices(scheme) * (scheme.signs == Signs::differential_separate ? 2 : 1);
     if (!chip.macro.timed_as_whole && chip.macro.cells_per_weight != conversions)

@@ -113,6 +113,16 @@ TEST_F(AidacFile, EveryRuleOfAModelIsAskedBeforeARun)
     EXPECT_THAT(refusal(R"(, "device": "genric")", ""), HasSubstr("did you mean"));
 }
 
+TEST(Remarks, WhatADeviceDescribesInVainIsNamed)
+{
+    const auto remarks_of = [](const std::string& device)
+    { return remarks_on("clsa-256", {"macro.cell.device=" + device}); };
+    EXPECT_THAT(remarks_of("generic"),
+                testing::Contains("warning: values do not take flicker, telegraph of generic "
+                                  "into account"));
+    EXPECT_THAT(remarks_of("neurram-1day"), ElementsAre(HasSubstr("11 bits")));
+}
+
 TEST(Remarks, CrossbarsSayHowManyBitsLoseNothing)
 {
     EXPECT_THAT(remarks_on("clsa-256", {}),
