@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Netlists for ngspice of the circuits that the numerics model.
 
-crossbar(c), column(c), group(c): c holds element values as tests/integration/circuit_values prints
+crossbar(c), gated(c), group(c): c holds element values as tests/integration/circuit_values prints
 them; the result is text that ngspice runs in batch mode and that prints `name = value` lines.
 As a program: reads such JSON, kind first: make_netlist.py crossbar < values.json > crossbar.cir
 """
@@ -30,17 +30,24 @@ def crossbar(c):
     return "\n".join(out + [".options reltol=1e-9 abstol=1e-18 vntol=1e-15 gmin=1e-18", ".control", "set numdgt=12", "op"] + prints + ["quit", ".endc", ".end", ""])
 
 
-def column(c):
-    """A gated column of cells I = G V + T V^3: driven at the top, sensed at the bottom."""
-    rows = len(c["siemens"])
-    out = ["gated column", f"VD d 0 {c['volts']!r}", f"RD d a0 {c['driver'] + c['segment']!r}"]
-    for r in range(rows):
-        if r:
-            out.append(f"RA{r} a{r - 1} a{r} {c['segment']!r}")
-            out.append(f"RB{r} b{r - 1} b{r} {c['segment']!r}")
-        out.append(f"B{r} a{r} b{r} I={c['siemens'][r]!r}*v(a{r},b{r})+{c['cubic']!r}*v(a{r},b{r})^3")
-    out += [f"RS b{rows - 1} s {c['sense'] + c['segment']!r}", "VS s 0 0"]
-    return "\n".join(out + [".options reltol=1e-9 abstol=1e-18 vntol=1e-15 gmin=1e-18", ".control", "set numdgt=12", "op", "print i(vs)", "quit", ".endc", ".end", ""])
+def gated(c):
+    """Gated columns of cells I = G V + S V^2 + T V^3, idle rows left out: driven at the top, sensed at the bottom."""
+    rows, columns = len(c["siemens"]), len(c["siemens"][0])
+    out = ["gated array", f"VD d 0 {c['volts']!r}"]
+    for k in range(columns):
+        out.append(f"RD{k} d a0_{k} {c['driver'] + c['segment']!r}")
+        for r in range(rows):
+            a, b = f"a{r}_{k}", f"b{r}_{k}"
+            if r:
+                out.append(f"RA{r}_{k} a{r - 1}_{k} {a} {c['segment']!r}")
+                out.append(f"RB{r}_{k} b{r - 1}_{k} {b} {c['segment']!r}")
+            if c["driven"][r]:
+                terms = (c[name][r][k] for name in ("siemens", "square", "cubic"))
+                current = "+".join(f"{term!r}*v({a},{b})^{power}" for power, term in enumerate(terms, 1))
+                out.append(f"B{r}_{k} {a} {b} I={current}")
+        out += [f"RS{k} b{rows - 1}_{k} s{k} {c['sense'] + c['segment']!r}", f"VS{k} s{k} 0 0"]
+    prints = [f"print i(vs{k})" for k in range(columns)]
+    return "\n".join(out + [".options reltol=1e-9 abstol=1e-18 vntol=1e-15 gmin=1e-18", ".control", "set numdgt=12", "op"] + prints + ["quit", ".endc", ".end", ""])
 
 
 def group(c):
@@ -105,7 +112,7 @@ def group(c):
     return "\n".join(out)
 
 
-KINDS = {"crossbar": crossbar, "column": column, "group": group}
+KINDS = {"crossbar": crossbar, "gated": gated, "group": group}
 
 if __name__ == "__main__":
     if len(sys.argv) != 2 or sys.argv[1] not in KINDS:

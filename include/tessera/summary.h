@@ -68,6 +68,14 @@ struct ImageSummary
     double interval = 0;     ///< from one to the next in the long run, ps; 0: one image
 };
 
+/// Energy of one kind of circuit, added up over the macros of a chip.
+struct EnergySummary
+{
+    std::string component;        ///< "row drivers", "capacitors", ...
+    std::string formula;          ///< of one product, in constants of the macro's model
+    std::uint64_t attojoules = 0; ///< of all products so far
+};
+
 /// Figures of a finished (or interrupted) run.
 struct Summary
 {
@@ -81,6 +89,8 @@ struct Summary
     std::vector<BufferSummary> buffers; ///< by tile
     std::vector<LinkSummary> links;     ///< in the order of the fabric
     std::vector<LayerSummary> layers;   ///< in the order of the trace's header
+    /// Of AiDAC macros; other macros have no model of energy. None in results read from a file.
+    std::vector<EnergySummary> energy;
 };
 
 } // namespace tessera

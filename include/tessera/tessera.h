@@ -12,4 +12,5 @@
 #include "tessera/summary.h"
 #include "tessera/tick.h"
 #include "tessera/trace.h"
+#include "tessera/values.h"
 #include "tessera/version.h"

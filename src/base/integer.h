@@ -15,4 +15,15 @@ __extension__ using Wide = unsigned __int128;
     return a / b + (a % b == 0 ? 0 : 1);
 }
 
+/// Bits of a whole number: 3 of 4..7, none of 0 and below.
+[[nodiscard]] constexpr unsigned bit_length(std::int64_t value)
+{
+    unsigned bits = 0;
+    for (; value > 0; value >>= 1U)
+    {
+        ++bits;
+    }
+    return bits;
+}
+
 } // namespace tessera

@@ -2,6 +2,12 @@
 #include "chip/aidac.h"
 
 #include "base/quantity.h"
+#include "tessera/error.h"
+
+#include <algorithm>
+#include <cmath>
+#include <initializer_list>
+#include <string_view>
 
 namespace tessera::chip
 {
@@ -13,22 +19,40 @@ std::array<AidacPart, 4> parts_of(const AidacDesign& design)
     const numerics::AidacCost& cost = design.cost;
     const numerics::AidacTiming& timing = design.timing;
     const auto count = [](std::size_t number) { return std::to_string(number); };
+    const auto energy = [&](std::initializer_list<std::string_view> components)
+    {
+        std::uint64_t sum = 0;
+        for (const EnergySummary& term : design.energy)
+        {
+            const bool its =
+                std::find(components.begin(), components.end(), term.component) != components.end();
+            sum += its ? term.attojoules : 0;
+        }
+        return sum;
+    };
     return {{
-        {"row_driver", {{"rows", count(cost.rows)}}, {Stage::charge}, timing.charge},
+        {"row_driver",
+         {{"rows", count(cost.rows)}},
+         {Stage::charge},
+         timing.charge,
+         energy({"row drivers"})},
         {"capacitor_array",
          {{"arrays", count(cost.chained * cost.beside)}, {"cells", count(cost.cells)}},
          {Stage::multiply, Stage::share, Stage::weigh},
-         timing.multiply + timing.share + timing.weigh},
+         timing.multiply + timing.share + timing.weigh,
+         energy({"switches", "capacitors"})},
         {"column_time_accumulator",
          {{"chains", count(cost.beside * cost.groups_per_array)},
           {"conversions", count(cost.conversions)}},
          {Stage::chain},
-         timing.chain},
+         timing.chain,
+         energy({"voltage-to-time", "accumulators"})},
         {"tdc",
          {{"converters", count(cost.tdcs)},
           {"bits", count(static_cast<std::size_t>(design.model.tdc_bits))}},
          {Stage::digitise},
-         timing.digitise},
+         timing.digitise,
+         energy({"time-to-digital"})},
     }};
 }
 
@@ -42,8 +66,22 @@ AidacDesign aidac_design(const config::ChipConfig::Macro& macro)
     design.scheme.input_bits = macro.input_bits;
     design.scheme.signs =
         macro.aidac.signs == "paired" ? numerics::AidacSigns::paired : numerics::AidacSigns::offset;
-    design.cost = numerics::aidac_cost(design.model, design.scheme, macro.rows, macro.columns);
+    try
+    {
+        design.cost = numerics::aidac_cost(design.model, design.scheme, macro.rows, macro.columns);
+    }
+    catch (const InputError& error) // which knows the model's own name only
+    {
+        throw InputError({macro.aidac.model, 0, error.place().pointer}, error.problem(),
+                         error.remedy());
+    }
     design.timing = numerics::aidac_timing(design.model, design.cost.chained);
+    for (const numerics::EnergyTerm& term :
+         numerics::aidac_energy(design.model, design.scheme, design.cost, kAidacInputLevel))
+    {
+        design.energy.push_back({term.component, term.formula,
+                                 static_cast<std::uint64_t>(std::llround(term.joules * 1e18))});
+    }
     return design;
 }
 
@@ -97,9 +135,10 @@ Tick AidacMacro::compute(Flight& flight, Tick from)
 {
     if (flight.op.kind == trace::OpKind::mvm)
     {
+        const std::uint64_t products = entries(flight.op);
         for (AidacPart& part : parts_)
         {
-            part.products += flight.op.n;
+            part.products += products;
         }
     }
     return Macro::compute(flight, from);

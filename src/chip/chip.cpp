@@ -357,6 +357,20 @@ Summary Chip::summary(Tick at) const
             computing += figures.time[stage];
         }
     }
+    if (aidac_)
+    {
+        std::uint64_t products = 0;
+        for (const IssueUnit* const unit : units_)
+        {
+            const auto* const macro = dynamic_cast<const AidacMacro*>(unit);
+            products += macro != nullptr ? macro->products() : 0;
+        }
+        summary.energy = aidac_->energy;
+        for (EnergySummary& term : summary.energy)
+        {
+            term.attojoules *= products;
+        }
+    }
     for (const Buffer& buffer : buffers_)
     {
         summary.buffers.push_back(buffer.summary(summary.makespan));

@@ -55,10 +55,10 @@ public:
 protected:
     Tick compute(Flight& flight, Tick from) override;
     [[nodiscard]] std::uint64_t bytes_read(const trace::Operation& op) override;
-
-private:
     /// Times that something enters the array: as many vectors together as it holds replicas.
     [[nodiscard]] std::uint64_t entries(const trace::Operation& op);
+
+private:
     void note_stages(Flight& flight, std::uint64_t entries, Tick begin, Tick end) const;
 
     std::uint32_t rows_;

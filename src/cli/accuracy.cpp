@@ -97,8 +97,10 @@ void write_logits(const std::string& path, const values::AccuracyReport& report)
         const std::array<hsize_t, 2> shape{report.images, codes.size() / report.images};
         const h5::Handle space(H5Screate_simple(2, shape.data(), nullptr), H5Sclose,
                                "describe logits");
+        const h5::Handle setup(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, "set up a dataset");
+        h5::check(H5Pset_obj_track_times(setup.get(), false), "set up a dataset");
         const h5::Handle dataset(H5Dcreate2(file.get(), answer.name.c_str(), H5T_STD_I32LE,
-                                            space.get(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
+                                            space.get(), H5P_DEFAULT, setup.get(), H5P_DEFAULT),
                                  H5Dclose, "create " + answer.name);
         h5::check(
             H5Dwrite(dataset.get(), H5T_NATIVE_INT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, codes.data()),

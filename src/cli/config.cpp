@@ -74,6 +74,7 @@ int config(const Arguments& arguments, const Streams& streams)
     }
     else
     {
+        const std::vector<std::string> remarks = values::remarks(config); // may refuse it
         streams.out << config::resolve_path(chip) << ": valid, " << config.tile_count()
                     << " tiles of " << config.tiles.macros << " macros of " << config.macro.rows
                     << " x " << config.macro.columns << " weights";
@@ -83,7 +84,7 @@ int config(const Arguments& arguments, const Streams& streams)
                         << config.digital.macro.rows << " x " << config.digital.macro.columns;
         }
         streams.out << '\n';
-        for (const std::string& remark : values::remarks(config))
+        for (const std::string& remark : remarks)
         {
             streams.out << "  " << remark << '\n';
         }

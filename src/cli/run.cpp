@@ -53,14 +53,19 @@ nlohmann::ordered_json figures(const Summary& summary, const trace::Header& head
     {
         vectors += unit.vectors;
     }
-    return {{"network", header.network},
-            {"chip", chip},
-            {"makespan_ps", summary.makespan},
-            {"crossbars", summary.crossbars},
-            {"utilization", summary.utilization},
-            {"operations", summary.operations},
-            {"mvm_vectors", vectors},
-            {"events", summary.events}};
+    nlohmann::ordered_json all{{"network", header.network},
+                               {"chip", chip},
+                               {"makespan_ps", summary.makespan},
+                               {"crossbars", summary.crossbars},
+                               {"utilization", summary.utilization},
+                               {"operations", summary.operations},
+                               {"mvm_vectors", vectors},
+                               {"events", summary.events}};
+    for (const EnergySummary& term : summary.energy)
+    {
+        all["energy_aj"][term.component] = term.attojoules;
+    }
+    return all;
 }
 
 Tick time_of(const Options& options, const char* name)
@@ -181,17 +186,18 @@ int execute(const Arguments& arguments, const Options& options, const Streams& s
     identity.kernel = kernel;
     identity.shuffle = options.get<std::uint64_t>("shuffle");
     simulation::Run run(workload.chip, workload.program, std::move(settings), std::move(identity));
-    std::optional<ValueRun> numbers;
+    std::optional<simulation::ValueRun> numbers;
     if (options.has("values"))
     {
-        numbers.emplace(options, workload);
+        numbers = load_values(options, workload);
         run.chip().follow(numbers->follower());
     }
     const RunResult result = run_under(kernel, run);
     progress.reset();
+    std::optional<ValueResult> values;
     if (numbers)
     {
-        numbers->finish(folder);
+        values = numbers->finish(result, folder);
     }
     if (log_file.is_open())
     {
@@ -207,9 +213,9 @@ int execute(const Arguments& arguments, const Options& options, const Streams& s
     if (options.has("json"))
     {
         nlohmann::ordered_json all = figures(result.summary, header, workload.chip.name());
-        if (numbers)
+        if (values)
         {
-            all["values"] = numbers->json();
+            all["values"] = values_json(*values);
         }
         streams.out << all.dump(2) << '\n';
     }
@@ -222,14 +228,14 @@ int execute(const Arguments& arguments, const Options& options, const Streams& s
             print_writing(streams.out, *mapping,
                           complete ? std::optional(result.summary.makespan) : std::nullopt);
         }
-        if (numbers)
+        if (values)
         {
-            numbers->print(streams.out);
+            print_values(streams.out, *values);
         }
     }
-    if (numbers)
+    if (values)
     {
-        numbers->judge();
+        values->require_equal();
     }
     return static_cast<int>(result.end == RunEnd::stopped ? ExitCode::interrupted : ExitCode::ok);
 }
@@ -244,7 +250,7 @@ Options run_options()
         "results. N and CHIP are shipped names (`tessera network list`, `tessera config list`)\n"
         "or files.");
     add_workload_options(options);
-    ValueRun::add_options(options);
+    add_value_options(options);
     options.all().add_options() //
         ("output,o", po::value<std::string>(),
          "folder for the results; default: tessera-out, replaced")        //

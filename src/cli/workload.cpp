@@ -260,6 +260,19 @@ void print_summary(std::ostream& out, const Summary& summary, const trace::Heade
     row("utilization", fmt::format("{:.3f} %", 100 * summary.utilization));
     row("MVM input vectors", fmt::format("{}", vectors));
     units("macros", trace::UnitKind::macro);
+    if (!summary.energy.empty())
+    {
+        double joules = 0;
+        const EnergySummary* most = &summary.energy.front();
+        for (const EnergySummary& term : summary.energy)
+        {
+            joules += 1e-18 * static_cast<double>(term.attojoules);
+            most = term.attojoules > most->attojoules ? &term : most;
+        }
+        const double share = 1e-18 * static_cast<double>(most->attojoules) / joules;
+        row("macro energy", fmt::format("{:.6g} uJ, {:.1f} % of it {}", 1e6 * joules,
+                                        joules > 0 ? 100 * share : 0, most->component));
+    }
     units("vector units", trace::UnitKind::vector_unit);
     units("network interfaces", trace::UnitKind::network_interface);
     units("memory ports", trace::UnitKind::memory_port);

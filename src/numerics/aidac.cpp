@@ -127,6 +127,17 @@ AidacCost aidac_cost(const AidacModel& model, const AidacScheme& scheme, std::si
     return cost;
 }
 
+unsigned aidac_lossless_bits(const AidacScheme& scheme, std::size_t rows)
+{
+    const auto input = (std::int64_t{1} << scheme.input_bits) - 1;
+    const bool is_signed = scheme.signs != AidacSigns::none;
+    // Two's complement has the most negative sum as its least code.
+    const auto weight = is_signed ? std::int64_t{1} << (scheme.weight_bits - 1)
+                                  : (std::int64_t{1} << scheme.weight_bits) - 1;
+    const std::int64_t greatest = static_cast<std::int64_t>(rows) * input * weight;
+    return is_signed ? bit_length(greatest - 1) + 1 : bit_length(greatest);
+}
+
 double aidac_volts_per_unit(const AidacModel& model, const AidacScheme& scheme)
 {
     const Shape shape(model, scheme);

@@ -69,6 +69,11 @@ struct AidacCost
 [[nodiscard]] AidacCost aidac_cost(const AidacModel& model, const AidacScheme& scheme,
                                    std::size_t rows, std::size_t columns);
 
+/// Bits of a time-to-digital converter that lose nothing of `rows` rows: its step is one unit of
+/// the product, its codes (without a sign only for AidacSigns::none) hold every sum that there can
+/// be.
+[[nodiscard]] unsigned aidac_lossless_bits(const AidacScheme& scheme, std::size_t rows);
+
 /// Volts at the converter of an array per unit of its sum of inputs times weights.
 [[nodiscard]] double aidac_volts_per_unit(const AidacModel& model, const AidacScheme& scheme);
 /// 1 sigma of kT/C, in volts: common to a row after its input conversion, and of one weighted sum

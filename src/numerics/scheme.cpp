@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "numerics/scheme.h"
 
+#include "base/integer.h"
 #include "tessera/error.h"
 
 #include <cmath>
@@ -18,16 +19,6 @@ void within(const char* name, double value, double least, double most)
         throw InputError({"", 0, name}, "must not be " + std::to_string(value),
                          "give a number in " + std::to_string(least) + ".." + std::to_string(most));
     }
-}
-
-unsigned bit_length(std::int64_t value)
-{
-    unsigned bits = 0;
-    for (; value > 0; value >>= 1U)
-    {
-        ++bits;
-    }
-    return bits;
 }
 
 } // namespace

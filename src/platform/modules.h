@@ -47,6 +47,8 @@ public:
     void follow(const chip::AidacPart& part) { part_ = &part; }
     [[nodiscard]] std::uint64_t products() const { return part_ == nullptr ? 0 : part_->products; }
     [[nodiscard]] Tick busy() const { return part_ == nullptr ? 0 : part_->busy(); }
+    /// Attojoules.
+    [[nodiscard]] std::uint64_t energy() const { return part_ == nullptr ? 0 : part_->energy(); }
 
 private:
     const chip::AidacPart* part_ = nullptr;

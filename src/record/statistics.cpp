@@ -58,6 +58,24 @@ private:
     std::vector<Statistic> statistics_;
 };
 
+void add_energy(List& list, const std::vector<EnergySummary>& energy)
+{
+    if (energy.empty())
+    {
+        return;
+    }
+    Names names;
+    std::uint64_t total = 0;
+    for (std::size_t i = 0; i < energy.size(); ++i)
+    {
+        total += energy[i].attojoules;
+        list.add("chip.energy." + names.part(energy[i].component, i), energy[i].attojoules, "aJ",
+                 "energy of this component in all products of AiDAC macros");
+    }
+    list.add("chip.energy." + names.part("total", energy.size()), total, "aJ",
+             "energy of all products of AiDAC macros, the sum of the components");
+}
+
 void add_unit(List& list, const UnitSummary& unit)
 {
     // A unit's name is hierarchical by itself: "t5.m3".
@@ -125,6 +143,7 @@ std::vector<Statistic> statistics(const Summary& summary)
         list.add("chip.images.interval", images.interval, "ps",
                  "from one image to the next in the long run");
     }
+    add_energy(list, summary.energy);
     for (const UnitSummary& unit : summary.units)
     {
         add_unit(list, unit);

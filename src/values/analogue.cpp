@@ -4,6 +4,10 @@
 #include "chip/aidac.h"
 #include "tessera/error.h"
 
+#include <fmt/format.h>
+
+#include <cmath>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
@@ -261,11 +265,53 @@ std::vector<Source> sources(const Analogue& analogue)
     return all;
 }
 
+namespace
+{
+
+/// `few`: a key that gives fewer bits, and its value.
+std::string of_bits(const char* converters, unsigned needed, std::size_t rows,
+                    const std::optional<std::pair<std::string, unsigned>>& few)
+{
+    std::string text =
+        fmt::format("{} of {} bits lose nothing of {} rows", converters, needed, rows);
+    if (few && few->second < needed)
+    {
+        text += fmt::format("; warning: {} is {}, so results differ from whole-number arithmetic",
+                            few->first, few->second);
+    }
+    return text;
+}
+
+std::vector<std::string> aidac_remarks(const config::ChipConfig::Macro& macro)
+{
+    const chip::AidacDesign design = chip::aidac_design(macro);
+    const numerics::AidacModel& model = design.model;
+    const auto bits = static_cast<unsigned>(model.tdc_bits);
+    std::vector<std::string> all;
+    all.push_back(of_bits("time-to-digital converters",
+                          numerics::aidac_lossless_bits(design.scheme, macro.rows), macro.rows,
+                          std::pair("tdc_bits of " + model.name, bits)));
+    const double step = 1e3 * model.window_ns / std::exp2(bits);
+    if (step < model.tdc_finest_ps)
+    {
+        all.push_back(fmt::format("warning: {} bits of {} make steps of {:.3g} ps in its window of "
+                                  "{} ns, but tdc_finest_ps is {}",
+                                  bits, model.name, step, model.window_ns, model.tdc_finest_ps));
+    }
+    if (macro.timed_as_whole)
+    {
+        all.push_back("warning: macro.t_mvm is given, so times are not those of " + model.name);
+    }
+    return all;
+}
+
+} // namespace
+
 std::vector<std::string> remarks(const config::ChipConfig& chip)
 {
-    if (chip.macro.kind != "adc")
+    if (chip.macro.kind == "aidac")
     {
-        return {};
+        return aidac_remarks(chip.macro);
     }
     Analogue analogue;
     try
@@ -282,19 +328,34 @@ std::vector<std::string> remarks(const config::ChipConfig& chip)
     }
     const numerics::Scheme& scheme = analogue.scheme;
     std::vector<std::string> all;
-    const unsigned needed = numerics::lossless_bits(scheme, scheme.rows);
-    std::string text = "converters of " + std::to_string(needed) + " bits lose nothing of " +
-                       std::to_string(scheme.rows) + " rows";
-    if (chip.macro.adc.range == "lossless")
+    std::optional<std::pair<std::string, unsigned>> few;
+    if (chip.macro.adc.range != "lossless")
+    {
+        few.emplace("macro.adc.bits", scheme.converter.bits);
+    }
+    std::string text =
+        of_bits("converters", numerics::lossless_bits(scheme, scheme.rows), scheme.rows, few);
+    if (!few)
     {
         text += "; macro.adc.range is lossless";
     }
-    else if (scheme.converter.bits < needed)
-    {
-        text += "; warning: macro.adc.bits is " + std::to_string(scheme.converter.bits) +
-                ", so results differ from whole-number arithmetic";
-    }
     all.push_back(text);
+    if (analogue.device)
+    {
+        const numerics::Device& device = *analogue.device;
+        std::string unused;
+        for (const auto& [key, described] : {std::pair{"non_linear", device.non_linear.has_value()},
+                                             {"flicker", device.flicker.has_value()},
+                                             {"telegraph", device.telegraph.has_value()}})
+        {
+            unused += described ? (unused.empty() ? "" : ", ") + std::string(key) : "";
+        }
+        if (!unused.empty())
+        {
+            all.push_back("warning: values do not take " + unused + " of " + device.name +
+                          " into account");
+        }
+    }
     const unsigned conversions =
         numerics::weight_slices(scheme) * (scheme.signs == Signs::differential_separate ? 2 : 1);
     if (!chip.macro.timed_as_whole && chip.macro.cells_per_weight != conversions)

@@ -74,7 +74,8 @@ struct Source
 /// Those that the chip has, each with everything else as in noiseless().
 [[nodiscard]] std::vector<Source> sources(const Analogue& analogue);
 
-/// Remarks on a chip for people: too few converter bits, cells that times do not count.
+/// Remarks on a chip for people: too few converter bits, cells that times do not count. Reads the
+/// files that it names, of a device or an AiDAC circuit: throws InputError for what is wrong there.
 [[nodiscard]] std::vector<std::string> remarks(const config::ChipConfig& chip);
 
 } // namespace tessera::values

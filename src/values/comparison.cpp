@@ -17,6 +17,23 @@ namespace
 {
 
 constexpr std::int32_t kNotMade = std::numeric_limits<std::int32_t>::min();
+constexpr std::size_t kMostDifferencesKept = 8;
+
+/// Counts element `index` of an image unless it is as wanted.
+void judge(Comparison& comparison, const network::Shape& shape, std::size_t image,
+           std::size_t index, std::int64_t made, std::int64_t wanted)
+{
+    if (made == wanted)
+    {
+        return;
+    }
+    if (++comparison.different <= kMostDifferencesKept)
+    {
+        const std::size_t pixel = index / shape.channels;
+        comparison.first.push_back({image, pixel / shape.width, pixel % shape.width,
+                                    index % shape.channels, made, wanted});
+    }
+}
 
 /// Slashes would make groups.
 std::string name_of(LayerId layer, const std::string& name)
@@ -52,10 +69,11 @@ std::vector<LayerComparison> compare(const Machine& machine, const IntegerNetwor
             {
                 continue;
             }
+            const network::Shape& shape = integers.network[its.layer].output;
             its.elements += made->size();
             if (reference)
             {
-                its.from_reference = its.from_reference.value_or(0);
+                its.from_reference = its.from_reference.value_or(Comparison{});
             }
             for (std::size_t k = 0; k < made->size(); ++k)
             {
@@ -69,10 +87,10 @@ std::vector<LayerComparison> compare(const Machine& machine, const IntegerNetwor
                 const double off = static_cast<double>(code) - wanted;
                 signal[i] += wanted * wanted;
                 noise[i] += off * off;
-                its.different += code != exact[i][k] ? 1 : 0;
-                if (reference && code != slow[i][k])
+                judge(its.from_integers, shape, image, k, code, exact[i][k]);
+                if (reference)
                 {
-                    ++*its.from_reference;
+                    judge(*its.from_reference, shape, image, k, code, slow[i][k]);
                 }
             }
         }
@@ -113,8 +131,10 @@ void write_values(const std::filesystem::path& path, const Machine& machine,
                                            layer.output.width, layer.output.channels};
         const h5::Handle space(H5Screate_simple(4, shape.data(), nullptr), H5Sclose,
                                "describe " + name);
+        const h5::Handle setup(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, "set up a dataset");
+        h5::check(H5Pset_obj_track_times(setup.get(), false), "set up a dataset");
         const h5::Handle dataset(H5Dcreate2(group.get(), name.c_str(), H5T_STD_I32LE, space.get(),
-                                            H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
+                                            H5P_DEFAULT, setup.get(), H5P_DEFAULT),
                                  H5Dclose, "create " + name);
         h5::check(
             H5Dwrite(dataset.get(), H5T_NATIVE_INT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, codes.data()),
@@ -123,10 +143,11 @@ void write_values(const std::filesystem::path& path, const Machine& machine,
         h5::set_attribute(dataset.get(), "kind", std::string(network::name_of(layer.kind)));
         h5::set_attribute(dataset.get(), "scale", integers[its.layer].scale);
         h5::set_attribute(dataset.get(), "missing", its.missing);
-        h5::set_attribute(dataset.get(), "different_from_integers", its.different);
+        h5::set_attribute(dataset.get(), "different_from_integers", its.from_integers.different);
         if (its.from_reference)
         {
-            h5::set_attribute(dataset.get(), "different_from_reference", *its.from_reference);
+            h5::set_attribute(dataset.get(), "different_from_reference",
+                              its.from_reference->different);
         }
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "tessera/values.h"
 #include "values/machine.h"
 
 #include <cstdint>
@@ -18,12 +19,12 @@ struct LayerComparison
 {
     LayerId layer;
     std::uint64_t elements = 0;
-    std::uint64_t missing = 0;   ///< not made, or poison
-    std::uint64_t different = 0; ///< made, and not as in the network of whole numbers
+    std::uint64_t missing = 0; ///< not made, or poison
+    Comparison from_integers;  ///< the network of whole numbers
     /// 10 log10 of its squared codes over squared deviations of what was made; infinity where there
     /// are none.
     double snr_db = 0;
-    std::optional<std::uint64_t> from_reference; ///< made, and not as in `reference`
+    std::optional<Comparison> from_reference;
 };
 
 /// Codes of all layers for one image.

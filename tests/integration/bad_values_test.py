@@ -240,6 +240,45 @@ def check_bad_device(case):
                                                    f"macro.cell.device={path}"), words)
 
 
+def bad_circuits():
+    """AiDAC models, and what `config check` must say of each."""
+    whole = json.loads((SOURCE / "models" / "macros" / "aidac-28nm.json").read_text())
+
+    def model(change):
+        text = copy.deepcopy(whole)
+        change(text)
+        return text
+
+    def constant(name, **values):
+        return model(lambda text: text["constants"][name].update(values))
+
+    return [
+        (model(lambda text: text.pop("cell")), 'has no "cell"'),
+        (model(lambda text: text.update(cells="sram")), "/cells: unknown key"),
+        (model(lambda text: text.update(cell="dram")), "/cell: 'dram' is not known"),
+        (model(lambda text: text.update(cell="rram-gated")), 'has no "gate_reference_uS"'),
+        (model(lambda text: text.update(extends="yoco-28nm", cell="rram-direct")),
+         "R_HRS C is 2.65 ns (1000 kOhm x 2.65 fF), the hold time 3.5 ns; R_HRS C must be 350 ns"),
+        (model(lambda text: text["constants"].pop("unit_fF")), 'has no "unit_fF"'),
+        (constant("unit_fF", value=0), "/constants/unit_fF/value: 0 is out of range"),
+        (constant("unit_fF", value="2 fF"), "/constants/unit_fF/value: must not be text"),
+        (constant("unit_fF", high=2), "/constants/unit_fF/high: 2 is out of range"),
+        (constant("unit_fF", status="guessed"), "/constants/unit_fF/status: 'guessed' is not known"),
+        (constant("tdc_bits", value=8.5), "/constants/tdc_bits/value: is not whole"),
+        (constant("tdc_fJ", status="calibrated"), "is calibrated, and so is unit_fF"),
+        (constant("array_rows", value=100, low=100), "100 rows cannot be weighed"),
+    ]
+
+
+def check_bad_circuit(case):
+    folder, number, text, words = case
+    path = folder / f"bad-circuit-{number}.json"
+    path.write_text(json.dumps(text, indent=1))
+    ran = tessera("config", "check", "aidac", "--set", f"macro.aidac.model={path}")
+    refused(f"circuit {number}", path, ran, words)
+    expect(ran.stderr.startswith(f"tessera: {path}:"), f"circuit {number}: no file in {ran.stderr}")
+
+
 def main():
     if os.environ["TESSERA_HAS_ONNX"] != "ON":
         print("the networks with weights are ONNX files, which this build does not read")
@@ -253,6 +292,7 @@ def main():
             list(pool.map(check_bad_data, bad_data(folder, pixels, labels)))
             list(pool.map(check_bad_integers, [(folder, i, *case) for i, case in enumerate(bad_integers())]))
             list(pool.map(check_bad_device, [(folder, i, *case) for i, case in enumerate(bad_devices())]))
+            list(pool.map(check_bad_circuit, [(folder, i, *case) for i, case in enumerate(bad_circuits())]))
         check_weights(folder)
         check_codes(folder)
     return 1 if FAILURES else 0

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the numerics say about circuits that circuit_test.py has ngspice solve: JSON on stdout.
-// circuit_values crossbar ROWS COLUMNS | column ROWS | group ROWS BITS
+// circuit_values crossbar ROWS COLUMNS | gated ROWS COLUMNS | group ROWS BITS
 #include "base/philox.h"
 #include "numerics/aidac.h"
 #include "numerics/wires.h"
@@ -64,31 +64,45 @@ json crossbar(std::size_t rows, std::size_t columns)
             {"amperes", amperes}};
 }
 
-/// Cells with I = G V + T V^3.
-json column(std::size_t rows)
+/// Gated cells with I = G V + S V^2 + T V^3, each with its own; some rows are idle.
+json gated(std::size_t rows, std::size_t columns)
 {
     Wires wires;
     wires.read = Read::gated_1t1r;
     wires.column_segment = 2;
     wires.driver = 40;
     wires.sense = 20;
-    std::vector<double> siemens;
-    for (std::size_t row = 0; row < rows; ++row)
+    const double volts = 0.3;
+    Matrix<double> siemens(rows, columns);
+    Matrix<double> square(rows, columns);
+    Matrix<double> cubic(rows, columns);
+    std::vector<float> driven(rows);
+    for (std::uint32_t row = 0; row < rows; ++row)
     {
-        siemens.push_back(1e-6 + 99e-6 * uniform(static_cast<std::uint32_t>(row), 7));
+        driven[row] = row % 5 == 2 ? 0.0F : 1.0F;
+        for (std::uint32_t column = 0; column < columns; ++column)
+        {
+            siemens(row, column) = 1e-6 + 99e-6 * uniform(row, 7 + 3 * column);
+            square(row, column) = 5e-5 * uniform(row, 8 + 3 * column);
+            cubic(row, column) = 8e-4 * uniform(row, 9 + 3 * column);
+        }
     }
-    const double cubic = 4e-4;
-    const std::vector<float> driven(rows, 1);
-    const NonLinearColumn solved = solve_column(rows, wires, 0.3, driven.data(),
-                                                [&](std::size_t row, double v)
-                                                { return siemens[row] * v + cubic * v * v * v; });
+    std::vector<double> amperes;
+    for (std::size_t column = 0; column < columns; ++column)
+    {
+        const auto current = [&](std::size_t row, double v)
+        { return v * (siemens(row, column) + v * (square(row, column) + v * cubic(row, column))); };
+        amperes.push_back(solve_column(rows, wires, volts, driven.data(), current).amperes);
+    }
     return {{"segment", wires.column_segment},
             {"driver", wires.driver},
             {"sense", wires.sense},
-            {"siemens", siemens},
-            {"cubic", cubic},
-            {"volts", 0.3},
-            {"amperes", solved.amperes}};
+            {"siemens", rows_of(siemens)},
+            {"square", rows_of(square)},
+            {"cubic", rows_of(cubic)},
+            {"driven", driven},
+            {"volts", volts},
+            {"amperes", amperes}};
 }
 
 /// One group of an array with mismatched capacitors that leak.
@@ -140,6 +154,6 @@ int main(int argc, char** argv)
     const auto first = static_cast<std::size_t>(argc > 2 ? std::atoi(argv[2]) : 0);
     const auto second = static_cast<std::size_t>(argc > 3 ? std::atoi(argv[3]) : 0);
     std::cout << (what == "crossbar" ? crossbar(first, second)
-                  : what == "column" ? column(first)
+                  : what == "gated"  ? gated(first, second)
                                      : group(first, static_cast<unsigned>(second)));
 }

@@ -19,6 +19,7 @@ SOURCE = Path(os.environ["TESSERA_SOURCE_DIR"])
 BUILD = next(folder for folder in Path(os.environ["TESSERA"]).resolve().parents
              if (folder / "CMakeCache.txt").exists())
 CONSUMER = SOURCE / "tests/integration/consumer"
+IMAGES = SOURCE / "tests/oracle/fashion-200-images-idx3-ubyte.gz"
 CHIP = ["--chip", "clsa-256", "--set", "noc.vcs=2"]
 
 
@@ -84,6 +85,17 @@ class Installed(unittest.TestCase):
             computing = int((mvm["count"] * (mvm["end"] - mvm["begin"])).sum())
         return statistics["chip"]["makespan"]["value"], computing
 
+    def expected_values(self):
+        """What values.cpp prints, by the installed program."""
+        out = self.folder / "values"
+        told = run(self.tessera, "run", "--network", "lenet5-fashion", "--chip", "aidac", "--values", IMAGES,
+                   "--errors", "noiseless", "-o", out, "--force", "--json", cwd=self.folder)
+        figures = json.loads(told)
+        with h5py.File(out / "values.h5") as file:
+            best = int(file["layers"][sorted(file["layers"])[-1]][:].argmax())
+        return [f"{layer['layer']}: {layer['different']} of {layer['elements']} are not the whole numbers"
+                for layer in figures["values"]] + [f"class {best} after {figures['makespan_ps']} ps"]
+
     def test_program_finds_its_data(self):
         listed = run(self.tessera, "config", "show", "clsa-256", cwd="/")
         self.assertEqual(json.loads(listed)["name"], self.chip_name)
@@ -148,6 +160,9 @@ class Installed(unittest.TestCase):
         self.assertEqual(run(build / "simulate", cwd=self.folder).splitlines(),
                          [f"{self.chip_name}: {makespan} ps, 6 crossbars",
                           f"its crossbars computed for {computing} ps"])
+        if os.environ["TESSERA_HAS_ONNX"] == "ON":
+            self.assertEqual(run(build / "values", IMAGES, cwd=self.folder).splitlines(), self.expected_values())
+            self.assertIn("nowhere.npy", run(build / "values", "nowhere.npy", cwd=self.folder, check=False))
         platform = run(build / "platform", cwd=self.folder, env={"SC_COPYRIGHT_MESSAGE": "DISABLE"})
         self.assertIn(f"{makespan} ps", platform.splitlines())
 
@@ -197,10 +212,10 @@ class Installed(unittest.TestCase):
                                      + ("" if header.name == "platform.h" else r"|systemc|/sysc/|/tlm"))
                 self.assertEqual([path for path in needed if foreign.search(path)], [])
 
-    def test_example_is_the_one_in_the_guide(self):
-        example = (CONSUMER / "simulate.cpp").read_text().split("\n", 1)[1]
+    def test_examples_are_those_in_the_guide(self):
         shown = re.findall(r"```cpp\n(.*?)```\n", (SOURCE / "README.md").read_text(), re.DOTALL)
-        self.assertIn(example, shown)
+        for name in ("simulate.cpp", "values.cpp"):
+            self.assertIn((CONSUMER / name).read_text().split("\n", 1)[1], shown)
 
 
 # Packages that hold nothing and depend on one of several builds, with the build that is installed to compile with.

@@ -103,24 +103,33 @@ private:
     trace::Trace trace_;
 };
 
-/// Keeps all operation records.
-class RecordKeeper : public RecordStream<OpRecord>::Consumer
+/// Keeps all records of one kind.
+template <class Record> class Keeper : public RecordStream<Record>::Consumer
 {
 public:
-    explicit RecordKeeper(ActivitySink& sink) : chunk_(256)
+    explicit Keeper(RecordStream<Record>& stream) : chunk_(256)
     {
-        sink.level = ActivityLevel::unit;
-        sink.operations.connect(*this, {chunk_.data(), chunk_.data() + chunk_.size()});
+        stream.connect(*this, {chunk_.data(), chunk_.data() + chunk_.size()});
     }
-    RecordStream<OpRecord>::Chunk full(const OpRecord* begin, const OpRecord* end) override
+    typename RecordStream<Record>::Chunk full(const Record* begin, const Record* end) override
     {
         records.insert(records.end(), begin, end);
         return {chunk_.data(), chunk_.data() + chunk_.size()};
     }
-    std::vector<OpRecord> records;
+    std::vector<Record> records;
 
 private:
-    std::vector<OpRecord> chunk_;
+    std::vector<Record> chunk_;
+};
+
+/// Keeps all operation records.
+class RecordKeeper : public Keeper<OpRecord>
+{
+public:
+    explicit RecordKeeper(ActivitySink& sink) : Keeper(sink.operations)
+    {
+        sink.level = ActivityLevel::unit;
+    }
 };
 
 struct Outcome

@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 #include <random>
 #include <thread>
+#include <tuple>
 
 namespace tessera::numerics
 {
@@ -131,6 +132,89 @@ INSTANTIATE_TEST_SUITE_P(All, AidacIdeal,
                                          Operands{6, 6, AidacSigns::offset, 129, 33},
                                          Operands{4, 4, AidacSigns::paired, 64, 5},
                                          Operands{4, 4, AidacSigns::none, 1, 1}));
+
+/// Products with the largest operands, and how many are wrong behind a converter of `bits` bits
+/// whose step is one unit.
+std::size_t wrong_products(unsigned bits, const AidacScheme& scheme, std::size_t rows)
+{
+    AidacModel model = load_aidac("aidac-28nm");
+    model.tdc_bits = bits;
+    const bool has_sign = scheme.signs != AidacSigns::none;
+    const std::int32_t span = 1 << scheme.weight_bits;
+    const std::int32_t least = has_sign ? -span / 2 : 0;
+    Matrix<std::int32_t> weights = random_matrix(rows, 4, least, least + span - 1, 3);
+    Matrix<std::int32_t> inputs = random_matrix(3, rows, 0, (1 << scheme.input_bits) - 1, 4);
+    for (std::size_t row = 0; row < rows; ++row)
+    {
+        weights(row, 0) = least;
+        weights(row, 1) = least + span - 1;
+        inputs(0, row) = (1 << scheme.input_bits) - 1;
+    }
+    AidacErrors errors = AidacErrors::none();
+    errors.quantisation = true;
+    AidacReadout readout = AidacBlock(model, scheme, weights, errors).nominal();
+    readout.range = readout.gain * aidac_volts_per_unit(model, scheme) * std::exp2(bits);
+    const AidacBlock block(model, scheme, weights, errors, {}, readout);
+    EXPECT_NEAR(block.step(), 1, 1e-12);
+    const Matrix<std::int64_t> codes = block.multiply(inputs);
+    std::size_t wrong = 0;
+    for (std::size_t vector = 0; vector < inputs.rows(); ++vector)
+    {
+        for (std::size_t column = 0; column < weights.columns(); ++column)
+        {
+            wrong += codes(vector, column) != exact(inputs, weights, vector, column) ? 1U : 0U;
+        }
+    }
+    return wrong;
+}
+
+TEST(AidacLosslessBits, HoldEverySumAndOneFewerDoesNot)
+{
+    for (const auto& [scheme, rows, bits] :
+         {std::tuple(AidacScheme{4, 4, AidacSigns::none}, 8, 11U),     // 8 x 15 x 15 = 1800
+          std::tuple(AidacScheme{4, 4, AidacSigns::offset}, 8, 11U),   // -8 x 15 x 8 = -960
+          std::tuple(AidacScheme{4, 4, AidacSigns::paired}, 9, 12U),   // -1080
+          std::tuple(AidacScheme{4, 1, AidacSigns::offset}, 128, 11U), // -1024 is the least code
+          std::tuple(AidacScheme{4, 1, AidacSigns::offset}, 129, 12U),
+          std::tuple(AidacScheme{8, 8, AidacSigns::offset}, 1024, 26U)})
+    {
+        EXPECT_EQ(aidac_lossless_bits(scheme, rows), bits);
+        EXPECT_EQ(wrong_products(bits, scheme, rows), 0U) << rows << " rows";
+        EXPECT_GT(wrong_products(bits - 1, scheme, rows), 0U) << rows << " rows";
+    }
+}
+
+TEST(AidacBlock, ColumnTimesAddUpDownTheGrid)
+{
+    const AidacModel model = load_aidac("aidac-28nm");
+    const auto weights = random_matrix(300, 40, -128, 127, 13); // 3 arrays down, 2 beside
+    const auto inputs = random_matrix(1, 300, 0, 255, 14);
+    const double unit = aidac_volts_per_unit(model, {});
+    const AidacBlock block(model, {}, weights, AidacErrors::none());
+    const Matrix<double> volts = block.voltages(inputs.row(0));
+    ASSERT_EQ(volts.rows(), 3U);
+    ASSERT_EQ(volts.columns(), 2U * 33);
+    for (std::size_t column = 0; column < 40; ++column)
+    {
+        const std::size_t group = column / 32 * 33 + column % 32;
+        const std::size_t reference = column / 32 * 33 + 32;
+        double chain = 0;
+        for (std::size_t array = 0; array < 3; ++array)
+        {
+            // An array sees its own rows only: weights with their offset.
+            std::int64_t sum = 0;
+            for (std::size_t row = 128 * array; row < std::min<std::size_t>(300, 128 * (array + 1));
+                 ++row)
+            {
+                sum += std::int64_t{inputs(0, row)} * (weights(row, column) + 128);
+            }
+            EXPECT_NEAR(volts(array, group) / unit, static_cast<double>(sum), 1e-4);
+            chain += volts(array, group) - volts(array, reference);
+        }
+        EXPECT_NEAR(chain / unit, static_cast<double>(exact(inputs, weights, 0, column)), 1e-3);
+        EXPECT_NEAR(block.product(inputs)(0, column), chain / unit, 1e-3);
+    }
+}
 
 TEST(AidacErrors, ConverterRangeClips)
 {

@@ -251,7 +251,7 @@ TEST_F(Attention, ShippedChipsComputeItBitForBit)
         std::uint64_t elements = 0;
         for (const LayerComparison& layer : compare(machine, integers, inputs, nullptr))
         {
-            EXPECT_EQ(layer.different, 0U) << integers.network[layer.layer].name;
+            EXPECT_EQ(layer.from_integers.different, 0U) << integers.network[layer.layer].name;
             EXPECT_EQ(layer.missing, 0U) << integers.network[layer.layer].name;
             elements += layer.elements;
         }

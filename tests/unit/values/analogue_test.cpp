@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "values/analogue.h"
+
+#include "config/load.h"
+#include "tessera/error.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace tessera::values
+{
+namespace
+{
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
+
+std::vector<std::string> remarks_on(const std::string& chip, std::vector<std::string> settings)
+{
+    return remarks(config::load(chip, settings));
+}
+
+/// A model in a file of its own, beside the shipped one that it extends.
+class AidacFile : public testing::Test
+{
+protected:
+    AidacFile()
+        : path_(std::filesystem::path(testing::TempDir()) /
+                (std::string("tessera-") +
+                 testing::UnitTest::GetInstance()->current_test_info()->name() + ".json"))
+    {
+    }
+    ~AidacFile() override { std::filesystem::remove(path_); }
+    std::vector<std::string> remarks_with(const std::string& members, const std::string& constants,
+                                          std::vector<std::string> settings = {})
+    {
+        std::ofstream(path_) << R"({"format": "tessera-aidac", "version": "1.0", "name": "mine",
+ "extends": "yoco-28nm")" << members
+                             << ",\n\"constants\": {" << constants << "}}";
+        settings.push_back("macro.aidac.model=" + path_.string());
+        return remarks_on("aidac", settings);
+    }
+    std::string refusal(const std::string& members, const std::string& constants)
+    {
+        try
+        {
+            return "accepted: " + testing::PrintToString(remarks_with(members, constants));
+        }
+        catch (const InputError& error)
+        {
+            return error.what();
+        }
+    }
+    static std::string constant(const std::string& name, const std::string& value)
+    {
+        return '"' + name + R"(": {"value": )" + value + R"(, "source": "s", "status": "assumed"})";
+    }
+
+    std::filesystem::path path_;
+};
+
+TEST(Remarks, AidacChipsSayHowManyBitsLoseNothing)
+{
+    EXPECT_THAT(remarks_on("aidac", {}),
+                ElementsAre("time-to-digital converters of 26 bits lose nothing of 1024 rows; "
+                            "warning: tdc_bits of aidac-28nm is 8, so results differ from "
+                            "whole-number arithmetic"));
+    EXPECT_THAT(remarks_on("aidac", {"macro.aidac.signs=paired", "macro.rows=128"}),
+                ElementsAre(HasSubstr("converters of 23 bits lose nothing of 128 rows")));
+    EXPECT_THAT(remarks_on("aidac", {"macro.input_bits=4"}),
+                ElementsAre(HasSubstr("converters of 22 bits lose nothing of 1024 rows")));
+    EXPECT_THAT(remarks_on("aidac", {"macro.t_mvm=20 ns"}),
+                ElementsAre(HasSubstr("26 bits"),
+                            "warning: macro.t_mvm is given, so times are not those of aidac-28nm"));
+}
+
+TEST_F(AidacFile, EnoughBitsAreNoWarningButStepsTooFineAre)
+{
+    const std::vector<std::string> small{"macro.rows=4", "macro.input_bits=4"};
+    // -4 x 15 x 128 = -7680: 14 bits.
+    EXPECT_THAT(remarks_with(
+                    "", constant("tdc_bits", "14") + ',' + constant("tdc_finest_ps", "0.4"), small),
+                ElementsAre("time-to-digital converters of 14 bits lose nothing of 4 rows"));
+    EXPECT_THAT(remarks_with(
+                    "", constant("tdc_bits", "13") + ',' + constant("tdc_finest_ps", "0.4"), small),
+                ElementsAre(HasSubstr("warning: tdc_bits of mine is 13")));
+    // 8 ns / 2^12 = 1.95 ps.
+    EXPECT_THAT(remarks_with("", constant("tdc_bits", "12")),
+                ElementsAre(HasSubstr("26 bits"),
+                            "warning: 12 bits of mine make steps of 1.95 ps in its window of 8 ns, "
+                            "but tdc_finest_ps is 2"));
+    EXPECT_THAT(
+        remarks_with("", constant("tdc_bits", "12") + ',' + constant("tdc_finest_ps", "1.95")),
+        ElementsAre(HasSubstr("26 bits")));
+}
+
+TEST_F(AidacFile, EveryRuleOfAModelIsAskedBeforeARun)
+{
+    EXPECT_THAT(refusal("", ""), HasSubstr("accepted"));
+    EXPECT_THAT(refusal("", constant("unit_ff", "1")),
+                HasSubstr(path_.string() + ":3: /constants/unit_ff: unknown key 'unit_ff'; did "
+                                           "you mean 'unit_fF'?"));
+    EXPECT_THAT(refusal("", constant("window_ns", "-8")),
+                HasSubstr("/constants/window_ns/value: -8 is out of range"));
+    EXPECT_THAT(refusal(R"(, "cell": "rram-direct")", ""),
+                HasSubstr("R_HRS C is 2.65 ns (1000 kOhm x 2.65 fF), the hold time 3.5 ns"));
+    EXPECT_THAT(refusal("", constant("array_rows", "100")),
+                HasSubstr(path_.string() + ": array_rows: 100 rows cannot be weighed"));
+    EXPECT_THAT(refusal(R"(, "device": "genric")", ""), HasSubstr("did you mean"));
+}
+
+TEST(Remarks, WhatADeviceDescribesInVainIsNamed)
+{
+    const auto remarks_of = [](const std::string& device)
+    { return remarks_on("clsa-256", {"macro.cell.device=" + device}); };
+    EXPECT_THAT(remarks_of("generic"),
+                testing::Contains("warning: values do not take flicker, telegraph of generic "
+                                  "into account"));
+    EXPECT_THAT(remarks_of("neurram-1day"), ElementsAre(HasSubstr("11 bits")));
+}
+
+TEST(Remarks, CrossbarsSayHowManyBitsLoseNothing)
+{
+    EXPECT_THAT(remarks_on("clsa-256", {}),
+                ElementsAre("converters of 11 bits lose nothing of 256 rows; macro.adc.range is "
+                            "lossless"));
+    EXPECT_THAT(remarks_on("clsa-256", {"macro.adc.range=full", "macro.adc.bits=11"}),
+                ElementsAre(Not(HasSubstr("warning"))));
+    EXPECT_THAT(remarks_on("clsa-256", {"macro.adc.range=full", "macro.adc.bits=10"}),
+                ElementsAre(HasSubstr("warning: macro.adc.bits is 10")));
+}
+
+} // namespace
+} // namespace tessera::values
