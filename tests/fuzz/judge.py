@@ -17,7 +17,7 @@ FRAME = re.compile(r"FRAME (\d+)\|([^|]*)\|(.*)")
 # What stands between a culprit and the report.
 PASSED_THROUGH = re.compile(r"lib(c|z|m|stdc\+\+|gcc_s|pthread)[.-]")
 RUN_TIME = re.compile(r"__(interceptor_|asan|sanitizer|ubsan|lsan)|fuzzer::|operator (new|delete)|(m|c|re)alloc$|free$|"
-                      r"(posix_mem|aligned_al)|mem(cpy|move|set|cmp)$|raise$|abort$")
+                      r"strn?dup$|(posix_mem|aligned_al)|mem(cpy|move|set|cmp)$|raise$|abort$")
 
 
 def first_stack(report):
@@ -42,7 +42,9 @@ def fails(direct, path, symbolize):
     """The report of the target without the guard, None when it survives. Without names of functions it is there at once,
     with them after a second."""
     layout = f"stack_trace_format='FRAME %n|%m|%f':symbolize={symbolize:d}"
-    environment = dict(os.environ, ASAN_OPTIONS=f"{layout}:detect_leaks=0", UBSAN_OPTIONS=f"{layout}:print_stacktrace=1")
+    # Who asks for too much at once is named where it asks, not when the memory has been seen to grow.
+    environment = dict(os.environ, ASAN_OPTIONS=f"{layout}:detect_leaks=0:max_allocation_size_mb=1000",
+                       UBSAN_OPTIONS=f"{layout}:print_stacktrace=1")
     with tempfile.TemporaryDirectory() as folder:
         command = [direct, "-timeout=20", "-rss_limit_mb=1024", "-detect_leaks=0", f"-artifact_prefix={folder}/", path]
         run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, env=environment)
@@ -65,7 +67,7 @@ def judge(guarded, direct, path):
             code, report = failed
             if "runtime error:" in report:
                 return True, next(line for line in report.splitlines() if "runtime error:" in line)
-            what = re.search(r"ERROR: (?:AddressSanitizer|libFuzzer): ([a-zA-Z-]+)", report)
+            what = re.search(r"SUMMARY: (?:AddressSanitizer|libFuzzer): ([a-zA-Z-]+)", report)
             frames = first_stack(report)
             if what and frames and "libhdf5" in frames[0][0]:
                 return False, f"{what[1]} in {frames[0][0]}"
