@@ -403,7 +403,8 @@ TEST(DynamicCheck, ReportsExactlyTheReadsThatComeBeforeTheData)
         ASSERT_FALSE(HasFailure());
     }
     EXPECT_GT(edges, 10 * kNetworks);
-    EXPECT_GT(programs, kNetworks / 2);
+    // The few networks of a sanitizer's run may have none.
+    EXPECT_GE(programs, kNetworks == kAllNetworks ? kNetworks / 2 : 0U);
     EXPECT_EQ(covered, edges);
     // Of few networks one alone may have many of those.
     const std::uint64_t least_percent = kNetworks == kAllNetworks ? 95 : 75;
