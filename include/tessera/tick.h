@@ -11,6 +11,12 @@ namespace tessera
 /// Simulated time: picoseconds since the start of the run.
 using Tick = std::uint64_t;
 
+/// In seconds.
+[[nodiscard]] constexpr double seconds(Tick tick)
+{
+    return static_cast<double>(tick) / 1e12;
+}
+
 /// Later than everything.
 inline constexpr Tick kNever = std::numeric_limits<Tick>::max();
 

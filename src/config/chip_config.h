@@ -76,9 +76,10 @@ struct ChipConfig
             std::uint32_t bits = 2;
             /// differential | differential-separate | offset | sign-magnitude
             std::string signs = "differential";
-            std::string signed_inputs = "two-pass"; ///< two-pass | twos-complement
-            std::string device;                     ///< name or file; empty: without errors
-            double age = 1;                         ///< seconds since programming
+            std::string signed_inputs = "two-pass";   ///< two-pass | twos-complement
+            std::string device;                       ///< name or file; empty: without errors
+            double age = 1;                           ///< seconds since programming
+            std::vector<std::string> steps = {"all"}; ///< of the device, which happen
             std::string read = "row-voltage"; ///< row-voltage | row-voltage-floating | gated-1t1r
             double row_ohm = 0; ///< of wire from cell to cell; both 0: wires without resistance
             double column_ohm = 0;

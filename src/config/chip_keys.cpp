@@ -623,6 +623,13 @@ std::vector<Key> declare_macro()
         number(
             "macro.cell.age", 1e-6, 1e9, "Seconds from programming to the reads.",
             [](auto& c) -> auto& { return c.macro.cell.age; }),
+        list(
+            "macro.cell.steps",
+            {"all", "programming", "verify", "relaxation", "retention", "read_noise", "flicker",
+             "telegraph"},
+            "What happens to cells, of what the device describes; `all`: everything that its "
+            "programming fit does not contain.",
+            [](auto& c) -> auto& { return c.macro.cell.steps; }),
         choice(
             "macro.cell.read", {"row-voltage", "row-voltage-floating", "gated-1t1r"},
             "How wires lead to the cells: rows carry voltages, idle ones grounded or floating; or "

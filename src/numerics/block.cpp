@@ -82,7 +82,10 @@ struct Block::Tile
     Matrix<float> squares; ///< of them; empty when they are the same
     Matrix<float> sums;
     Matrix<float> variances;
-    Matrix<float> read; ///< vector and input slice, physical column: where a Reading gives sums
+    // Vector and input slice, physical column:
+    Matrix<float> read;    ///< where a Reading gives sums
+    Matrix<float> changed; ///< what fluctuations add to sums, in levels
+    Moments moments;
 };
 
 Block::Block(const Scheme& scheme, const Matrix<std::int32_t>& weights, const Analog& analog,
@@ -113,6 +116,11 @@ Block::Block(const Scheme& scheme, const Matrix<std::int32_t>& weights, const An
     }
     reading_ = analog.reading;
     physical_ = cells.levels.columns();
+    slow_ = analog.slow;
+    if (slow_.any())
+    {
+        keep_conductances(cells, analog);
+    }
     make_groups();
     fill(cells, analog);
     if (needs_table(scheme_.converter))
@@ -313,8 +321,9 @@ void Block::read(Tile& tile, std::size_t partition) const
     }
 }
 
-void Block::take_read(Tile& tile, std::size_t group_index, std::size_t column,
-                      std::size_t count) const
+template <class Take>
+void Block::each_sum(const Tile& tile, const Matrix<float>& physical, std::size_t group_index,
+                     std::size_t column, std::size_t count, Take take) const
 {
     const unsigned per_weight = cells_per_weight(scheme_);
     const bool folded = scheme_.signs == Signs::differential;
@@ -322,14 +331,63 @@ void Block::take_read(Tile& tile, std::size_t group_index, std::size_t column,
     const std::size_t cell = folded ? 2 * group_index : group_index;
     for (std::size_t row = 0; row < tile.count * tile.slices; ++row)
     {
-        const float* read = tile.read.row(row);
+        const float* sums = physical.row(row);
         for (std::size_t i = 0; i < count; ++i)
         {
             const std::size_t at =
                 groups_[group_index].reference ? physical_ - 1 : (column + i) * per_weight + cell;
-            const double level =
-                folded ? double{read[at]} - double{read[at + 1]} : double{read[at]};
-            tile.sums(row, i) = static_cast<float>(std::nearbyint(level * quanta_));
+            take(row, i, folded ? double{sums[at]} - double{sums[at + 1]} : double{sums[at]});
+        }
+    }
+}
+
+void Block::keep_conductances(const Cells& cells, const Analog& analog)
+{
+    const bool exact = analog.levels.rows() == 0;
+    conductances_ = Matrix<float>(rows_, physical_);
+    for (std::size_t row = 0; row < rows_; ++row)
+    {
+        for (std::size_t column = 0; column < physical_; ++column)
+        {
+            const double level = exact ? static_cast<double>(cells.levels(row, column))
+                                       : double{analog.levels(row, column)};
+            const int steering = scheme_.signs == Signs::sign_magnitude
+                                     ? cells.steering(row, column / cells_per_weight(scheme_))
+                                     : 1;
+            conductances_(row, column) = static_cast<float>(steering * (level + analog.off));
+        }
+    }
+}
+
+std::unique_ptr<Fluctuation> Block::fluctuation(std::uint32_t start) const
+{
+    return slow_.any() ? std::make_unique<Fluctuation>(
+                             slow_, rows_, physical_,
+                             FluctuationIdentity{identity_.seed, identity_.block, start})
+                       : nullptr;
+}
+
+void Block::fluctuate(Tile& tile, std::size_t partition) const
+{
+    const std::size_t first = partitions_[partition].first_row;
+    const std::size_t rows = partitions_[partition].cells.rows();
+    const double slice_interval = tile.moments.interval / static_cast<double>(tile.slices);
+    for (std::size_t at = 0; at < tile.count * tile.slices; ++at)
+    {
+        const std::size_t vector = tile.first + at / tile.slices;
+        const double time = tile.moments.start +
+                            static_cast<double>(vector) * tile.moments.interval +
+                            static_cast<double>(at % tile.slices) * slice_interval;
+        float* const changed = tile.changed.row(at);
+        std::fill_n(changed, physical_, 0.0F);
+        for (std::size_t row = first; row < first + rows; ++row)
+        {
+            const float drive = tile.inputs(at, row);
+            if (drive != 0)
+            {
+                add_products(changed, conductances_.row(row),
+                             tile.moments.cells->changes(row, time), physical_, drive);
+            }
         }
     }
 }
@@ -423,9 +481,15 @@ template <class Code> void Block::run(Tile& tile, Matrix<std::int64_t>& outputs)
     {
         const Partition& partition = partitions_[index];
         const std::size_t rows = partition.cells.rows();
+        const auto in_quanta = [this](double level)
+        { return static_cast<float>(std::nearbyint(level * quanta_)); };
         if (reading_ != nullptr)
         {
             read(tile, index);
+        }
+        if (tile.moments.cells != nullptr)
+        {
+            fluctuate(tile, index);
         }
         for (std::size_t group = 0; group < groups_.size(); ++group)
         {
@@ -434,7 +498,9 @@ template <class Code> void Block::run(Tile& tile, Matrix<std::int64_t>& outputs)
                 const std::size_t count = std::min(kTileColumns, groups_[group].count - column);
                 if (reading_ != nullptr)
                 {
-                    take_read(tile, group, column, count);
+                    each_sum(tile, tile.read, group, column, count,
+                             [&](std::size_t row, std::size_t i, double level)
+                             { tile.sums(row, i) = in_quanta(level); });
                 }
                 else
                 {
@@ -442,6 +508,12 @@ template <class Code> void Block::run(Tile& tile, Matrix<std::int64_t>& outputs)
                             tile.inputs.row(0) + partition.first_row, tile.inputs.columns(),
                             partition.cells.row(0) + groups_[group].first + column,
                             partition.cells.columns(), tile.sums.row(0), tile.sums.columns());
+                }
+                if (tile.moments.cells != nullptr)
+                {
+                    each_sum(tile, tile.changed, group, column, count,
+                             [&](std::size_t row, std::size_t i, double level)
+                             { tile.sums(row, i) += in_quanta(level); });
                 }
                 if (partition.variances.rows() != 0)
                 {
@@ -454,7 +526,8 @@ template <class Code> void Block::run(Tile& tile, Matrix<std::int64_t>& outputs)
 }
 
 Matrix<std::int64_t> Block::multiply(const Matrix<std::int32_t>& inputs,
-                                     const std::vector<VectorIdentity>& vectors) const
+                                     const std::vector<VectorIdentity>& vectors,
+                                     const Moments& moments) const
 {
     if (inputs.columns() != rows_)
     {
@@ -484,6 +557,11 @@ Matrix<std::int64_t> Block::multiply(const Matrix<std::int32_t>& inputs,
     if (reading_ != nullptr)
     {
         tile.read = Matrix<float>(at_once * tile.slices, physical_);
+    }
+    if (moments.cells != nullptr)
+    {
+        tile.moments = moments;
+        tile.changed = Matrix<float>(at_once * tile.slices, physical_);
     }
     // Codes of all slices side by side: do they fit 32 bits?
     const unsigned code_bits =

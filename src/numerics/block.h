@@ -4,6 +4,7 @@
 #include "numerics/cells.h"
 #include "numerics/converter.h"
 #include "numerics/matrix.h"
+#include "numerics/processes.h"
 #include "numerics/scheme.h"
 
 #include <cstdint>
@@ -33,6 +34,8 @@ struct Analog
     Matrix<float> levels;
     Matrix<float> read_sigma; ///< white noise of one read of the cell at full drive, in levels
     std::shared_ptr<const Reading> reading; ///< null: sums are those of the levels
+    double off = 0;                         ///< conductance of level 0, in levels
+    SlowNoise slow;                         ///< changes conductances between reads
 };
 
 /// What a block's noise depends on beside the vector.
@@ -70,10 +73,16 @@ public:
 
     /// What shift-and-add holds after each of the vectors (rows of `inputs`), in codes; times
     /// step() plus correction() it is the product. `vectors` is not looked at without read noise,
-    /// and may then be empty. Throws InputError for wrong shapes and inputs out of range.
-    [[nodiscard]] Matrix<std::int64_t>
-    multiply(const Matrix<std::int32_t>& inputs,
-             const std::vector<VectorIdentity>& vectors = {}) const;
+    /// and may then be empty. `moments` has the state of cells that fluctuate, or they do not; what
+    /// a change of conductance does to a sum is added as the cell itself would be without wires.
+    /// Throws InputError for wrong shapes and inputs out of range.
+    [[nodiscard]] Matrix<std::int64_t> multiply(const Matrix<std::int32_t>& inputs,
+                                                const std::vector<VectorIdentity>& vectors = {},
+                                                const Moments& moments = {}) const;
+
+    /// For multiply(): the state of this block's cells at the beginning of the time that `start`
+    /// tells apart from others. Null: they do not fluctuate.
+    [[nodiscard]] std::unique_ptr<Fluctuation> fluctuation(std::uint32_t start) const;
 
 private:
     /// Neighbouring columns of a partition's matrix that are treated alike.
@@ -94,11 +103,16 @@ private:
     struct Tile;
 
     void make_groups();
+    void keep_conductances(const Cells& cells, const Analog& analog);
     void fill(const Cells& cells, const Analog& analog);
     void make_tables();
     void read(Tile& tile, std::size_t partition) const;
-    void take_read(Tile& tile, std::size_t group_index, std::size_t column,
-                   std::size_t count) const;
+    void fluctuate(Tile& tile, std::size_t partition) const;
+    /// Calls take(vector and input slice, column - `column`, level) for a group's part of sums of
+    /// physical columns.
+    template <class Take>
+    void each_sum(const Tile& tile, const Matrix<float>& physical, std::size_t group_index,
+                  std::size_t column, std::size_t count, Take take) const;
     template <class Code> void run(Tile& tile, Matrix<std::int64_t>& outputs) const;
     template <class Code>
     void convert_tile(const Tile& tile, std::size_t partition, const Group& group,
@@ -117,7 +131,9 @@ private:
     std::vector<Group> groups_;
     std::vector<Partition> partitions_;
     std::shared_ptr<const Reading> reading_;
-    std::size_t physical_ = 0;      ///< columns of cells
+    std::size_t physical_ = 0; ///< columns of cells
+    SlowNoise slow_;
+    Matrix<float> conductances_;    ///< of cells that fluctuate: row, physical column, in levels
     std::vector<CodeTable> tables_; ///< by partition, group and column / shared_by
 };
 

@@ -209,6 +209,8 @@ std::set<Step> Device::steps() const
     add(relaxation.has_value(), Step::relaxation);
     add(retention.has_value(), Step::retention);
     add(read_noise.has_value(), Step::read_noise);
+    add(slow.flicker.has_value(), Step::flicker);
+    add(slow.telegraph.has_value(), Step::telegraph);
     return described;
 }
 
@@ -227,6 +229,15 @@ Written write_cells(const Device& device, const Matrix<std::uint8_t>& levels,
     written.analog.levels = Matrix<float>(levels.rows(), levels.columns());
     written.analog.read_sigma =
         Matrix<float>(noisy ? levels.rows() : 0, noisy ? levels.columns() : 0);
+    written.analog.off = device.off / step;
+    if (writing.steps.count(Step::flicker) != 0)
+    {
+        written.analog.slow.flicker = device.slow.flicker;
+    }
+    if (writing.steps.count(Step::telegraph) != 0)
+    {
+        written.analog.slow.telegraph = device.slow.telegraph;
+    }
     written.row_pulses.assign(levels.rows(), 0);
     Matrix<std::uint8_t> known(levels.rows(), levels.columns());
     for (const FaultyCell& cell : writing.faults)

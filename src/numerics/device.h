@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "numerics/block.h"
 #include "numerics/matrix.h"
+#include "numerics/processes.h"
 
 #include <cstdint>
 #include <optional>
@@ -22,10 +23,14 @@ enum class Step : std::uint8_t
     verify,      ///< write and verify: pulses until the conductance is accepted
     relaxation,  ///< what moves in the first seconds and grows with the logarithm of time
     retention,   ///< power-law drift
-    read_noise   ///< white, new in every conversion
+    read_noise,  ///< white, new in every conversion
+    flicker,     ///< 1/f noise, evolves with time
+    telegraph    ///< random telegraph noise, evolves with time
 };
 /// "programming", ...
 [[nodiscard]] const char* name_of(Step step);
+/// Throws std::logic_error for what is no step's name.
+[[nodiscard]] Step step_of(const std::string& name);
 
 /// A polynomial, never below zero.
 struct Curve
@@ -82,19 +87,6 @@ struct Device
         double cycles = 0; ///< Weibull scale of the number of writes that a cell survives
         double shape = 1;
     };
-    struct Flicker
-    {
-        double sigma = 0; ///< of the sum of all processes, as a fraction of the conductance
-        double shortest = 1e-6;
-        double longest = 1;
-        unsigned processes = 7; ///< relaxations with time constants from shortest to longest
-    };
-    struct Telegraph
-    {
-        double amplitude = 0; ///< fraction of the conductance lost while a trap is full
-        double mean_full = 1e-3;
-        double mean_empty = 1e-3;
-    };
     struct NonLinear ///< I = G V + second V^2 + third V^3, in A and V
     {
         Curve second;
@@ -108,8 +100,7 @@ struct Device
     std::optional<Curve> read_noise;
     std::optional<Faults> faults;
     std::optional<Endurance> endurance;
-    std::optional<Flicker> flicker;
-    std::optional<Telegraph> telegraph;
+    SlowNoise slow;
     std::optional<NonLinear> non_linear;
     std::set<Step> contained; ///< steps that the programming fit was measured with
 

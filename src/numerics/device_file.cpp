@@ -15,8 +15,8 @@ namespace
 
 using nlohmann::json;
 
-constexpr std::array<const char*, 5> kStepNames{"programming", "verify", "relaxation", "retention",
-                                                "read_noise"};
+constexpr std::array<const char*, 7> kStepNames{"programming", "verify",  "relaxation", "retention",
+                                                "read_noise",  "flicker", "telegraph"};
 
 Curve read_curve(ModelReader& reader, const char* key)
 {
@@ -60,7 +60,7 @@ std::set<Step> contained_steps(ModelReader& programming)
     }
     const std::string pointer = pointer_to(programming.pointer(), "contains");
     const std::string remedy = "list steps that the measurement went through: verify, relaxation, "
-                               "retention, read_noise";
+                               "retention, read_noise, flicker, telegraph";
     if (!list->is_array())
     {
         programming.fail(pointer, std::string("must not be ") + type_name(*list), remedy);
@@ -82,24 +82,24 @@ void read_noise_processes(ModelReader& root, Device& device)
 {
     if (auto part = root.part("flicker"))
     {
-        Device::Flicker flicker;
+        Flicker flicker;
         flicker.sigma = part->number("sigma", 0, 1);
         flicker.shortest = part->number("shortest_s", 1e-12, 1e12);
         flicker.longest = part->number("longest_s", flicker.shortest, 1e12);
         flicker.processes = part->count("processes", 1, 64);
         part->sourced();
         part->finish();
-        device.flicker = flicker;
+        device.slow.flicker = flicker;
     }
     if (auto part = root.part("telegraph"))
     {
-        Device::Telegraph telegraph;
+        Telegraph telegraph;
         telegraph.amplitude = part->number("amplitude", 0, 1);
         telegraph.mean_full = part->number("mean_full_s", 1e-12, 1e12);
         telegraph.mean_empty = part->number("mean_empty_s", 1e-12, 1e12);
         part->sourced();
         part->finish();
-        device.telegraph = telegraph;
+        device.slow.telegraph = telegraph;
     }
 }
 
@@ -173,6 +173,16 @@ void read_flaws(ModelReader& root, Device& device)
 const char* name_of(Step step)
 {
     return kStepNames.at(static_cast<std::size_t>(step));
+}
+
+Step step_of(const std::string& name)
+{
+    const auto found = std::find(kStepNames.begin(), kStepNames.end(), name);
+    if (found == kStepNames.end())
+    {
+        throw std::logic_error("no step is called '" + name + "'");
+    }
+    return static_cast<Step>(found - kStepNames.begin());
 }
 
 Device parse_device(const JsonDocument& document)

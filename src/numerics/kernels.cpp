@@ -205,4 +205,37 @@ TESSERA_SIMD void add_scaled(double* sums, const double* values, std::size_t cou
     }
 }
 
+TESSERA_SIMD void add_scaled(float* sums, const float* values, std::size_t count, float factor)
+{
+    for (std::size_t i = 0; i < count; ++i)
+    {
+        sums[i] += factor * values[i];
+    }
+}
+
+TESSERA_SIMD void add_products(float* sums, const float* values, const float* others,
+                               std::size_t count, float factor)
+{
+    for (std::size_t i = 0; i < count; ++i)
+    {
+        sums[i] += factor * (values[i] * others[i]);
+    }
+}
+
+TESSERA_SIMD void mix(float* state, const float* values, std::size_t count, float kept, float fresh)
+{
+    for (std::size_t i = 0; i < count; ++i)
+    {
+        state[i] = kept * state[i] + fresh * values[i];
+    }
+}
+
+TESSERA_SIMD void take_off(float* changes, const float* shares, std::size_t count, float amount)
+{
+    for (std::size_t i = 0; i < count; ++i)
+    {
+        changes[i] -= amount * shares[i] * (1.0F + changes[i]);
+    }
+}
+
 } // namespace tessera::numerics

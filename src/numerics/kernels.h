@@ -41,5 +41,14 @@ void add_shifted(std::int64_t* total, const std::int64_t* codes, std::size_t cou
 
 /// sums[i] += factor * values[i]
 void add_scaled(double* sums, const double* values, std::size_t count, double factor);
+void add_scaled(float* sums, const float* values, std::size_t count, float factor);
+/// sums[i] += factor * values[i] * others[i]
+void add_products(float* sums, const float* values, const float* others, std::size_t count,
+                  float factor);
+/// state[i] = kept * state[i] + fresh * values[i]
+void mix(float* state, const float* values, std::size_t count, float kept, float fresh);
+/// changes[i] = (1 + changes[i]) * (1 - amount * shares[i]) - 1, without the rounding that the 1
+/// brings
+void take_off(float* changes, const float* shares, std::size_t count, float amount);
 
 } // namespace tessera::numerics

@@ -24,7 +24,8 @@ enum class Purpose : std::uint32_t
     vtc_gain,
     vtc_offset,
     aidac_key,
-    aidac_noise
+    aidac_noise,
+    fluctuation_key
 };
 
 } // namespace tessera::numerics

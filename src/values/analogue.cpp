@@ -2,11 +2,14 @@
 #include "values/analogue.h"
 
 #include "chip/aidac.h"
+#include "config/macro_timing.h"
 #include "tessera/error.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <optional>
 #include <stdexcept>
 #include <utility>
@@ -51,6 +54,41 @@ numerics::ConverterScheme without_flaws(numerics::ConverterScheme converter)
     converter.mismatch = converter.comparator_offset = converter.offset = converter.inl = 0;
     converter.gain = 1;
     return converter;
+}
+
+/// Those of macro.cell.steps.
+std::set<Step> steps_of(const config::ChipConfig& chip, const numerics::Device& device)
+{
+    const std::vector<std::string>& wanted = chip.macro.cell.steps;
+    const std::set<Step> described = device.steps();
+    std::set<Step> steps;
+    if (std::find(wanted.begin(), wanted.end(), "all") != wanted.end())
+    {
+        std::set_difference(described.begin(), described.end(), device.contained.begin(),
+                            device.contained.end(), std::inserter(steps, steps.end()));
+        return steps;
+    }
+    for (const std::string& name : wanted)
+    {
+        const Step step = numerics::step_of(name);
+        const bool contained = device.contained.count(step) != 0;
+        if (contained || described.count(step) == 0)
+        {
+            throw InputError({chip.name, 0, "/macro/cell/steps"},
+                             name +
+                                 (contained ? " would happen twice: the programming fit of "
+                                            : " is not described by ") +
+                                 device.name + (contained ? " contains it" : ""),
+                             "leave it out, or name another device");
+        }
+        steps.insert(step);
+    }
+    if (steps.count(Step::verify) != 0 && steps.count(Step::programming) == 0)
+    {
+        throw InputError({chip.name, 0, "/macro/cell/steps"}, "verify has nothing to verify",
+                         "list programming too");
+    }
+    return steps;
 }
 
 } // namespace
@@ -112,16 +150,11 @@ Analogue analogue_of(const config::ChipConfig& chip)
                          error.remedy());
     }
     analogue.age = macro.cell.age;
+    analogue.interval = seconds(config::macro_timing(macro).interval.length(macro.clock));
     if (!macro.cell.device.empty())
     {
         analogue.device = numerics::load_device(macro.cell.device);
-        for (const Step step : analogue.device->steps())
-        {
-            if (analogue.device->contained.count(step) == 0)
-            {
-                analogue.steps.insert(step);
-            }
-        }
+        analogue.steps = steps_of(chip, *analogue.device);
     }
     if (macro.cell.row_ohm > 0 || macro.cell.column_ohm > 0)
     {
@@ -236,7 +269,8 @@ std::vector<Source> sources(const Analogue& analogue)
         }
         for (const auto& [step, name] :
              {std::pair{Step::relaxation, "relaxation"}, std::pair{Step::retention, "retention"},
-              std::pair{Step::read_noise, "read noise"}})
+              std::pair{Step::read_noise, "read noise"}, std::pair{Step::flicker, "1/f noise"},
+              std::pair{Step::telegraph, "telegraph noise"}})
         {
             if (analogue.steps.count(step) != 0)
             {
@@ -343,16 +377,9 @@ std::vector<std::string> remarks(const config::ChipConfig& chip)
     if (analogue.device)
     {
         const numerics::Device& device = *analogue.device;
-        std::string unused;
-        for (const auto& [key, described] : {std::pair{"non_linear", device.non_linear.has_value()},
-                                             {"flicker", device.flicker.has_value()},
-                                             {"telegraph", device.telegraph.has_value()}})
+        if (device.non_linear)
         {
-            unused += described ? (unused.empty() ? "" : ", ") + std::string(key) : "";
-        }
-        if (!unused.empty())
-        {
-            all.push_back("warning: values do not take " + unused + " of " + device.name +
+            all.push_back("warning: values do not take non_linear of " + device.name +
                           " into account");
         }
     }

@@ -38,6 +38,7 @@ struct Analogue
     std::optional<numerics::Device> device; ///< nothing: cells without errors
     std::set<numerics::Step> steps;         ///< of the device, which happen
     double age = 1;
+    double interval = 0; ///< seconds from vector to vector
     std::optional<numerics::Wires> wires;
     std::vector<double> limits; ///< by layer, of calibrated converters, in levels; empty: not yet
     std::optional<AidacAnalogue> aidac; ///< instead of all that is above

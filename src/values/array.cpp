@@ -65,11 +65,12 @@ public:
     }
     [[nodiscard]] std::size_t rows() const override { return block_.rows(); }
     [[nodiscard]] std::size_t columns() const override { return block_.columns(); }
-    [[nodiscard]] Matrix<std::int64_t>
-    sums(const Matrix<std::int32_t>& inputs,
-         const std::vector<VectorIdentity>& vectors) const override
+    [[nodiscard]] Matrix<std::int64_t> sums(const Matrix<std::int32_t>& inputs,
+                                            const std::vector<VectorIdentity>& vectors,
+                                            const numerics::Moments& moments) const override
     {
-        Matrix<std::int64_t> sums = block_.multiply(raise_ == 0 ? inputs : raised(inputs), vectors);
+        Matrix<std::int64_t> sums =
+            block_.multiply(raise_ == 0 ? inputs : raised(inputs), vectors, moments);
         for (std::size_t i = 0; i < sums.rows(); ++i)
         {
             for (std::size_t c = 0; c < sums.columns(); ++c)
@@ -79,6 +80,11 @@ public:
             }
         }
         return sums;
+    }
+    [[nodiscard]] std::unique_ptr<numerics::Fluctuation>
+    fluctuation(std::uint32_t start) const override
+    {
+        return block_.fluctuation(start);
     }
 
 private:
@@ -129,9 +135,9 @@ public:
     }
     [[nodiscard]] std::size_t rows() const override { return block_.rows(); }
     [[nodiscard]] std::size_t columns() const override { return block_.columns(); }
-    [[nodiscard]] Matrix<std::int64_t>
-    sums(const Matrix<std::int32_t>& inputs,
-         const std::vector<VectorIdentity>& vectors) const override
+    [[nodiscard]] Matrix<std::int64_t> sums(const Matrix<std::int32_t>& inputs,
+                                            const std::vector<VectorIdentity>& vectors,
+                                            const numerics::Moments& /*moments*/) const override
     {
         Matrix<double> products = block_.product(two_passes_ ? part(inputs, 1) : inputs, vectors);
         if (two_passes_)
@@ -189,9 +195,9 @@ public:
     explicit DigitalArray(const Matrix<std::int32_t>& weights) : weights_(weights) {}
     [[nodiscard]] std::size_t rows() const override { return weights_.rows(); }
     [[nodiscard]] std::size_t columns() const override { return weights_.columns(); }
-    [[nodiscard]] Matrix<std::int64_t>
-    sums(const Matrix<std::int32_t>& inputs,
-         const std::vector<VectorIdentity>& /*vectors*/) const override
+    [[nodiscard]] Matrix<std::int64_t> sums(const Matrix<std::int32_t>& inputs,
+                                            const std::vector<VectorIdentity>& /*vectors*/,
+                                            const numerics::Moments& /*moments*/) const override
     {
         return exact_product(inputs, weights_, 1);
     }

@@ -27,7 +27,14 @@ public:
     /// of the product.
     [[nodiscard]] virtual numerics::Matrix<std::int64_t>
     sums(const numerics::Matrix<std::int32_t>& inputs,
-         const std::vector<numerics::VectorIdentity>& vectors) const = 0;
+         const std::vector<numerics::VectorIdentity>& vectors,
+         const numerics::Moments& moments) const = 0;
+    /// As numerics::Block::fluctuation().
+    [[nodiscard]] virtual std::unique_ptr<numerics::Fluctuation>
+    fluctuation(std::uint32_t /*start*/) const
+    {
+        return nullptr;
+    }
 };
 
 /// What the inputs of a layer can be: the codes of its operand.

@@ -286,18 +286,20 @@ std::shared_ptr<const Programmed> Crossbars::make(const Part& part, const InputR
                              : make_array(analogue_, part.piece.layer.index(), range, weights,
                                           {seed_, part.piece.layer.value(), number}, write_count));
     }
-    return std::make_shared<const Programmed>(part.piece, std::move(arrays), centre);
+    return std::make_shared<const Programmed>(part.piece, part.numbers.front(), std::move(arrays),
+                                              centre, analogue_.interval);
 }
 
 /// Vectors go round the replicas, whose cells off the diagonal are left as made and conduct
 /// nothing.
 Matrix<std::int64_t> Programmed::held(const Matrix<std::int32_t>& inputs,
-                                      const std::vector<VectorIdentity>& vectors) const
+                                      const std::vector<VectorIdentity>& vectors,
+                                      Fluctuations& cells, double start) const
 {
     const std::size_t replicas = arrays_.size();
     if (replicas == 1)
     {
-        return arrays_.front()->sums(inputs, vectors);
+        return arrays_.front()->sums(inputs, vectors, {cells.front().get(), start, interval_});
     }
     Matrix<std::int64_t> result(inputs.rows(), piece_.columns.size());
     for (std::size_t replica = 0; replica < std::min(replicas, inputs.rows()); ++replica)
@@ -311,7 +313,8 @@ Matrix<std::int64_t> Programmed::held(const Matrix<std::int32_t>& inputs,
             std::copy(from, from + inputs.columns(), its_inputs.row(i));
             its_vectors.push_back(vectors[replica + i * replicas]);
         }
-        const Matrix<std::int64_t> sums = arrays_[replica]->sums(its_inputs, its_vectors);
+        const Matrix<std::int64_t> sums = arrays_[replica]->sums(
+            its_inputs, its_vectors, {cells[replica].get(), start, interval_});
         for (std::size_t i = 0; i < own; ++i)
         {
             std::copy(sums.row(i), sums.row(i) + sums.columns(),
@@ -321,10 +324,21 @@ Matrix<std::int64_t> Programmed::held(const Matrix<std::int32_t>& inputs,
     return result;
 }
 
-Matrix<std::int64_t> Programmed::sums(const Matrix<std::int32_t>& inputs,
-                                      const std::vector<VectorIdentity>& vectors) const
+Fluctuations Programmed::fluctuations(std::uint32_t start) const
 {
-    Matrix<std::int64_t> result = held(inputs, vectors);
+    Fluctuations cells;
+    for (const std::unique_ptr<const Array>& array : arrays_)
+    {
+        cells.push_back(array->fluctuation(start));
+    }
+    return cells;
+}
+
+Matrix<std::int64_t> Programmed::sums(const Matrix<std::int32_t>& inputs,
+                                      const std::vector<VectorIdentity>& vectors,
+                                      Fluctuations& cells, double start) const
+{
+    Matrix<std::int64_t> result = held(inputs, vectors, cells, start);
     for (std::size_t i = 0; centre_ != 0 && i < inputs.rows(); ++i)
     {
         const std::int64_t driven =
@@ -359,8 +373,12 @@ Crossbars::add_up(LayerId id, const Matrix<std::int32_t>& inputs, std::uint32_t 
         {
             break; // sorted: copies come last
         }
+        // Every image has a time of its own, which a layer's first vector begins.
+        const std::shared_ptr<const Programmed> programmed = cells(part);
+        Fluctuations state = programmed->fluctuations(image);
         const Matrix<std::int64_t> partial =
-            cells(part)->sums(values::part_of(inputs, {0, vectors_end}, part.piece.rows), vectors);
+            programmed->sums(values::part_of(inputs, {0, vectors_end}, part.piece.rows), vectors,
+                             state, first * analogue_.interval);
         for (std::size_t i = 0; i < partial.rows(); ++i)
         {
             for (std::size_t c = 0; c < partial.columns(); ++c)

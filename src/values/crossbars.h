@@ -36,29 +36,48 @@ struct Piece
     }
 };
 
+/// The states of a piece's cells, by replica; null where they do not fluctuate.
+using Fluctuations = std::vector<std::unique_ptr<numerics::Fluctuation>>;
+
 /// Weights in the cells of one piece. Immutable: any number of threads may use it.
 class Programmed
 {
 public:
-    Programmed(const Piece& piece, std::vector<std::unique_ptr<const Array>> arrays,
-               std::int32_t centre)
-        : piece_(piece), arrays_(std::move(arrays)), centre_(centre)
+    /// `cells`: number of the physical array, of the first replica; `interval`: seconds from
+    /// vector to vector of a replica.
+    Programmed(const Piece& piece, std::uint32_t cells,
+               std::vector<std::unique_ptr<const Array>> arrays, std::int32_t centre,
+               double interval)
+        : piece_(piece),
+          cells_(cells),
+          arrays_(std::move(arrays)),
+          centre_(centre),
+          interval_(interval)
     {
     }
     [[nodiscard]] const Piece& piece() const { return piece_; }
-    /// `inputs` has the rows of the piece only.
+    /// The same of everything that is written into the same cells.
+    [[nodiscard]] std::uint32_t cells() const { return cells_; }
+    /// `inputs` has the rows of the piece only. `cells` are those of fluctuations(), which the
+    /// reads, from `start` seconds on, take along.
     [[nodiscard]] numerics::Matrix<std::int64_t>
     sums(const numerics::Matrix<std::int32_t>& inputs,
-         const std::vector<numerics::VectorIdentity>& vectors) const;
+         const std::vector<numerics::VectorIdentity>& vectors, Fluctuations& cells,
+         double start) const;
+    /// At the beginning of the time that `start` tells apart from others.
+    [[nodiscard]] Fluctuations fluctuations(std::uint32_t start) const;
 
 private:
     [[nodiscard]] numerics::Matrix<std::int64_t>
     held(const numerics::Matrix<std::int32_t>& inputs,
-         const std::vector<numerics::VectorIdentity>& vectors) const;
+         const std::vector<numerics::VectorIdentity>& vectors, Fluctuations& cells,
+         double start) const;
 
     Piece piece_;
+    std::uint32_t cells_;
     std::vector<std::unique_ptr<const Array>> arrays_; ///< by replica
     std::int32_t centre_; ///< what codes are held above, and what is added again digitally
+    double interval_;
 };
 
 /// What the codes of a matmul's second operand are held above, so that weights of `bits` bits can

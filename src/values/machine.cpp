@@ -378,7 +378,7 @@ std::int64_t Machine::through(LayerId from, LayerId to, const Element& at, std::
                    { return static_cast<std::int32_t>(before); });
 }
 
-Machine::Content Machine::product(const Operation& operation, Reader& reader)
+Machine::Content Machine::product(const Operation& operation, Reader& reader, Tick now)
 {
     if (!operation.block.valid())
     {
@@ -386,8 +386,21 @@ Machine::Content Machine::product(const Operation& operation, Reader& reader)
     }
     const LayerId layer = pieces_[operation.block.index()].layer;
     return integers_.network[layer].kind == LayerKind::matmul
-               ? product_of_maps(operation, layer, reader)
-               : product_of_weights(operation, layer, reader);
+               ? product_of_maps(operation, layer, reader, now)
+               : product_of_weights(operation, layer, reader, now);
+}
+
+/// What cells make of the vectors, the first of which enters now. Those that are written again
+/// fluctuate on.
+Matrix<std::int64_t> Machine::sums(const Programmed& cells, const Matrix<std::int32_t>& inputs,
+                                   const std::vector<VectorIdentity>& vectors, Tick now)
+{
+    auto state = fluctuations_.find(cells.cells());
+    if (state == fluctuations_.end())
+    {
+        state = fluctuations_.emplace(cells.cells(), cells.fluctuations(0)).first;
+    }
+    return cells.sums(inputs, vectors, state->second, seconds(now));
 }
 
 template <class Poisoned>
@@ -424,7 +437,8 @@ Machine::Content Machine::result_of(const Operation& operation, LayerId layer, c
 }
 
 /// A vector for each row of the first operand, with what was written of the second.
-Machine::Content Machine::product_of_maps(const Operation& operation, LayerId layer, Reader& reader)
+Machine::Content Machine::product_of_maps(const Operation& operation, LayerId layer, Reader& reader,
+                                          Tick now)
 {
     const Piece& piece = pieces_[operation.block.index()];
     const Layer& its = integers_.network[layer];
@@ -485,7 +499,7 @@ Machine::Content Machine::product_of_maps(const Operation& operation, LayerId la
     {
         written.programmed = crossbars_.write(piece, written.codes, operation.image);
     }
-    return result_of(operation, layer, box, written.programmed->sums(inputs, vectors),
+    return result_of(operation, layer, box, sums(*written.programmed, inputs, vectors, now),
                      [&](std::size_t vector, std::size_t column)
                      { return poisoned_rows[vector] != 0 || poisoned_columns[column] != 0; });
 }
@@ -544,7 +558,7 @@ void Machine::write(const Operation& operation, Reader& reader)
 }
 
 Machine::Content Machine::product_of_weights(const Operation& operation, LayerId layer,
-                                             Reader& reader) const
+                                             Reader& reader, Tick now)
 {
     const trace::Block& block = header_.blocks[operation.block.index()];
     const Layer& its = integers_.network[layer];
@@ -590,7 +604,7 @@ Machine::Content Machine::product_of_weights(const Operation& operation, LayerId
              poisoned.push_back(reader.poisoned() ? 1 : 0);
          });
     const Programmed& cells = crossbars_.programmed(pieces_[operation.block.index()]);
-    return result_of(operation, layer, box, cells.sums(inputs, vectors),
+    return result_of(operation, layer, box, sums(cells, inputs, vectors, now),
                      [&](std::size_t vector, std::size_t) { return poisoned[vector] != 0; });
 }
 
@@ -689,11 +703,11 @@ Machine::Content Machine::function(const Operation& operation, LayerId layer, Re
     return result;
 }
 
-Machine::Content Machine::computed(const Operation& operation, Reader& reader)
+Machine::Content Machine::computed(const Operation& operation, Reader& reader, Tick now)
 {
     if (operation.kind == OpKind::mvm)
     {
-        return product(operation, reader);
+        return product(operation, reader, now);
     }
     for (const Content* const operand : reader.operands())
     {
@@ -781,7 +795,7 @@ void Machine::started(const Operation& operation, NodeId node, Tick now)
     case OpKind::vec:
     {
         Reader reader(*this, operation, node, now);
-        auto content = std::make_shared<Content>(computed(operation, reader));
+        auto content = std::make_shared<Content>(computed(operation, reader, now));
         if (!content->sum_of.valid())
         {
             keep(made_, *content, content->box);

@@ -128,11 +128,14 @@ private:
         std::shared_ptr<const Programmed> programmed; ///< null: to be made of the codes
     };
 
-    [[nodiscard]] Content product(const trace::Operation& operation, Reader& reader);
+    [[nodiscard]] Content product(const trace::Operation& operation, Reader& reader, Tick now);
     [[nodiscard]] Content product_of_weights(const trace::Operation& operation, LayerId layer,
-                                             Reader& reader) const;
+                                             Reader& reader, Tick now);
     [[nodiscard]] Content product_of_maps(const trace::Operation& operation, LayerId layer,
-                                          Reader& reader);
+                                          Reader& reader, Tick now);
+    [[nodiscard]] numerics::Matrix<std::int64_t>
+    sums(const Programmed& cells, const numerics::Matrix<std::int32_t>& inputs,
+         const std::vector<numerics::VectorIdentity>& vectors, Tick now);
     /// What is made of sums at the pixels: row by row of `sums`, whose columns are the block's;
     /// `poisoned` says which are not there.
     template <class Poisoned>
@@ -145,7 +148,7 @@ private:
                               Reader& reader) const;
     [[nodiscard]] Content function(const trace::Operation& operation, LayerId layer,
                                    Reader& reader) const;
-    [[nodiscard]] Content computed(const trace::Operation& operation, Reader& reader);
+    [[nodiscard]] Content computed(const trace::Operation& operation, Reader& reader, Tick now);
     [[nodiscard]] Content loaded(const trace::Operation& operation, Reader& reader) const;
     [[nodiscard]] std::shared_ptr<const Content> carried(const trace::Operation& operation,
                                                          NodeId node) const;
@@ -164,6 +167,7 @@ private:
     semantics::Naming naming_;
     std::vector<Piece> pieces_; ///< by block
     std::unordered_map<BlockId, Written> written_;
+    std::unordered_map<std::uint32_t, Fluctuations> fluctuations_; ///< by Programmed::cells()
     std::vector<Map<std::int32_t>> images_;
     std::unordered_map<Key, Datum, Hash> data_;
     std::unordered_map<OpId, std::shared_ptr<const Content>> stores_; ///< on their way

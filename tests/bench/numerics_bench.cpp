@@ -260,6 +260,12 @@ int main()
     work.analog.read_sigma =
         Matrix<float>(work.analog.levels.rows(), work.analog.levels.columns(), kReadNoise);
     const Block noisy(work.scheme, work.weights, work.analog, {1, 2, 3});
+    Analog moving = work.analog;
+    moving.read_sigma = {};
+    moving.slow.flicker = Flicker{0.01, 1e-6, 1, 7};
+    moving.slow.telegraph = Telegraph{0.02, 1e-3, 1e-3};
+    const Block fluctuating(work.scheme, work.weights, moving, {1, 2, 3});
+    constexpr double interval = 1e-6; // from vector to vector
 
     const std::size_t rows = kBatch * kSlices;
     const std::size_t width = kColumns * 4;
@@ -280,12 +286,20 @@ int main()
     std::vector<double> sgemm_times;
     std::vector<double> times;
     std::vector<double> noisy_times;
+    std::vector<double> fluctuating_times;
     for (int repetition = 0; repetition < kRepetitions; ++repetition)
     {
         sgemm_times.push_back(timed(sgemm) / kBatch);
         times.push_back(timed([&] { outputs = block.multiply(work.inputs); }) / kBatch);
         noisy_times.push_back(
             timed([&] { noisy_outputs = noisy.multiply(work.inputs, work.vectors); }) / kBatch);
+        const auto cells = fluctuating.fluctuation(0);
+        fluctuating_times.push_back(timed(
+                                        [&] {
+                                            static_cast<void>(fluctuating.multiply(
+                                                work.inputs, {}, {cells.get(), 0, interval}));
+                                        }) /
+                                    kBatch);
     }
     const double flop = 2.0 * kRows * static_cast<double>(width) * kSlices;
     const double base = median(sgemm_times);
@@ -298,6 +312,7 @@ int main()
     { std::printf("%-34s %9.3f %12.3f %8.2f\n", name, 1e3 * time, 1e3 * alone, time / alone); };
     line("programming error", median(times), base);
     line("and white read noise", median(noisy_times), 2 * base);
+    line("and 1/f and telegraph noise", median(fluctuating_times), base);
 
     const Verified verified = verify(work, outputs, noisy_outputs, kReadNoise, block.step());
     std::printf("worst difference from plain loops: %.0f codes\n", verified.worst);

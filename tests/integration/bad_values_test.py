@@ -225,7 +225,10 @@ def bad_devices():
     for section, key, value in (("conductance", "off_uS", -1), ("conductance", "off_uS", 200),
                                 ("conductance", "on_uS", 0), ("conductance", "bits", 9), ("faults", "stuck_on", 1.5),
                                 ("faults", "stuck_off", -0.1), ("retention", "from_s", -3),
-                                ("endurance", "cycles", -1)):
+                                ("endurance", "cycles", -1), ("flicker", "sigma", -0.1), ("flicker", "shortest_s", 0),
+                                ("flicker", "longest_s", 1e-7), ("flicker", "processes", 0),
+                                ("telegraph", "amplitude", 2), ("telegraph", "mean_full_s", 0),
+                                ("telegraph", "mean_empty_s", "1 ms")):
         text = copy.deepcopy(whole)
         text[section][key] = value
         cases.append((text, section))

@@ -21,6 +21,7 @@ NETWORKS = ["lenet5-fashion", "resnet-fashion"]
 SCHEDULES = ["layer-by-layer", "xinf"]
 # Few bits, so that ranges, rounding and saturation matter.
 ADC = ["--set", "macro.adc.range=granular", "--set", "macro.adc.bits=6"]
+WHITE = ["--set", "macro.cell.device=generic", "--set", 'macro.cell.steps=["programming", "retention", "read_noise"]']
 FAILURES = []
 
 
@@ -65,8 +66,7 @@ def check(case):
         expect(all(layer["different_from_reference"] == 0 for layer in layers), f"{name}: {layers}")
         expect(any(layer["different"] > 0 for layer in layers), f"{name}: converters of few bits lose nothing")
 
-    noisy = run(folder, *arguments, *(["--set", "macro.cell.device=generic"] if finite else []), "--kernel", "native",
-                "--images", 2)
+    noisy = run(folder, *arguments, *(WHITE if finite else []), "--kernel", "native", "--images", 2)
     expect(noisy.returncode == 0, f"{name}, noisy: {noisy.stderr}")
     return network, chip, outputs(folder) if noisy.returncode == 0 else None
 

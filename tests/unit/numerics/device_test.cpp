@@ -2,7 +2,6 @@
 #include "numerics/device.h"
 
 #include "base/install.h"
-#include "numerics/processes.h"
 #include "tessera/error.h"
 
 #include <cmath>
@@ -30,14 +29,14 @@ std::string sourced(const std::string& key, const std::string& members)
 
 const std::string kSigma = R"("sigma":{"over":"conductance_uS","coefficients":[2]})";
 
-struct Moments
+struct Spread
 {
     double mean = 0;
     double sigma = 0;
 };
 
 /// In uS, of the cells of `cell`.
-Moments moments(const Written& written)
+Spread moments(const Written& written)
 {
     const Matrix<float>& levels = written.analog.levels;
     const auto count = static_cast<double>(levels.rows() * levels.columns());
@@ -135,7 +134,7 @@ TEST(Writing, SpreadIsThatOfTheCurve)
     const Device device = cell(sourced("programming", kSigma));
     Writing writing;
     writing.steps = {Step::programming};
-    const Moments spread = moments(write_cells(device, Matrix<std::uint8_t>(400, 500, 2), writing));
+    const Spread spread = moments(write_cells(device, Matrix<std::uint8_t>(400, 500, 2), writing));
     EXPECT_NEAR(spread.mean, 30, 5 * 2 / std::sqrt(2e5));
     EXPECT_NEAR(spread.sigma, 2, 5 * 2 / std::sqrt(4e5));
 }
@@ -166,7 +165,7 @@ TEST(Writing, RelaxationAndRetentionFollowTime)
     writing.time = 100;
     const double ln = std::log(100.0);
     writing.steps = {Step::relaxation};
-    const Moments relaxed = moments(write_cells(device, levels, writing));
+    const Spread relaxed = moments(write_cells(device, levels, writing));
     EXPECT_NEAR(relaxed.mean, 30 - 0.5 * ln, 0.02);
     EXPECT_NEAR(relaxed.sigma, 0.4 + 0.1 * ln, 0.02);
     writing.steps = {Step::retention};
@@ -240,67 +239,6 @@ TEST(Writing, PerfectCellsGiveTheIntegerProduct)
     }
     writing.steps = {Step::programming};
     EXPECT_FALSE(perfect == products());
-}
-
-TEST(Fluctuation, HasItsVarianceAndForgetsInTime)
-{
-    const Device device =
-        cell(sourced("flicker", R"("sigma":0.1,"shortest_s":1e-3,"longest_s":1e-3,"processes":1)"));
-    const std::size_t rows = 300;
-    Fluctuation state(device, rows, rows, 5, 0);
-    const auto covariance = [&](const Matrix<float>& before)
-    {
-        double sum = 0;
-        for (std::size_t row = 0; row < rows; ++row)
-        {
-            for (std::size_t column = 0; column < rows; ++column)
-            {
-                sum += static_cast<double>(before(row, column) - 1) *
-                       static_cast<double>(state.factor(row, column) - 1);
-            }
-        }
-        return sum / static_cast<double>(rows * rows);
-    };
-    Matrix<float> start(rows, rows);
-    for (std::size_t row = 0; row < rows; ++row)
-    {
-        for (std::size_t column = 0; column < rows; ++column)
-        {
-            start(row, column) = state.factor(row, column);
-        }
-    }
-    EXPECT_NEAR(covariance(start), 0.01, 2.4e-4);
-    state.advance(0); // within a slice nothing moves
-    EXPECT_NEAR(covariance(start), 0.01, 2.4e-4);
-    state.advance(0.5e-3);
-    EXPECT_NEAR(covariance(start), 0.01 * std::exp(-0.5), 2.4e-4);
-    state.advance(1.5e-3); // the same process in two steps
-    EXPECT_NEAR(covariance(start), 0.01 * std::exp(-1.5), 2.4e-4);
-    EXPECT_THROW(state.advance(1e-3), SimulationError);
-}
-
-TEST(Fluctuation, TrapIsFullItsShareOfTime)
-{
-    const Device device =
-        cell(sourced("telegraph", R"("amplitude":0.25,"mean_full_s":1e-3,"mean_empty_s":3e-3)"));
-    Fluctuation state(device, 300, 300, 5, 0);
-    const auto full = [&](std::size_t row, std::size_t column)
-    { return state.factor(row, column) < 0.9F; };
-    std::vector<bool> before;
-    double count = 0;
-    for (std::size_t cell_index = 0; cell_index < 90'000; ++cell_index)
-    {
-        before.push_back(full(cell_index / 300, cell_index % 300));
-        count += before.back() ? 1 : 0;
-    }
-    EXPECT_NEAR(count / 90'000, 0.25, 7.3e-3);
-    state.advance(1e-3);
-    double still = 0;
-    for (std::size_t cell_index = 0; cell_index < 90'000; ++cell_index)
-    {
-        still += before[cell_index] && full(cell_index / 300, cell_index % 300) ? 1 : 0;
-    }
-    EXPECT_NEAR(still / count, 0.25 + 0.75 * std::exp(-4.0 / 3), 0.017);
 }
 
 } // namespace

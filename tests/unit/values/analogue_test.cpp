@@ -117,10 +117,49 @@ TEST(Remarks, WhatADeviceDescribesInVainIsNamed)
 {
     const auto remarks_of = [](const std::string& device)
     { return remarks_on("clsa-256", {"macro.cell.device=" + device}); };
-    EXPECT_THAT(remarks_of("generic"),
-                testing::Contains("warning: values do not take flicker, telegraph of generic "
-                                  "into account"));
+    EXPECT_THAT(remarks_of("generic"), ElementsAre(HasSubstr("11 bits")));
+    EXPECT_THAT(
+        remarks_of("rram-50-225"),
+        testing::Contains("warning: values do not take non_linear of rram-50-225 into account"));
     EXPECT_THAT(remarks_of("neurram-1day"), ElementsAre(HasSubstr("11 bits")));
+}
+
+TEST(Analogue, StepsAreThoseThatAreListed)
+{
+    using numerics::Step;
+    const auto steps_with = [](const std::string& device, const std::string& list)
+    {
+        return analogue_of(config::load("clsa-256",
+                                        {"macro.cell.device=" + device, "macro.cell.steps=" + list},
+                                        {}))
+            .steps;
+    };
+    const auto refusal_of = [&](const std::string& device, const std::string& list)
+    {
+        try
+        {
+            static_cast<void>(steps_with(device, list));
+        }
+        catch (const InputError& error)
+        {
+            return std::string(error.what());
+        }
+        return std::string("accepted");
+    };
+    EXPECT_EQ(steps_with("generic", R"(["all"])"),
+              (std::set<Step>{Step::programming, Step::retention, Step::read_noise, Step::flicker,
+                              Step::telegraph}));
+    EXPECT_EQ(steps_with("generic", R"(["flicker","programming"])"),
+              (std::set<Step>{Step::programming, Step::flicker}));
+    EXPECT_EQ(steps_with("generic", "[]"), std::set<Step>());
+    EXPECT_THAT(refusal_of("neurram-1day", R"(["telegraph"])"),
+                HasSubstr("/macro/cell/steps: telegraph is not described by neurram-1day"));
+    EXPECT_THAT(refusal_of("rram-50-225", R"(["programming","verify"])"),
+                HasSubstr("verify would happen twice: the programming fit of rram-50-225 contains "
+                          "it; leave it out"));
+    EXPECT_THAT(refusal_of("generic-verified", R"(["verify"])"),
+                HasSubstr("verify has nothing to verify; list programming too"));
+    EXPECT_THAT(refusal_of("generic", R"(["flickr"])"), HasSubstr("did you mean"));
 }
 
 TEST(Remarks, CrossbarsSayHowManyBitsLoseNothing)

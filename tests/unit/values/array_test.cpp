@@ -62,7 +62,7 @@ Products random_products(std::size_t rows, std::size_t columns, std::size_t coun
 
 double rms_error(const Array& array, const Products& products)
 {
-    const Matrix<std::int64_t> sums = array.sums(products.inputs, products.vectors);
+    const Matrix<std::int64_t> sums = array.sums(products.inputs, products.vectors, {});
     double squares = 0;
     for (std::size_t i = 0; i < sums.rows(); ++i)
     {

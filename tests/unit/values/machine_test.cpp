@@ -10,6 +10,7 @@
 #include "values/comparison.h"
 #include "values/reference.h"
 
+#include <array>
 #include <gtest/gtest.h>
 #include <map>
 #include <memory>
@@ -285,7 +286,11 @@ TEST(Machine, WrittenOperandsHaveErrorsOfTheirImageOnEverySchedule)
         const IntegerNetwork integers = test::random_integers(dice, network);
         const std::vector<Map<std::int32_t>> inputs(2, test::random_input(dice, integers));
         Analogue analogue = analogue_of(chip);
-        analogue.steps.erase(numerics::Step::read_noise); // of an image, whatever was written
+        for (const numerics::Step step :
+             {numerics::Step::read_noise, numerics::Step::flicker, numerics::Step::telegraph})
+        {
+            analogue.steps.erase(step); // of an image or time, whatever was written
+        }
         std::vector<std::vector<std::int64_t>> before;
         for (const char* schedule : {"layer-by-layer", "xinf"})
         {
@@ -313,6 +318,69 @@ TEST(Machine, WrittenOperandsHaveErrorsOfTheirImageOnEverySchedule)
         ASSERT_FALSE(HasFailure());
     }
     EXPECT_GT(other, networks / 4);
+}
+
+/// Noise that is too slow to move is the same with and without the clock; of what moves, the time
+/// of a read decides: images that are alike are computed at different times.
+TEST(Machine, CellsFluctuateWithSimulatedTime)
+{
+    std::uint32_t moved = 0;
+    std::uint32_t disturbed = 0;
+    constexpr std::uint32_t networks = tessera::test::effort(16U);
+    for (std::uint32_t seed = 0; seed < networks; ++seed)
+    {
+        Dice dice(seed);
+        const network::Network network = test::random_countable_network(dice);
+        const IntegerNetwork integers = test::random_integers(dice, network);
+        config::ChipConfig chip = a_chip(dice);
+        chip.mapping.on_crossbar = {"conv2d", "dense"};
+        chip.macro.cell.device = "generic";
+        chip.macro.cell.bits = 2;
+        chip.macro.cell.steps = {"flicker", "telegraph"};
+        SCOPED_TRACE("seed " + std::to_string(seed) + '\n' + test::describe(network));
+        const std::vector<Map<std::int32_t>> inputs(2, test::random_input(dice, integers));
+        compiler::Options options;
+        options.schedule = dice.pick(std::vector<std::string>{"layer-by-layer", "xinf"});
+        options.images = 2;
+        const trace::Trace trace = compiler::compile(network, chip, options);
+        const std::vector<Piece> pieces = pieces_of(trace, integers, chip);
+        // Of all layers that the chip makes, image by image; then without the clock.
+        const auto results = [&](double constant)
+        {
+            Analogue analogue = analogue_of(chip);
+            analogue.device->slow.flicker = numerics::Flicker{0.2, constant, constant, 1};
+            analogue.device->slow.telegraph = numerics::Telegraph{0.1, constant, constant};
+            const Crossbars crossbars(integers, pieces, analogue, 7, 1);
+            const auto maps = run(integers, inputs[0], &crossbars, 0);
+            const auto machine = machine_after(chip, trace, integers, crossbars, inputs);
+            const auto again = machine_after(chip, trace, integers, crossbars, inputs);
+            std::array<std::vector<std::int64_t>, 3> all;
+            for (std::uint32_t i = 0; i < integers.layers.size(); ++i)
+            {
+                if (machine->made(0, LayerId(i)) == nullptr)
+                {
+                    continue;
+                }
+                for (std::uint32_t image = 0; image < 2; ++image)
+                {
+                    const std::vector<std::int64_t>& made = *machine->made(image, LayerId(i));
+                    EXPECT_EQ(*again->made(image, LayerId(i)), made) << "the second time";
+                    all[image].insert(all[image].end(), made.begin(), made.end());
+                }
+                all[2].insert(all[2].end(), maps[i].begin(), maps[i].end());
+            }
+            return all;
+        };
+        const auto frozen = results(1e9);
+        EXPECT_EQ(frozen[0], frozen[1]);
+        EXPECT_EQ(frozen[0], frozen[2]);
+        const auto quick = results(1e-9);
+        moved += quick[0] != quick[1] ? 1 : 0;
+        disturbed += frozen[0] != quick[0] ? 1 : 0;
+        ASSERT_FALSE(HasFailure());
+    }
+    EXPECT_GT(disturbed, networks / 4);
+    EXPECT_GT(moved, networks / 4);
 }
 
 /// A row of an operand that no one writes into its crossbar is poison for what multiplies with it.
