@@ -316,13 +316,17 @@ void AidacBlock::make_cells(std::size_t index, const Matrix<std::uint8_t>& store
     if (errors_.device)
     {
         writing.steps = device.steps();
-        writing.steps.erase(Step::read_noise);
+        for (const Step of_reads : {Step::read_noise, Step::flicker, Step::telegraph})
+        {
+            writing.steps.erase(of_reads);
+        }
     }
     const auto key = Draws(identity_.seed)
                          .words({0, identity_.layer, identity_.block,
                                  static_cast<std::uint32_t>(Purpose::aidac_key)});
     writing.seed = std::uint64_t{key[0]} << 32U | key[1];
     writing.array = static_cast<std::uint32_t>(index);
+    writing.write_count = identity_.write_count;
     const Written written = write_cells(device, levels, writing);
     const double unit = farads(model_);
     const bool direct = model_.cell == AidacCell::rram_direct;
@@ -661,6 +665,27 @@ Matrix<std::int64_t> AidacBlock::multiply(const Matrix<std::int32_t>& inputs,
         }
     }
     return codes;
+}
+
+std::vector<double> AidacBlock::offsets() const
+{
+    constexpr std::uint32_t reads = 64; // assumed: an eighth of one read's noise is left
+    constexpr std::uint32_t image = (1U << 31U) - 1; // beyond those of data sets
+    std::vector<VectorIdentity> vectors;
+    for (std::uint32_t read = 0; read < reads; ++read)
+    {
+        vectors.push_back({image, read});
+    }
+    const Matrix<double> seen = product(Matrix<std::int32_t>(reads, rows_), vectors);
+    std::vector<double> offsets(columns_, 0);
+    for (std::size_t column = 0; column < columns_; ++column)
+    {
+        for (std::size_t read = 0; read < reads; ++read)
+        {
+            offsets[column] += seen(read, column) / reads;
+        }
+    }
+    return offsets;
 }
 
 } // namespace tessera::numerics

@@ -114,6 +114,9 @@ public:
     /// The same in units of the product.
     [[nodiscard]] Matrix<double> product(const Matrix<std::int32_t>& inputs,
                                          const std::vector<VectorIdentity>& vectors = {}) const;
+    /// What each column says of inputs of 0, in units of the product: the mean of some reads. To be
+    /// taken away digitally, which trims the offset of the column's circuits.
+    [[nodiscard]] std::vector<double> offsets() const;
     /// Volts of the weighted sums, a row per chained array and a column per physical group of bit
     /// columns, array by array, the reference last. Noise as in multiply().
     [[nodiscard]] Matrix<double> voltages(const std::int32_t* inputs,

@@ -38,12 +38,13 @@ struct Analog
     SlowNoise slow;                         ///< changes conductances between reads
 };
 
-/// What a block's noise depends on beside the vector.
+/// What a block's errors depend on beside the vector.
 struct BlockIdentity
 {
     std::uint64_t seed = 0;
     std::uint32_t layer = 0;
     std::uint32_t block = 0;
+    std::uint32_t write_count = 1; ///< writes of its cells, this one included
 };
 
 /// Which vector this is: the noise of a conversion depends on it, not on when it is made.

@@ -24,7 +24,7 @@ std::int64_t whole(double product)
 
 numerics::Analog written(const Analogue& analogue, const numerics::Scheme& scheme,
                          const Matrix<std::int32_t>& weights,
-                         const numerics::BlockIdentity& identity, std::uint32_t write_count)
+                         const numerics::BlockIdentity& identity)
 {
     if (!analogue.device)
     {
@@ -37,7 +37,7 @@ numerics::Analog written(const Analogue& analogue, const numerics::Scheme& schem
     writing.time = analogue.age;
     writing.seed = identity.seed;
     writing.array = identity.block;
-    writing.write_count = write_count;
+    writing.write_count = identity.write_count;
     numerics::Analog analog =
         numerics::write_cells(device, numerics::cells_of(scheme, weights).levels, writing).analog;
     if (!analogue.wires)
@@ -112,26 +112,10 @@ public:
         : block_(how.model, how.scheme, weights, how.errors, identity,
                  how.readouts.empty() ? numerics::AidacReadout{} : how.readouts[layer]),
           two_passes_(two_passes),
-          offsets_(block_.columns(), 0)
+          // Two passes have the same offset, which leaves when they are subtracted.
+          offsets_(how.trim && !two_passes ? block_.offsets()
+                                           : std::vector<double>(block_.columns(), 0))
     {
-        if (!how.trim || two_passes)
-        {
-            return; // two passes have the same offset, which leaves when they are subtracted
-        }
-        std::vector<VectorIdentity> reads;
-        for (std::uint32_t read = 0; read < kTrimReads; ++read)
-        {
-            reads.push_back({kTrimImage, read});
-        }
-        const Matrix<double> seen =
-            block_.product(Matrix<std::int32_t>(kTrimReads, block_.rows()), reads);
-        for (std::size_t column = 0; column < offsets_.size(); ++column)
-        {
-            for (std::size_t read = 0; read < seen.rows(); ++read)
-            {
-                offsets_[column] += seen(read, column) / kTrimReads;
-            }
-        }
     }
     [[nodiscard]] std::size_t rows() const override { return block_.rows(); }
     [[nodiscard]] std::size_t columns() const override { return block_.columns(); }
@@ -168,8 +152,6 @@ public:
 
 private:
     static constexpr std::uint32_t kSecondPass = 1U << 31U;
-    static constexpr std::uint32_t kTrimImage = kSecondPass - 1; ///< beyond those of data sets
-    static constexpr std::uint32_t kTrimReads = 64; ///< assumed: an eighth of one read's noise
 
     /// Magnitudes of the inputs of one sign.
     [[nodiscard]] static Matrix<std::int32_t> part(const Matrix<std::int32_t>& inputs,
@@ -235,8 +217,7 @@ bool drives(const Analogue& analogue, const InputRange& inputs)
 std::unique_ptr<const Array> make_array(const Analogue& analogue, std::size_t layer,
                                         const InputRange& range,
                                         const Matrix<std::int32_t>& weights,
-                                        const numerics::BlockIdentity& identity,
-                                        std::uint32_t write_count)
+                                        const numerics::BlockIdentity& identity)
 {
     if (analogue.aidac)
     {
@@ -253,8 +234,8 @@ std::unique_ptr<const Array> make_array(const Analogue& analogue, std::size_t la
     {
         scheme.converter.limit = analogue.limits[layer];
     }
-    return std::make_unique<AdcArray>(
-        scheme, weights, written(analogue, scheme, weights, identity, write_count), identity);
+    return std::make_unique<AdcArray>(scheme, weights, written(analogue, scheme, weights, identity),
+                                      identity);
 }
 
 } // namespace tessera::values

@@ -56,12 +56,10 @@ struct InputRange
 [[nodiscard]] std::unique_ptr<const Array>
 make_digital_array(const numerics::Matrix<std::int32_t>& weights);
 
-/// `layer` chooses among calibrated ranges; `write_count` counts writes of the cells, this one
-/// included.
+/// `layer` chooses among calibrated ranges.
 [[nodiscard]] std::unique_ptr<const Array> make_array(const Analogue& analogue, std::size_t layer,
                                                       const InputRange& range,
                                                       const numerics::Matrix<std::int32_t>& weights,
-                                                      const numerics::BlockIdentity& identity,
-                                                      std::uint32_t write_count = 1);
+                                                      const numerics::BlockIdentity& identity);
 
 } // namespace tessera::values

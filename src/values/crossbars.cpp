@@ -284,7 +284,7 @@ std::shared_ptr<const Programmed> Crossbars::make(const Part& part, const InputR
         arrays.push_back(part.piece.digital
                              ? make_digital_array(weights)
                              : make_array(analogue_, part.piece.layer.index(), range, weights,
-                                          {seed_, part.piece.layer.value(), number}, write_count));
+                                          {seed_, part.piece.layer.value(), number, write_count}));
     }
     return std::make_shared<const Programmed>(part.piece, part.numbers.front(), std::move(arrays),
                                               centre, analogue_.interval);

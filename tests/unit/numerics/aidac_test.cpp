@@ -505,6 +505,24 @@ TEST(AidacCell, GatedCellsReadWrongBitsOfPoorDevices)
     EXPECT_EQ(AidacBlock(model, {}, weights, perfect).wrong_bits(), 0U);
 }
 
+/// What a write leaves in an RRAM is new; capacitors and circuits stay what they are.
+TEST(AidacCell, WritingAgainDrawsTheErrorsOfRramAnew)
+{
+    const auto weights = random_matrix(256, 8, -128, 127, 61);
+    const auto inputs = random_matrix(4, 256, 0, 255, 62);
+    AidacModel gated = load_aidac("yoco-28nm");
+    gated.gate_reference_us = 100;
+    gated.gate_threshold_v = 0.45;
+    gated.gate_us_per_v = 20;
+    const auto product = [&](const AidacModel& model, std::uint32_t write_count) {
+        return AidacBlock(model, {}, weights, {}, {3, 1, 2, write_count}).product(inputs, named(4));
+    };
+    EXPECT_TRUE(product(gated, 1) == product(gated, 1));
+    EXPECT_FALSE(product(gated, 1) == product(gated, 2));
+    const AidacModel sram = load_aidac("aidac-28nm");
+    EXPECT_TRUE(product(sram, 1) == product(sram, 2));
+}
+
 std::string refusal(const std::string& text)
 {
     try
