@@ -80,6 +80,7 @@ struct ChipConfig
             std::string device;                       ///< name or file; empty: without errors
             double age = 1;                           ///< seconds since programming
             std::vector<std::string> steps = {"all"}; ///< of the device, which happen
+            std::string faults;               ///< file of known stuck cells; empty: none are known
             std::string read = "row-voltage"; ///< row-voltage | row-voltage-floating | gated-1t1r
             double row_ohm = 0; ///< of wire from cell to cell; both 0: wires without resistance
             double column_ohm = 0;

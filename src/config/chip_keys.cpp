@@ -630,6 +630,10 @@ std::vector<Key> declare_macro()
             "What happens to cells, of what the device describes; `all`: everything that its "
             "programming fit does not contain.",
             [](auto& c) -> auto& { return c.macro.cell.steps; }),
+        text(
+            "macro.cell.faults", 0, 1024, true,
+            "A file that lists stuck cells by the weights they are part of; empty: none is known.",
+            [](auto& c) -> auto& { return c.macro.cell.faults; }),
         choice(
             "macro.cell.read", {"row-voltage", "row-voltage-floating", "gated-1t1r"},
             "How wires lead to the cells: rows carry voltages, idle ones grounded or floating; or "

@@ -99,6 +99,12 @@ Analogue analogue_of(const config::ChipConfig& chip)
     Analogue analogue;
     if (macro.kind == "aidac")
     {
+        if (!macro.cell.faults.empty())
+        {
+            throw InputError({chip.name, 0, "/macro/cell/faults"},
+                             "lists cells, but AiDAC macros have those of their model",
+                             "leave it out");
+        }
         chip::AidacDesign design = chip::aidac_design(macro);
         analogue.aidac = AidacAnalogue{std::move(design.model), design.scheme, {}, {}, false};
         return analogue;
@@ -156,6 +162,16 @@ Analogue analogue_of(const config::ChipConfig& chip)
         analogue.device = numerics::load_device(macro.cell.device);
         analogue.steps = steps_of(chip, *analogue.device);
     }
+    if (!macro.cell.faults.empty())
+    {
+        if (!analogue.device)
+        {
+            throw InputError({chip.name, 0, "/macro/cell/faults"},
+                             "lists stuck cells, but the cells are of no device",
+                             "name one in macro.cell.device, whose conductances they are stuck at");
+        }
+        analogue.faults = load_fault_map(macro.cell.faults);
+    }
     if (macro.cell.row_ohm > 0 || macro.cell.column_ohm > 0)
     {
         numerics::Wires wires;
@@ -190,6 +206,7 @@ Analogue noiseless(const Analogue& analogue)
     }
     result.device.reset();
     result.steps.clear();
+    result.faults = {};
     result.wires.reset();
     result.scheme.converter = without_flaws(result.scheme.converter);
     return result;
@@ -278,9 +295,10 @@ std::vector<Source> sources(const Analogue& analogue)
             }
         }
         const auto& faults = analogue.device->faults;
-        if (faults && faults->stuck_on + faults->stuck_off > 0)
+        if ((faults && faults->stuck_on + faults->stuck_off > 0) || !analogue.faults.cells.empty())
         {
             add("stuck cells", {}, *analogue.device);
+            all.back().analogue.faults = analogue.faults;
         }
         if (analogue.wires)
         {

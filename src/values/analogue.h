@@ -6,6 +6,7 @@
 #include "numerics/device.h"
 #include "numerics/scheme.h"
 #include "numerics/wires.h"
+#include "values/fault_map.h"
 
 #include <cstdint>
 #include <optional>
@@ -39,6 +40,7 @@ struct Analogue
     std::set<numerics::Step> steps;         ///< of the device, which happen
     double age = 1;
     double interval = 0; ///< seconds from vector to vector
+    FaultMap faults;     ///< cells that are known to be stuck, beside those drawn
     std::optional<numerics::Wires> wires;
     std::vector<double> limits; ///< by layer, of calibrated converters, in levels; empty: not yet
     std::optional<AidacAnalogue> aidac; ///< instead of all that is above

@@ -24,7 +24,8 @@ std::int64_t whole(double product)
 
 numerics::Analog written(const Analogue& analogue, const numerics::Scheme& scheme,
                          const Matrix<std::int32_t>& weights,
-                         const numerics::BlockIdentity& identity)
+                         const numerics::BlockIdentity& identity,
+                         const std::vector<numerics::FaultyCell>& faults)
 {
     if (!analogue.device)
     {
@@ -38,6 +39,7 @@ numerics::Analog written(const Analogue& analogue, const numerics::Scheme& schem
     writing.seed = identity.seed;
     writing.array = identity.block;
     writing.write_count = identity.write_count;
+    writing.faults = faults;
     numerics::Analog analog =
         numerics::write_cells(device, numerics::cells_of(scheme, weights).levels, writing).analog;
     if (!analogue.wires)
@@ -217,7 +219,8 @@ bool drives(const Analogue& analogue, const InputRange& inputs)
 std::unique_ptr<const Array> make_array(const Analogue& analogue, std::size_t layer,
                                         const InputRange& range,
                                         const Matrix<std::int32_t>& weights,
-                                        const numerics::BlockIdentity& identity)
+                                        const numerics::BlockIdentity& identity,
+                                        const std::vector<numerics::FaultyCell>& faults)
 {
     if (analogue.aidac)
     {
@@ -234,8 +237,8 @@ std::unique_ptr<const Array> make_array(const Analogue& analogue, std::size_t la
     {
         scheme.converter.limit = analogue.limits[layer];
     }
-    return std::make_unique<AdcArray>(scheme, weights, written(analogue, scheme, weights, identity),
-                                      identity);
+    return std::make_unique<AdcArray>(
+        scheme, weights, written(analogue, scheme, weights, identity, faults), identity);
 }
 
 } // namespace tessera::values

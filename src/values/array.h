@@ -56,10 +56,10 @@ struct InputRange
 [[nodiscard]] std::unique_ptr<const Array>
 make_digital_array(const numerics::Matrix<std::int32_t>& weights);
 
-/// `layer` chooses among calibrated ranges.
-[[nodiscard]] std::unique_ptr<const Array> make_array(const Analogue& analogue, std::size_t layer,
-                                                      const InputRange& range,
-                                                      const numerics::Matrix<std::int32_t>& weights,
-                                                      const numerics::BlockIdentity& identity);
+/// `layer` chooses among calibrated ranges; `faults` are cells known to be stuck.
+[[nodiscard]] std::unique_ptr<const Array>
+make_array(const Analogue& analogue, std::size_t layer, const InputRange& range,
+           const numerics::Matrix<std::int32_t>& weights, const numerics::BlockIdentity& identity,
+           const std::vector<numerics::FaultyCell>& faults = {});
 
 } // namespace tessera::values

@@ -2,7 +2,10 @@
 #include "values/crossbars.h"
 
 #include "base/interrupt.h"
+#include "base/nearest.h"
 #include "tessera/error.h"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <atomic>
@@ -222,7 +225,9 @@ Crossbars::Crossbars(const IntegerNetwork& integers, std::vector<Piece> pieces,
         Part& part = parts_[piece.layer.index()].emplace_back();
         part.piece = piece;
         part.numbers.resize(piece.replicas);
+        part.faults.resize(piece.replicas);
     }
+    place_faults(network);
     struct Made
     {
         Part* part;
@@ -273,18 +278,81 @@ Crossbars::Crossbars(const IntegerNetwork& integers, std::vector<Piece> pieces,
                 });
 }
 
+/// Gives every known fault to the piece that has its cell. A cell of a copy or replica that this
+/// chip does not have is nobody's.
+void Crossbars::place_faults(const network::Network& network)
+{
+    const unsigned per_weight = analogue_.aidac ? 0 : numerics::cells_per_weight(analogue_.scheme);
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < parts_.size(); ++i)
+    {
+        if (!parts_[i].empty())
+        {
+            names.push_back(network.layers[i].name);
+        }
+    }
+    for (std::size_t i = 0; i < analogue_.faults.cells.size(); ++i)
+    {
+        const StuckCell& cell = analogue_.faults.cells[i];
+        const auto refuse =
+            [&](const char* key, const std::string& problem, const std::string& remedy)
+        {
+            throw InputError({analogue_.faults.file, 0, "/cells/" + std::to_string(i) + '/' + key},
+                             problem, remedy);
+        };
+        const auto layer =
+            std::find_if(network.layers.begin(), network.layers.end(),
+                         [&](const network::Layer& its) { return its.name == cell.layer; });
+        std::vector<Part>* const parts =
+            layer == network.layers.end() ? nullptr : &parts_[layer - network.layers.begin()];
+        if (parts == nullptr || parts->empty())
+        {
+            refuse("layer",
+                   in_quotes(cell.layer) + " is no layer of " + network.name + " on crossbars",
+                   did_you_mean(cell.layer, names) + "known: " + joined(names));
+        }
+        const compiler::WeightMatrix matrix = compiler::weight_matrix(network, *layer);
+        if (cell.row >= matrix.rows || cell.column >= matrix.columns)
+        {
+            refuse(cell.row >= matrix.rows ? "row" : "column", "lies beyond the weights",
+                   fmt::format("{} has {} x {} weights", cell.layer, matrix.rows, matrix.columns));
+        }
+        if (cell.cell >= per_weight)
+        {
+            refuse(
+                "cell", fmt::format("is {}", cell.cell),
+                fmt::format("a weight has {} cells here: give 0..{}", per_weight, per_weight - 1));
+        }
+        for (Part& part : *parts)
+        {
+            const Piece& piece = part.piece;
+            if (piece.copy == cell.copy && cell.replica < piece.replicas && !piece.digital &&
+                cell.row >= piece.rows.begin && cell.row < piece.rows.end &&
+                cell.column >= piece.columns.begin && cell.column < piece.columns.end)
+            {
+                part.faults[cell.replica].push_back(
+                    {cell.row - piece.rows.begin,
+                     (cell.column - piece.columns.begin) * std::size_t{per_weight} + cell.cell,
+                     cell.fault});
+            }
+        }
+    }
+}
+
 std::shared_ptr<const Programmed> Crossbars::make(const Part& part, const InputRange& range,
                                                   std::int32_t centre,
                                                   const Matrix<std::int32_t>& weights,
                                                   std::uint32_t write_count) const
 {
     std::vector<std::unique_ptr<const Array>> arrays;
-    for (const std::uint32_t number : part.numbers)
+    for (std::size_t replica = 0; replica < part.numbers.size(); ++replica)
     {
-        arrays.push_back(part.piece.digital
-                             ? make_digital_array(weights)
-                             : make_array(analogue_, part.piece.layer.index(), range, weights,
-                                          {seed_, part.piece.layer.value(), number, write_count}));
+        arrays.push_back(
+            part.piece.digital
+                ? make_digital_array(weights)
+                : make_array(analogue_, part.piece.layer.index(), range, weights,
+                             {seed_, part.piece.layer.value(), part.numbers[replica], write_count},
+                             part.faults[replica]));
     }
     return std::make_shared<const Programmed>(part.piece, part.numbers.front(), std::move(arrays),
                                               centre, analogue_.interval);

@@ -119,8 +119,9 @@ private:
     struct Part
     {
         Piece piece;
-        std::vector<std::uint32_t> numbers;           ///< of the physical arrays, by replica
-        std::shared_ptr<const Programmed> programmed; ///< null: of a matmul
+        std::vector<std::uint32_t> numbers; ///< of the physical arrays, by replica
+        std::vector<std::vector<numerics::FaultyCell>> faults; ///< by replica
+        std::shared_ptr<const Programmed> programmed;          ///< null: of a matmul
     };
     /// What a matmul's operands are like.
     struct Operands
@@ -129,6 +130,7 @@ private:
         std::int32_t centre = 0;
     };
 
+    void place_faults(const network::Network& network);
     [[nodiscard]] const Part& part_of(const Piece& piece) const;
     [[nodiscard]] std::shared_ptr<const Programmed>
     make(const Part& part, const InputRange& range, std::int32_t centre,
