@@ -40,6 +40,7 @@ struct Analogue
     double age = 1;
     double interval = 0; ///< seconds from vector to vector
     std::optional<numerics::Wires> wires;
+    double read_volts = 0.2;    ///< at a row driven fully
     std::vector<double> limits; ///< by layer, of calibrated converters, in levels; empty: not yet
     std::optional<AidacAnalogue> aidac; ///< instead of all that is above
 
