@@ -10,17 +10,27 @@ import json
 import sys
 
 
+def cell(c, r, k, a, b):
+    """From node a to b: I = G V + S V^2 + T V^3, or a resistor."""
+    if "square" not in c:
+        return f"RG{r}_{k} {a} {b} {1 / c['siemens'][r][k]!r}"
+    terms = [c[name][r][k] for name in ("siemens", "square", "cubic")]
+    return f"B{r}_{k} {a} {b} I=v({a},{b})*({terms[0]!r}+v({a},{b})*({terms[1]!r}+v({a},{b})*{terms[2]!r}))"
+
+
 def crossbar(c):
-    """Rows are driven from the left, columns sensed at the bottom; a segment before the first cell."""
+    """Rows are driven from the left, columns sensed at the bottom; a segment before the first cell. With terms `square`
+    and `cubic` cells are not linear; `floating`: rows of 0 V are cut off."""
     rows, columns = len(c["siemens"]), len(c["siemens"][0])
     out = ["crossbar with wires"]
     for r in range(rows):
-        out.append(f"VR{r} d{r} 0 {c['volts'][r]!r}")
-        out.append(f"RD{r} d{r} r{r}_0 {c['driver'] + c['row_segment']!r}")
+        if c["volts"][r] or not c.get("floating"):
+            out.append(f"VR{r} d{r} 0 {c['volts'][r]!r}")
+            out.append(f"RD{r} d{r} r{r}_0 {c['driver'] + c['row_segment']!r}")
         for k in range(columns):
             if k:
                 out.append(f"RR{r}_{k} r{r}_{k - 1} r{r}_{k} {c['row_segment']!r}")
-            out.append(f"RG{r}_{k} r{r}_{k} c{r}_{k} {1 / c['siemens'][r][k]!r}")
+            out.append(cell(c, r, k, f"r{r}_{k}", f"c{r}_{k}"))
             if r:
                 out.append(f"RC{r}_{k} c{r - 1}_{k} c{r}_{k} {c['column_segment']!r}")
     for k in range(columns):
@@ -31,7 +41,7 @@ def crossbar(c):
 
 
 def gated(c):
-    """Gated columns of cells I = G V + S V^2 + T V^3, idle rows left out: driven at the top, sensed at the bottom."""
+    """Gated columns of cells that are not linear, idle rows left out: driven at the top, sensed at the bottom."""
     rows, columns = len(c["siemens"]), len(c["siemens"][0])
     out = ["gated array", f"VD d 0 {c['volts']!r}"]
     for k in range(columns):
@@ -42,9 +52,7 @@ def gated(c):
                 out.append(f"RA{r}_{k} a{r - 1}_{k} {a} {c['segment']!r}")
                 out.append(f"RB{r}_{k} b{r - 1}_{k} {b} {c['segment']!r}")
             if c["driven"][r]:
-                terms = (c[name][r][k] for name in ("siemens", "square", "cubic"))
-                current = "+".join(f"{term!r}*v({a},{b})^{power}" for power, term in enumerate(terms, 1))
-                out.append(f"B{r}_{k} {a} {b} I={current}")
+                out.append(cell(c, r, k, a, b))
         out += [f"RS{k} b{rows - 1}_{k} s{k} {c['sense'] + c['segment']!r}", f"VS{k} s{k} 0 0"]
     prints = [f"print i(vs{k})" for k in range(columns)]
     return "\n".join(out + [".options reltol=1e-9 abstol=1e-18 vntol=1e-15 gmin=1e-18", ".control", "set numdgt=12", "op"] + prints + ["quit", ".endc", ".end", ""])

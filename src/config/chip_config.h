@@ -86,6 +86,7 @@ struct ChipConfig
             double column_ohm = 0;
             double driver_ohm = 0;
             double sense_ohm = 0;
+            double read_volts = 0.2; ///< at a row driven fully; of cells that are not linear
         } cell;
         struct ShiftAdd
         {

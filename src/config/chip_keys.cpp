@@ -652,6 +652,10 @@ std::vector<Key> declare_macro()
         number(
             "macro.cell.sense_ohm", 0, 1e6, "Resistance of a column's sense node.",
             [](auto& c) -> auto& { return c.macro.cell.sense_ohm; }),
+        number(
+            "macro.cell.read_volts", 1e-3, 10,
+            "Volts at a row driven fully: how far the cells of a device with `non_linear` bend.",
+            [](auto& c) -> auto& { return c.macro.cell.read_volts; }),
         duration(
             "macro.shift_add.time", "Weighing and adding one slice.",
             [](auto& c) -> auto& { return c.macro.shift_add.time; }),

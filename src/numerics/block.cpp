@@ -314,11 +314,9 @@ void Block::make_tables()
 
 void Block::read(Tile& tile, std::size_t partition) const
 {
-    for (std::size_t row = 0; row < tile.count * tile.slices; ++row)
-    {
-        reading_->read(partition, tile.inputs.row(row) + partitions_[partition].first_row,
-                       tile.read.row(row));
-    }
+    reading_->read(partition, tile.count * tile.slices,
+                   tile.inputs.row(0) + partitions_[partition].first_row, tile.inputs.columns(),
+                   tile.read);
 }
 
 template <class Take>

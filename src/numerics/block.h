@@ -23,8 +23,10 @@ public:
     Reading(const Reading&) = delete;
     Reading& operator=(const Reading&) = delete;
     virtual ~Reading() = default;
-    /// Sums, in levels, of all physical columns of a partition for one drive value per row.
-    virtual void read(std::size_t partition, const float* drives, float* levels) const = 0;
+    /// Sums, in levels, of all physical columns of a partition for `count` inputs: one drive value
+    /// per row each, `stride` apart. An input's sums have the same bits whichever are beside it.
+    virtual void read(std::size_t partition, std::size_t count, const float* drives,
+                      std::size_t stride, Matrix<float>& levels) const = 0;
 };
 
 /// What the cells of a block really are, in levels above the off state, by row and physical column

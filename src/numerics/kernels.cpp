@@ -238,4 +238,13 @@ TESSERA_SIMD void take_off(float* changes, const float* shares, std::size_t coun
     }
 }
 
+TESSERA_SIMD void add_polynomial(double* sums, const double* first, const double* second,
+                                 const double* third, std::size_t count, double x)
+{
+    for (std::size_t i = 0; i < count; ++i)
+    {
+        sums[i] += x * (first[i] + x * (second[i] + x * third[i]));
+    }
+}
+
 } // namespace tessera::numerics

@@ -51,4 +51,8 @@ void mix(float* state, const float* values, std::size_t count, float kept, float
 /// brings
 void take_off(float* changes, const float* shares, std::size_t count, float amount);
 
+/// sums[i] += x * (first[i] + x * (second[i] + x * third[i]))
+void add_polynomial(double* sums, const double* first, const double* second, const double* third,
+                    std::size_t count, double x);
+
 } // namespace tessera::numerics

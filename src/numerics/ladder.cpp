@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <vector>
 
 namespace tessera::numerics
@@ -89,33 +90,145 @@ TESSERA_SIMD void ladders(const double* siemens, std::size_t rows, std::size_t c
     }
 }
 
-double ladder_voltages(const double* siemens, std::size_t rows, double along, double drive,
-                       double sense, double* across)
+namespace
 {
-    std::vector<Pair> pairs(rows);
-    Pair above;
+
+constexpr std::size_t kSettled = 32; ///< columns whose rounds stay in the second cache
+
+/// Some columns between one row and the next.
+struct Section
+{
+    std::array<double, kSettled> bb;
+    std::array<double, kSettled> bs;
+    std::array<double, kSettled> ss;
+    std::array<double, kSettled> xb;
+    std::array<double, kSettled> xs;
+    std::array<double, kSettled> source; ///< what the cells' currents exceed their chords' by
+};
+
+/// Columns `first` to `first` + `count` of a crossbar.
+struct Part
+{
+    const CellArrays<double>& cells;
+    const Ladder& wires;
+    double volts;
+    const float* driven;
+    std::size_t first;
+    std::size_t count;
+};
+
+TESSERA_SIMD void eliminate(const Part& part, Section* sections)
+{
+    const std::size_t rows = part.cells.chord.rows();
+    const double along = part.wires.along;
     for (std::size_t row = 0; row < rows; ++row)
     {
+        const Section& above = sections[row == 0 ? 0 : row - 1];
+        Section& here = sections[row];
+        const double* chord = part.cells.chord.row(row) + part.first;
+        const double open = part.driven[row] != 0 ? 1 : 0;
         const double coupling = row == 0 ? 0 : along;
-        above =
-            next(above, siemens[row], row == 0 ? drive : along, coupling, coupling,
-                 row + 1 < rows ? along : 0, row + 1 < rows ? along : sense, row == 0 ? drive : 0);
-        pairs[row] = above;
+        const double up_b = row == 0 ? part.wires.drive : along;
+        const double down_b = row + 1 < rows ? along : 0;
+        const double down_s = row + 1 < rows ? along : part.wires.sense;
+        for (std::size_t i = 0; i < part.count; ++i)
+        {
+            const Pair pair = next({above.bb[i], above.bs[i], above.ss[i], 0, 0}, open * chord[i],
+                                   up_b, coupling, coupling, down_b, down_s, 0);
+            here.bb[i] = pair.bb;
+            here.bs[i] = pair.bs;
+            here.ss[i] = pair.ss;
+        }
     }
-    double b = above.xb;
-    double s = above.xs;
-    const double amperes = sense * s;
-    across[rows - 1] = b - s;
-    for (std::size_t row = rows - 1; row-- > 0;)
+}
+
+/// Voltages with the sources at hand, then the sources at these voltages. Sums of the changes,
+/// which violate Kirchhoff's law, into `off`.
+TESSERA_SIMD void settle_once(const Part& part, Section* sections, double* amperes, double* off)
+{
+    const std::size_t rows = part.cells.chord.rows();
+    const double along = part.wires.along;
+    std::array<double, kSettled> b{};
+    std::array<double, kSettled> s{};
+    for (std::size_t row = 0; row < rows; ++row)
     {
-        const Pair& pair = pairs[row];
-        const double below_b = along * b;
-        const double below_s = along * s;
-        b = pair.xb + pair.bb * below_b + pair.bs * below_s;
-        s = pair.xs + pair.bs * below_b + pair.ss * below_s;
-        across[row] = b - s;
+        const Section& above = sections[row == 0 ? 0 : row - 1];
+        Section& here = sections[row];
+        const double coupling = row == 0 ? 0 : along;
+        const double given = row == 0 ? part.wires.drive * part.volts : 0;
+        for (std::size_t i = 0; i < part.count; ++i)
+        {
+            const double rb = given + coupling * above.xb[i] - here.source[i];
+            const double rs = coupling * above.xs[i] + here.source[i];
+            here.xb[i] = here.bb[i] * rb + here.bs[i] * rs;
+            here.xs[i] = here.bs[i] * rb + here.ss[i] * rs;
+        }
     }
-    return amperes;
+    for (std::size_t i = 0; i < part.count; ++i)
+    {
+        amperes[i] = part.wires.sense * sections[rows - 1].xs[i];
+        off[i] = 0;
+    }
+    const double limit = part.cells.limit;
+    for (std::size_t row = rows; row-- > 0;)
+    {
+        Section& here = sections[row];
+        const double* rest = part.cells.rest.row(row) + part.first;
+        const double* second = part.cells.second.row(row) + part.first;
+        const double* third = part.cells.third.row(row) + part.first;
+        const double open = part.driven[row] != 0 ? 1 : 0;
+        const double coupling = row + 1 < rows ? along : 0;
+        for (std::size_t i = 0; i < part.count; ++i)
+        {
+            const double below_b = coupling * b[i];
+            const double below_s = coupling * s[i];
+            b[i] = here.xb[i] + here.bb[i] * below_b + here.bs[i] * below_s;
+            s[i] = here.xs[i] + here.bs[i] * below_b + here.ss[i] * below_s;
+            double v = b[i] - s[i];
+            v = v < limit ? v : limit;
+            v = v > -limit ? v : -limit;
+            const double source = open * v * (rest[i] + v * (second[i] + third[i] * v));
+            off[i] += 2 * std::abs(source - here.source[i]); // at two nodes
+            here.source[i] = source;
+        }
+    }
+}
+
+} // namespace
+
+Settled settle_ladders(const CellArrays<double>& cells, const Ladder& wires, double volts,
+                       const float* driven, const Patience& patience, double* amperes)
+{
+    const std::size_t rows = cells.chord.rows();
+    const std::size_t columns = cells.chord.columns();
+    std::vector<Section> sections(rows);
+    std::array<double, kSettled> off{};
+    Settled worst;
+    for (std::size_t first = 0; first < columns; first += kSettled)
+    {
+        const Part part{cells, wires, volts, driven, first, std::min(kSettled, columns - first)};
+        std::fill(sections.begin(), sections.end(), Section());
+        eliminate(part, sections.data());
+        double residual = 0;
+        unsigned rounds = 0;
+        do
+        {
+            if (rounds == patience.most)
+            {
+                throw unsettled(rounds, residual);
+            }
+            settle_once(part, sections.data(), amperes + first, off.data());
+            ++rounds;
+            residual = 0;
+            for (std::size_t i = 0; i < part.count; ++i)
+            {
+                residual = worse(residual, off[i], amperes[first + i]);
+            }
+        } while (!(residual <= patience.bound));
+        worst.rounds = std::max(worst.rounds, rounds);
+        worst.residual = std::max(worst.residual, residual);
+    }
+    return worst;
 }
 
 } // namespace tessera::numerics

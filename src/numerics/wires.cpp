@@ -236,7 +236,17 @@ public:
         return siemens;
     }
 
-    void read(std::size_t partition, const float* drives, float* levels) const override
+    void read(std::size_t partition, std::size_t count, const float* drives, std::size_t stride,
+              Matrix<float>& levels) const override
+    {
+        for (std::size_t input = 0; input < count; ++input)
+        {
+            read_one(partition, drives + input * stride, levels.row(input));
+        }
+    }
+
+private:
+    void read_one(std::size_t partition, const float* drives, float* levels) const
     {
         std::vector<double> amperes(columns_);
         const std::vector<Crossbar>& crossbars = partitions_[partition];
@@ -265,7 +275,6 @@ public:
         }
     }
 
-private:
     struct Crossbar
     {
         std::size_t first = 0;
@@ -293,6 +302,20 @@ void check(const Wires& wires)
     within("column_segment", wires.column_segment, 1e-6);
     within("driver", wires.driver, 0);
     within("sense", wires.sense, 0);
+}
+
+void check_solvable(const Scheme& scheme, const Wires& wires)
+{
+    if (scheme.signs == Signs::sign_magnitude)
+    {
+        throw InputError({"", 0, "signs"}, "steered cells are not read by a solver",
+                         "use pairs of cells, or read = row-voltage");
+    }
+    if (wires.read == Read::gated_1t1r && scheme.slice_bits != 1)
+    {
+        throw InputError({"", 0, "slice_bits"}, "a gate conducts or does not",
+                         "use input slices of one bit with gated-1t1r");
+    }
 }
 
 Matrix<double> transfer_matrix(const Matrix<double>& siemens, const Wires& wires)
@@ -382,54 +405,6 @@ void gated_currents(const Matrix<double>& siemens, const Wires& wires, const flo
             driven, amperes);
 }
 
-NonLinearColumn solve_column(std::size_t rows, const Wires& wires, double volts,
-                             const float* driven, const CellCurrent& current, double bound,
-                             unsigned most)
-{
-    check(wires);
-    const double segment = wires.column_segment;
-    std::vector<double> amperes(rows); // of the cells, as assumed
-    std::vector<double> across(rows);
-    NonLinearColumn result;
-    for (std::size_t row = 0; row < rows; ++row)
-    {
-        amperes[row] = driven[row] != 0 ? current(row, volts) : 0;
-    }
-    // Chord conductances from the voltages of the last round; the ladder of them is solved exactly.
-    std::vector<double> chord(rows);
-    for (std::size_t row = 0; row < rows; ++row)
-    {
-        chord[row] = amperes[row] / volts;
-    }
-    for (result.iterations = 1; result.iterations <= most; ++result.iterations)
-    {
-        result.amperes =
-            volts * ladder_voltages(chord.data(), rows, 1 / segment, 1 / (wires.driver + segment),
-                                    1 / (wires.sense + segment), across.data());
-        // The ladder obeys Kirchhoff's law with the chords' currents: what the cells' own differ by
-        // is what the nodes violate it by.
-        double off = 0;
-        for (std::size_t row = 0; row < rows; ++row)
-        {
-            const double here = across[row] * volts;
-            if (driven[row] == 0)
-            {
-                continue;
-            }
-            const double real = current(row, here);
-            off = std::max(off, std::abs(real - chord[row] * here));
-            chord[row] = real / here;
-        }
-        result.residual = off / std::max(std::abs(result.amperes), 1e-30);
-        if (result.residual <= bound)
-        {
-            return result;
-        }
-    }
-    throw SimulationError("a column of non-linear cells does not settle within " +
-                          std::to_string(most) + " iterations; its wires are too resistive");
-}
-
 Analog through_wires(const Scheme& scheme, const Analog& analog, const ReadOut& out)
 {
     check(out.wires);
@@ -445,16 +420,7 @@ Analog through_wires(const Scheme& scheme, const Analog& analog, const ReadOut& 
     Analog seen = analog;
     if (out.wires.read != Read::row_voltage)
     {
-        if (scheme.signs == Signs::sign_magnitude)
-        {
-            throw InputError({"", 0, "signs"}, "steered cells are not read by a solver",
-                             "use pairs of cells, or read = row-voltage");
-        }
-        if (out.wires.read == Read::gated_1t1r && scheme.slice_bits != 1)
-        {
-            throw InputError({"", 0, "slice_bits"}, "a gate conducts or does not",
-                             "use input slices of one bit with gated-1t1r");
-        }
+        check_solvable(scheme, out.wires);
         seen.reading = std::make_shared<SolvedReading>(scheme, analog, out);
         return seen;
     }

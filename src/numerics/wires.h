@@ -5,7 +5,6 @@
 #include "numerics/matrix.h"
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <vector>
 
@@ -33,6 +32,9 @@ struct Wires
 
 /// Throws InputError for a resistance that cannot be (segments must be above 0).
 void check(const Wires& wires);
+/// Throws InputError where a scheme's inputs cannot be solved for: steered cells, or gates of
+/// several bits.
+void check_solvable(const Scheme& scheme, const Wires& wires);
 
 /// Of a crossbar of `siemens` with all drivers connected: the current into column c per volt at row
 /// r, which is what the cell amounts to. Exact (block elimination), about rows x columns^3
@@ -62,23 +64,6 @@ private:
 /// conduct. Exact: columns are independent ladders.
 void gated_currents(const Matrix<double>& siemens, const Wires& wires, const float* driven,
                     double* amperes);
-
-/// A cell's current in amperes at a voltage.
-using CellCurrent = std::function<double(std::size_t row, double volts)>;
-
-struct NonLinearColumn
-{
-    double amperes = 0;
-    unsigned iterations = 0;
-    double residual = 0; ///< largest violation of Kirchhoff's law at a node, relative to `amperes`
-};
-
-/// One gated-1t1r column of cells that are not linear, read at `volts`. Repeats ladders of chord
-/// conductances until no cell's current is off by more than `bound` of the column's. Throws
-/// SimulationError when `most` iterations do not reach that.
-[[nodiscard]] NonLinearColumn solve_column(std::size_t rows, const Wires& wires, double volts,
-                                           const float* driven, const CellCurrent& current,
-                                           double bound = 1e-9, unsigned most = 200);
 
 /// What cells of a whole block are read through. `off_us` and `step_us`: conductance of level 0 and
 /// between levels.

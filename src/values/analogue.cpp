@@ -3,6 +3,8 @@
 
 #include "chip/aidac.h"
 #include "config/macro_timing.h"
+#include "numerics/model_reader.h"
+#include "numerics/non_linear.h"
 #include "tessera/error.h"
 
 #include <fmt/format.h>
@@ -192,6 +194,13 @@ Analogue analogue_of(const config::ChipConfig& chip)
         numerics::check(wires);
         analogue.wires = wires;
     }
+    analogue.read_volts = macro.cell.read_volts;
+    if (analogue.device)
+    {
+        numerics::check_rises(*analogue.device,
+                              numerics::volt_range(analogue.wires, analogue.read_volts),
+                              numerics::find_model("devices", "device", macro.cell.device));
+    }
     return analogue;
 }
 
@@ -265,6 +274,8 @@ std::vector<Source> sources(const Analogue& analogue)
         numerics::Device sound = *analogue.device;
         sound.faults.reset();
         sound.endurance.reset();
+        const std::optional<numerics::Device::NonLinear> non_linear =
+            std::exchange(sound.non_linear, std::nullopt);
         const auto add = [&](const char* name, std::set<Step> steps, const numerics::Device& device)
         {
             Analogue alone = noiseless(analogue);
@@ -297,7 +308,10 @@ std::vector<Source> sources(const Analogue& analogue)
         const auto& faults = analogue.device->faults;
         if ((faults && faults->stuck_on + faults->stuck_off > 0) || !analogue.faults.cells.empty())
         {
-            add("stuck cells", {}, *analogue.device);
+            numerics::Device stuck = sound;
+            stuck.faults = faults;
+            stuck.endurance = analogue.device->endurance;
+            add("stuck cells", {}, stuck);
             all.back().analogue.faults = analogue.faults;
         }
         if (analogue.wires)
@@ -306,6 +320,12 @@ std::vector<Source> sources(const Analogue& analogue)
             alone.device = sound;
             alone.wires = analogue.wires;
             all.push_back({"wires", std::move(alone)});
+        }
+        if (non_linear)
+        {
+            numerics::Device bent = sound;
+            bent.non_linear = non_linear;
+            add("non-linearity", {}, bent);
         }
     }
     if (flawed(analogue.scheme.converter))
@@ -392,15 +412,6 @@ std::vector<std::string> remarks(const config::ChipConfig& chip)
         text += "; macro.adc.range is lossless";
     }
     all.push_back(text);
-    if (analogue.device)
-    {
-        const numerics::Device& device = *analogue.device;
-        if (device.non_linear)
-        {
-            all.push_back("warning: values do not take non_linear of " + device.name +
-                          " into account");
-        }
-    }
     const unsigned conversions =
         numerics::weight_slices(scheme) * (scheme.signs == Signs::differential_separate ? 2 : 1);
     if (!chip.macro.timed_as_whole && chip.macro.cells_per_weight != conversions)

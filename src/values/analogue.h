@@ -42,6 +42,7 @@ struct Analogue
     double interval = 0; ///< seconds from vector to vector
     FaultMap faults;     ///< cells that are known to be stuck, beside those drawn
     std::optional<numerics::Wires> wires;
+    double read_volts = 0.2;    ///< at a row driven fully
     std::vector<double> limits; ///< by layer, of calibrated converters, in levels; empty: not yet
     std::optional<AidacAnalogue> aidac; ///< instead of all that is above
 

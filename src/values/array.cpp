@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "values/array.h"
 
+#include "numerics/non_linear.h"
 #include "values/integer_network.h"
 
 #include <algorithm>
@@ -40,8 +41,13 @@ numerics::Analog written(const Analogue& analogue, const numerics::Scheme& schem
     writing.array = identity.block;
     writing.write_count = identity.write_count;
     writing.faults = faults;
-    numerics::Analog analog =
-        numerics::write_cells(device, numerics::cells_of(scheme, weights).levels, writing).analog;
+    const numerics::Cells cells = numerics::cells_of(scheme, weights);
+    numerics::Analog analog = numerics::write_cells(device, cells.levels, writing).analog;
+    if (device.non_linear)
+    {
+        return numerics::non_linear(scheme, cells, analog, device,
+                                    {analogue.wires, analogue.read_volts});
+    }
     if (!analogue.wires)
     {
         return analog;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "numerics/block.h"
 #include "numerics/kernels.h"
+#include "numerics/non_linear.h"
 #include "numerics/product.h"
 #include "numerics/wires.h"
 
@@ -186,6 +187,23 @@ Verified verify(const Workload& work, const Matrix<std::int64_t>& outputs,
     return verified;
 }
 
+/// Cells of 1 to 100 uS whose conductance at 0.2 V is some 3 % above that at small signals.
+Device bent_device()
+{
+    Device device;
+    device.off = 1;
+    device.on = 100;
+    device.bits = 2;
+    Curve second;
+    second.coefficients = {0.1};
+    second.relative = true;
+    Curve third;
+    third.coefficients = {0.25};
+    third.relative = true;
+    device.non_linear = Device::NonLinear{second, third};
+    return device;
+}
+
 /// IR drop of 256 x 256 weights: ms per vector.
 void wires_bench(const Workload& all)
 {
@@ -231,6 +249,17 @@ void wires_bench(const Workload& all)
     add("row-voltage, approximate", kBatch, [&] { return through(Read::row_voltage, true); });
     add("row-voltage-floating", 4, [&] { return through(Read::row_voltage_floating, false); });
     add("gated-1t1r", 4, [&] { return through(Read::gated_1t1r, false); });
+    const Cells cells = cells_of(all.scheme, weights);
+    const auto bent = [&](Read read)
+    {
+        NonLinearRead how;
+        how.wires = out.wires;
+        how.wires->read = read;
+        return non_linear(all.scheme, cells, analog, bent_device(), how);
+    };
+    add("non-linear, row-voltage", 4, [&] { return bent(Read::row_voltage); });
+    add("non-linear, row-voltage-floating", 4, [&] { return bent(Read::row_voltage_floating); });
+    add("non-linear, gated-1t1r", 4, [&] { return bent(Read::gated_1t1r); });
     std::vector<std::vector<double>> times(rows.size());
     for (int repetition = 0; repetition < kRepetitions; ++repetition)
     {

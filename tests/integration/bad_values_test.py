@@ -232,6 +232,13 @@ def bad_devices():
         text = copy.deepcopy(whole)
         text[section][key] = value
         cases.append((text, section))
+    # What is refused says, of a cell at 0.2 V, that its current falls with the voltage.
+    for second, third in ((0, -1), (-1, 0), (1, 0.01), (1e300, 0)):
+        text = copy.deepcopy(whole)
+        curves = {name: {"over": "conductance_uS", "coefficients": [value]}
+                  for name, value in (("second", second), ("third", third))}
+        text["non_linear"] = {**curves, "source": "none", "status": "assumed"}
+        cases.append((text, "non_linear"))
     return cases
 
 
@@ -240,7 +247,9 @@ def check_bad_device(case):
     path = folder / f"bad-device-{number}.json"
     path.write_text(json.dumps(text, indent=1))
     refused(f"device {text[words]}", path, tessera("config", "check", "clsa-256", "--set",
-                                                   f"macro.cell.device={path}"), words)
+                                                   f"macro.cell.device={path}",
+                                                   "--set", "macro.cell.row_ohm=1", "--set", "macro.cell.column_ohm=1"),
+            words)
 
 
 def bad_circuits():

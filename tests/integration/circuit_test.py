@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 import numpy as np
 import scipy.sparse
@@ -94,23 +95,32 @@ def main():
             assert len(spice) == columns and worst_of(spice, c) < 1e-4 and apart < 1e-8
         ideal = sum(g[0] * v for g, v in zip(c["siemens"], c["volts"]))
         assert rows < 64 or c["amperes"][0] < 0.99 * ideal, "wires matter in this test"
-    for rows, columns in ((32, 1), (24, 16), (64, 8)):
-        c = values("gated", rows, columns)
-        worst = worst_of(solved(make_netlist.gated(c)), c)
-        linear = sum(g[0] * on for g, on in zip(c["siemens"], c["driven"])) * c["volts"]
-        print(f"non-linear array {rows} x {columns}: worst column off by {worst:.2g}")
-        assert worst < 1e-4, worst
-        assert abs(c["amperes"][0] / linear - 1) > 0.02, "cells and wires matter in this test"
+    for kind, sizes in (("bent", ((8, 8), (32, 32), (64, 64))), ("floating", ((8, 8), (32, 32))),
+                        ("gated", ((32, 1), (24, 16), (64, 8)))):
+        for rows, columns in sizes:
+            c = values(kind, rows, columns)
+            begin = time.monotonic()
+            spice = solved((make_netlist.gated if kind == "gated" else make_netlist.crossbar)(c))
+            worst = worst_of(spice, c)
+            print(f"non-linear {kind} array {rows} x {columns}: worst column off by {worst:.2g} "
+                  f"({time.monotonic() - begin:.1f} s)")
+            assert len(spice) == columns and worst < 1e-8, worst
+            volts = c["volts"] if kind != "gated" else [c["volts"] * on for on in c["driven"]]
+            linear = sum(g[0] * v for g, v in zip(c["siemens"], volts))
+            assert abs(c["amperes"][0] / linear - 1) > 0.02, "cells and wires matter in this test"
+            if kind == "bent":
+                straight = {name: value for name, value in c.items() if name != "square"}
+                assert worst_of(stamped(make_netlist.crossbar(straight)), c) > 0.02, "terms matter in this test"
     for rows, bits in ((8, 4), (32, 6), (128, 8)):
         c = values("group", rows, bits)
         spice = solved(make_netlist.group(c))
         off = abs(spice["volts"] - c["volts"]) / c["full"]
         ns = c["ns"]
         begin = sum(ns[name] for name in ("charge", "multiply", "share", "weigh"))
-        time = (spice["crossing"] * 1e9 - begin) / ns["window"] - c["volts"] / c["full"]
+        late = (spice["crossing"] * 1e9 - begin) / ns["window"] - c["volts"] / c["full"]
         print(f"AiDAC group {rows} rows, {bits} bits: {spice['volts']:.6f} V against {c['volts']:.6f}, "
-              f"{100 * off:.4f} % of full scale, its time {100 * time:.4f} %")
-        assert off < 1e-3 and abs(time) < 1e-3
+              f"{100 * off:.4f} % of full scale, its time {100 * late:.4f} %")
+        assert off < 1e-3 and abs(late) < 1e-3
     return 0
 
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the numerics say about circuits that circuit_test.py has ngspice solve: JSON on stdout.
-// circuit_values crossbar ROWS COLUMNS | gated ROWS COLUMNS | group ROWS BITS
+// circuit_values crossbar ROWS COLUMNS | bent ROWS COLUMNS | floating ROWS COLUMNS | gated ROWS
+// COLUMNS | group ROWS BITS
 #include "base/philox.h"
 #include "numerics/aidac.h"
-#include "numerics/wires.h"
+#include "numerics/non_linear.h"
 
 #include <cmath>
 #include <cstdlib>
@@ -64,45 +65,45 @@ json crossbar(std::size_t rows, std::size_t columns)
             {"amperes", amperes}};
 }
 
-/// Gated cells with I = G V + S V^2 + T V^3, each with its own; some rows are idle.
-json gated(std::size_t rows, std::size_t columns)
+/// Cells with I = G V + S V^2 + T V^3, each with its own; some rows are idle, others are driven by
+/// parts of `volts` where rows carry voltages.
+json bent(const Wires& wires, double volts, std::size_t rows, std::size_t columns)
 {
-    Wires wires;
-    wires.read = Read::gated_1t1r;
-    wires.column_segment = 2;
-    wires.driver = 40;
-    wires.sense = 20;
-    const double volts = 0.3;
-    Matrix<double> siemens(rows, columns);
-    Matrix<double> square(rows, columns);
-    Matrix<double> cubic(rows, columns);
+    constexpr unsigned full = 3;
+    const bool gated = wires.read == Read::gated_1t1r;
+    CellTerms cells{Matrix<double>(rows, columns), Matrix<double>(rows, columns),
+                    Matrix<double>(rows, columns)};
     std::vector<float> driven(rows);
+    std::vector<double> row_volts(rows);
     for (std::uint32_t row = 0; row < rows; ++row)
     {
-        driven[row] = row % 5 == 2 ? 0.0F : 1.0F;
+        driven[row] = row % 5 == 2 ? 0.0F : gated ? 1.0F : static_cast<float>(1 + row % full);
+        row_volts[row] = volts * static_cast<double>(driven[row]) / full;
         for (std::uint32_t column = 0; column < columns; ++column)
         {
-            siemens(row, column) = 1e-6 + 99e-6 * uniform(row, 7 + 3 * column);
-            square(row, column) = 5e-5 * uniform(row, 8 + 3 * column);
-            cubic(row, column) = 8e-4 * uniform(row, 9 + 3 * column);
+            const double siemens = 1e-6 + 99e-6 * uniform(row, 7 + 3 * column);
+            cells.first(row, column) = siemens;
+            // What idle rows are at makes their cells' voltages negative: slopes stay above 0.
+            cells.second(row, column) = (gated ? 5e-5 : siemens) * uniform(row, 8 + 3 * column);
+            cells.third(row, column) = 8e-4 * uniform(row, 9 + 3 * column);
         }
     }
-    std::vector<double> amperes;
-    for (std::size_t column = 0; column < columns; ++column)
-    {
-        const auto current = [&](std::size_t row, double v)
-        { return v * (siemens(row, column) + v * (square(row, column) + v * cubic(row, column))); };
-        amperes.push_back(solve_column(rows, wires, volts, driven.data(), current).amperes);
-    }
+    const NonLinearCrossbar crossbar(cells, wires, volts, gated ? 1 : full, {1e-11, 2000});
+    Matrix<double> amperes(1, columns);
+    NonLinearCrossbar::Work state;
+    crossbar.currents({driven.data(), 1, 0}, amperes, 0, state);
     return {{"segment", wires.column_segment},
+            {"row_segment", wires.row_segment},
+            {"column_segment", wires.column_segment},
             {"driver", wires.driver},
             {"sense", wires.sense},
-            {"siemens", rows_of(siemens)},
-            {"square", rows_of(square)},
-            {"cubic", rows_of(cubic)},
+            {"siemens", rows_of(cells.first)},
+            {"square", rows_of(cells.second)},
+            {"cubic", rows_of(cells.third)},
             {"driven", driven},
-            {"volts", volts},
-            {"amperes", amperes}};
+            {"floating", wires.read == Read::row_voltage_floating},
+            {"volts", gated ? json(volts) : json(row_volts)},
+            {"amperes", rows_of(amperes)[0]}};
 }
 
 /// One group of an array with mismatched capacitors that leak.
@@ -153,7 +154,10 @@ int main(int argc, char** argv)
     const std::string what = argc > 2 ? argv[1] : "";
     const auto first = static_cast<std::size_t>(argc > 2 ? std::atoi(argv[2]) : 0);
     const auto second = static_cast<std::size_t>(argc > 3 ? std::atoi(argv[3]) : 0);
-    std::cout << (what == "crossbar" ? crossbar(first, second)
-                  : what == "gated"  ? gated(first, second)
-                                     : group(first, static_cast<unsigned>(second)));
+    const auto wires = [](Read read) { return Wires{read, 1.5, 2, 40, 20}; };
+    std::cout << (what == "crossbar"   ? crossbar(first, second)
+                  : what == "bent"     ? bent(wires(Read::row_voltage), 0.3, first, second)
+                  : what == "floating" ? bent(wires(Read::row_voltage_floating), 0.3, first, second)
+                  : what == "gated"    ? bent(wires(Read::gated_1t1r), 0.3, first, second)
+                                       : group(first, static_cast<unsigned>(second)));
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "numerics/wires.h"
 
-#include "numerics/ladder.h"
 #include "tessera/error.h"
+#include "unit/numerics/nodal_circuit.h"
 
 #include <algorithm>
 #include <cmath>
@@ -13,61 +13,6 @@ namespace tessera::numerics
 {
 namespace
 {
-
-/// A circuit of conductances, solved by Gaussian elimination on all nodes: nothing of the solvers
-/// under test is in it. Node 0 is ground.
-class NodalCircuit
-{
-public:
-    explicit NodalCircuit(std::size_t nodes) : matrix_(nodes, nodes), sides_(nodes) {}
-    void connect(std::size_t a, std::size_t b, double siemens)
-    {
-        matrix_(a, a) += siemens;
-        matrix_(b, b) += siemens;
-        matrix_(a, b) -= siemens;
-        matrix_(b, a) -= siemens;
-    }
-    void source(std::size_t node, double volts, double siemens)
-    {
-        matrix_(node, node) += siemens;
-        sides_[node] += volts * siemens;
-    }
-    [[nodiscard]] std::vector<double> solve() const
-    {
-        Matrix<double> a = matrix_;
-        std::vector<double> x = sides_;
-        const std::size_t n = x.size();
-        for (std::size_t p = 1; p < n; ++p)
-        {
-            for (std::size_t i = p + 1; i < n; ++i)
-            {
-                if (a(i, p) == 0)
-                {
-                    continue;
-                }
-                const double factor = a(i, p) / a(p, p);
-                for (std::size_t j = p; j < n; ++j)
-                {
-                    a(i, j) -= factor * a(p, j);
-                }
-                x[i] -= factor * x[p];
-            }
-        }
-        for (std::size_t p = n; p-- > 1;)
-        {
-            for (std::size_t j = p + 1; j < n; ++j)
-            {
-                x[p] -= a(p, j) * x[j];
-            }
-            x[p] /= a(p, p);
-        }
-        return x;
-    }
-
-private:
-    Matrix<double> matrix_;
-    std::vector<double> sides_;
-};
 
 /// Column currents of a whole crossbar, node by node.
 std::vector<double> by_nodes(const Matrix<double>& siemens, const Wires& wires,
@@ -209,67 +154,6 @@ TEST(Wires, ApproximationIsCloseWhereWiresAreSmall)
             EXPECT_LT(exact(r, c), siemens(r, c));
         }
     }
-}
-
-TEST(NonLinearColumns, SettleWithinTheBound)
-{
-    std::mt19937 random(3);
-    for (int trial = 0; trial < 40; ++trial)
-    {
-        Case made = random_case(random, Read::gated_1t1r);
-        const std::size_t rows = made.siemens.rows();
-        made.volts[0] = 1;
-        const double volts = 0.3;
-        const auto current = [&](std::size_t row, double v)
-        { return made.siemens(row, 0) * (v + 0.8 * v * v + 1.5 * v * v * v); };
-        const double bound = 1e-8;
-        const NonLinearColumn solved =
-            solve_column(rows, made.wires, volts, made.volts.data(), current, bound);
-        EXPECT_LE(solved.residual, bound);
-        // The same circuit node by node, in many more rounds.
-        Matrix<double> chords(rows, 1);
-        for (std::size_t r = 0; r < rows; ++r)
-        {
-            chords(r, 0) = made.siemens(r, 0);
-        }
-        std::vector<double> across(rows);
-        double amperes = 0;
-        for (int round = 0; round < 400; ++round)
-        {
-            const double segment = 1 / made.wires.column_segment;
-            NodalCircuit circuit(1 + 2 * rows);
-            const double sense = 1 / (made.wires.sense + made.wires.column_segment);
-            for (std::size_t r = 0; r < rows; ++r)
-            {
-                circuit.connect(1 + r, 1 + rows + r, made.volts[r] == 0 ? 0 : chords(r, 0));
-                if (r + 1 < rows)
-                {
-                    circuit.connect(1 + r, 2 + r, segment);
-                    circuit.connect(1 + rows + r, 2 + rows + r, segment);
-                }
-            }
-            circuit.source(1, volts, 1 / (made.wires.driver + made.wires.column_segment));
-            circuit.source(2 * rows, 0, sense);
-            const std::vector<double> nodes = circuit.solve();
-            amperes = sense * nodes[2 * rows];
-            for (std::size_t r = 0; r < rows; ++r)
-            {
-                const double v = nodes[1 + r] - nodes[1 + rows + r];
-                chords(r, 0) = current(r, v) / v;
-            }
-        }
-        EXPECT_NEAR(solved.amperes, amperes, 1e-6 * amperes);
-    }
-}
-
-TEST(NonLinearColumns, GiveUpInsteadOfGuessing)
-{
-    const std::vector<float> driven(4, 1);
-    const auto steep = [](std::size_t, double v) { return 1e-3 * std::sinh(v / 0.01); };
-    Wires wires;
-    wires.column_segment = 1000;
-    EXPECT_THROW(static_cast<void>(solve_column(4, wires, 1, driven.data(), steep, 1e-9, 3)),
-                 SimulationError);
 }
 
 Analog exact_levels(const Scheme& scheme, const Matrix<std::int32_t>& weights)

@@ -113,15 +113,13 @@ TEST_F(AidacFile, EveryRuleOfAModelIsAskedBeforeARun)
     EXPECT_THAT(refusal(R"(, "device": "genric")", ""), HasSubstr("did you mean"));
 }
 
-TEST(Remarks, WhatADeviceDescribesInVainIsNamed)
+TEST(Remarks, NothingThatADeviceDescribesIsInVain)
 {
-    const auto remarks_of = [](const std::string& device)
-    { return remarks_on("clsa-256", {"macro.cell.device=" + device}); };
-    EXPECT_THAT(remarks_of("generic"), ElementsAre(HasSubstr("11 bits")));
-    EXPECT_THAT(
-        remarks_of("rram-50-225"),
-        testing::Contains("warning: values do not take non_linear of rram-50-225 into account"));
-    EXPECT_THAT(remarks_of("neurram-1day"), ElementsAre(HasSubstr("11 bits")));
+    for (const char* device : {"generic", "rram-50-225", "neurram-1day"})
+    {
+        EXPECT_THAT(remarks_on("clsa-256", {std::string("macro.cell.device=") + device}),
+                    ElementsAre(HasSubstr("11 bits")));
+    }
 }
 
 TEST(Analogue, StepsAreThoseThatAreListed)
@@ -160,6 +158,85 @@ TEST(Analogue, StepsAreThoseThatAreListed)
     EXPECT_THAT(refusal_of("generic-verified", R"(["verify"])"),
                 HasSubstr("verify has nothing to verify; list programming too"));
     EXPECT_THAT(refusal_of("generic", R"(["flickr"])"), HasSubstr("did you mean"));
+}
+
+std::vector<std::string> names_of(const std::vector<Source>& all)
+{
+    std::vector<std::string> names;
+    for (const Source& source : all)
+    {
+        names.push_back(source.name);
+    }
+    return names;
+}
+
+TEST(Sources, NonLinearityIsOneOnItsOwn)
+{
+    const Analogue analogue = analogue_of(
+        config::load("clsa-256", {"macro.cell.device=rram-50-225", "macro.cell.row_ohm=1",
+                                  "macro.cell.column_ohm=1", "macro.cell.read_volts=0.3"}));
+    EXPECT_EQ(analogue.read_volts, 0.3);
+    const std::vector<Source> all = sources(analogue);
+    ASSERT_THAT(names_of(all), ElementsAre("programming", "wires", "non-linearity"));
+    EXPECT_FALSE(all[0].analogue.device->non_linear);
+    EXPECT_FALSE(all[1].analogue.device->non_linear);
+    EXPECT_TRUE(all[2].analogue.device->non_linear);
+    EXPECT_TRUE(all[2].analogue.steps.empty());
+    EXPECT_FALSE(all[2].analogue.wires);
+    EXPECT_EQ(all[2].analogue.read_volts, 0.3);
+    EXPECT_FALSE(noiseless(analogue).device);
+    EXPECT_THAT(names_of(sources(
+                    analogue_of(config::load("clsa-256", {"macro.cell.device=neurram-1day"})))),
+                Not(testing::Contains("non-linearity")));
+}
+
+class FallingDevice : public testing::Test
+{
+protected:
+    FallingDevice()
+        : path_((std::filesystem::path(testing::TempDir()) / "tessera-falling.json").string())
+    {
+        const char* sourced = R"("source": "s", "status": "assumed"})";
+        std::ofstream(path_) << R"({"format": "tessera-device", "version": "1.0", "name": "falling",
+ "conductance": {"off_uS": 10, "on_uS": 100, "bits": 2, )"
+                             << sourced << R"(,
+ "non_linear": {"second": {"over": "conductance_uS", "coefficients": [0]},
+                "third": {"over": "conductance_uS", "coefficients": [-1e-4]}, )"
+                             << sourced << "}";
+    }
+    ~FallingDevice() override { std::filesystem::remove(path_); }
+    std::string refusal(const std::string& volts)
+    {
+        try
+        {
+            static_cast<void>(analogue_of(config::load(
+                "clsa-256", {"macro.cell.device=" + path_, "macro.cell.read_volts=" + volts})));
+            return "accepted";
+        }
+        catch (const InputError& error)
+        {
+            return error.what();
+        }
+    }
+
+    std::string path_;
+};
+
+TEST_F(FallingDevice, IsRefusedWithItsFileItsKeyAndARemedy)
+{
+    // 10 uS - 3e-4 V^2 A/V^3 is 0 at 0.183 V.
+    EXPECT_EQ(refusal("0.18"), "accepted");
+    EXPECT_THAT(refusal("0.185"), HasSubstr(path_ + ": /non_linear: makes the current of a cell of "
+                                                    "10 uS fall with the voltage"));
+    EXPECT_THAT(refusal("0.185"), HasSubstr("read with a lower macro.cell.read_volts"));
+}
+
+TEST_F(FallingDevice, VoltagesThatCannotBeAreRefused)
+{
+    for (const char* volts : {"0", "-0.2", "11", "1e-4", "nan", "0.2 V", "\"0.2\"", "null"})
+    {
+        EXPECT_THAT(refusal(volts), HasSubstr("macro/cell/read_volts")) << volts;
+    }
 }
 
 TEST(Remarks, CrossbarsSayHowManyBitsLoseNothing)

@@ -112,5 +112,61 @@ TEST(AidacArray, PerfectOnesAreExactForInputsOfBothSigns)
     }
 }
 
+TEST(NonLinearArrays, SumsAreThoseOfTheCurrentsAtTheReadVoltage)
+{
+    for (const char* bits : {"1", "4"})
+    {
+        Analogue analogue = analogue_of(
+            config::load("clsa-256", {"macro.cell.device=rram-50-225", "macro.cell.read_volts=0.4",
+                                      std::string("macro.dac.bits=") + bits, "macro.cell.bits=4",
+                                      "macro.weight_bits=4", "macro.cell.signs=differential"}));
+        analogue.steps.clear();
+        Products its;
+        its.weights = Matrix<std::int32_t>(200, 1, 5);
+        its.inputs = Matrix<std::int32_t>(1, 200, 15);
+        its.vectors = {{0, 0}};
+        const auto array = make_array(analogue, 0, kUnsigned, its.weights, {});
+        // The pair holds levels 5 and 0 of 50..225 uS.
+        const auto current = [&](double us)
+        {
+            const double x = std::log10(us * 1e-6);
+            const double v = 0.4;
+            const double second = 0.007063 + x * (0.005711 + x * (0.001541 + x * 0.0001388));
+            const double third = 0.001297 + x * (0.0006792 + x * 8.871e-05);
+            return us * 1e-6 * v + second * v * v + third * v * v * v;
+        };
+        const double step = (225 - 50) / 15.0;
+        const double level = (current(50 + 5 * step) - current(50)) / 0.4 * 1e6 / step;
+        const std::int64_t per_slice = std::llround(200 * level * (bits[0] == '1' ? 1 : 15));
+        const std::int64_t expected = bits[0] == '1' ? 15 * per_slice : per_slice;
+        EXPECT_EQ(array->sums(its.inputs, its.vectors, {})(0, 0), expected) << bits;
+        EXPECT_NE(expected, 200 * 5 * 15) << "terms matter in this test";
+    }
+}
+
+TEST(NonLinearArrays, WiresAndEveryWayOfReadingComeThroughTheConfig)
+{
+    const Products its = random_products(100, 6, 4, false);
+    for (const char* read : {"row-voltage", "row-voltage-floating", "gated-1t1r"})
+    {
+        Analogue analogue = analogue_of(config::load(
+            "clsa-256",
+            {"macro.cell.device=rram-50-225", std::string("macro.cell.read=") + read,
+             "macro.cell.row_ohm=1", "macro.cell.column_ohm=1", "macro.cell.sense_ohm=5"}));
+        analogue.steps.clear();
+        const auto error_at = [&](double volts)
+        {
+            analogue.read_volts = volts;
+            return rms_error(*make_array(analogue, 0, kUnsigned, its.weights, {}), its);
+        };
+        const double bent = error_at(0.4);
+        const double hardly = error_at(1e-6);
+        analogue.device->non_linear.reset();
+        const double straight = error_at(0.4);
+        EXPECT_NEAR(hardly, straight, 0.01 * straight) << read;
+        EXPECT_GT(std::abs(bent - straight), 0.05 * straight) << read;
+    }
+}
+
 } // namespace
 } // namespace tessera::values
