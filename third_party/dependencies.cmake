@@ -34,6 +34,22 @@ if(TESSERA_ISAL)
   endif()
 endif()
 
+# Optional. The module is for Debian's Python, which pybind11-dev is made for.
+set(TESSERA_HAS_PYTHON OFF)
+if(TESSERA_PYTHON)
+  set(PYBIND11_FINDPYTHON ON)
+  set(Python_ROOT_DIR /usr)
+  find_package(Python 3.9 QUIET COMPONENTS Interpreter Development.Module)
+  if(Python_Development.Module_FOUND)
+    find_package(pybind11 2.10 QUIET CONFIG)
+  endif()
+  if(pybind11_FOUND)
+    set(TESSERA_HAS_PYTHON ON)
+  else()
+    message(STATUS "Without the Python module: pybind11-dev and python3-dev are not both installed")
+  endif()
+endif()
+
 # Optional. ONNX's own CMake package does not look for the protobuf that it links.
 set(TESSERA_HAS_ONNX OFF)
 if(TESSERA_ONNX)

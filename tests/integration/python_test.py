@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The Python module against NumPy and against itself: exact where nothing is lost, the same bits for the same chip in
+every batch, type and layout of arrays, and on threads; what cannot be is a ValueError that says what to do."""
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+if not os.environ["TESSERA_PYTHON"]:
+    print("built without the Python module")
+    sys.exit(77)
+sys.path.insert(0, os.environ["TESSERA_PYTHON"])
+
+import numpy as np
+
+import tessera
+
+RNG = np.random.default_rng(1)
+WEIGHTS = RNG.integers(-128, 128, (300, 70))
+INPUTS = RNG.integers(0, 256, (24, 300))
+EXACT = INPUTS @ WEIGHTS
+GENERIC = ["macro.adc.range=full", "macro.cell.device=generic", "macro.rows=128", "macro.columns=64"]
+
+
+def refusal(work):
+    try:
+        work()
+    except (ValueError, TypeError, KeyError) as error:
+        return f"{type(error).__name__}: {error}"
+    return "accepted"
+
+
+def check_products():
+    chip = tessera.Chip("clsa-256", set=GENERIC)
+    assert (chip.weight_bits, chip.input_bits) == (8, 8)
+    lossless = chip.lossless().program(WEIGHTS)
+    assert lossless.shape == WEIGHTS.shape
+    sums = lossless(INPUTS)
+    assert sums.dtype == np.int64 and (sums == EXACT).all()
+
+    signed = chip.lossless().program(WEIGHTS, inputs=(-128, 127))
+    assert (signed(INPUTS - 128) == (INPUTS - 128) @ WEIGHTS).all()
+    aidac = tessera.Chip("aidac")
+    assert (aidac.lossless().program(WEIGHTS)(INPUTS) == EXACT).all()
+    assert "mismatch" in aidac.sources()
+
+    finite = chip.noiseless().program(WEIGHTS)(INPUTS)
+    assert (finite != EXACT).any() and (finite == chip.noiseless().program(WEIGHTS, seed=2)(INPUTS)).all()
+
+
+def check_noise():
+    chip = tessera.Chip("clsa-256", set=GENERIC)
+    layer = chip.program(WEIGHTS, seed=5)
+    whole = layer(INPUTS)
+    assert (layer(INPUTS) == whole).all()
+    assert (chip.program(WEIGHTS, seed=5)(INPUTS) == whole).all()
+    assert (chip.program(WEIGHTS, seed=6)(INPUTS) != whole).any()
+    assert (layer(INPUTS, image=1) != whole).any()
+
+    white = chip.only("read noise").program(WEIGHTS)
+    whole = white(INPUTS)
+    parts = [white(INPUTS[first:first + 5], first=first) for first in range(0, len(INPUTS), 5)]
+    assert (np.vstack(parts) == whole).all(), "a vector's noise depends on its number alone"
+    for other in (INPUTS.astype(np.uint8), INPUTS.astype(np.int16), np.asfortranarray(INPUTS),
+                  np.repeat(INPUTS, 2, axis=1)[:, ::2]):
+        assert (white(other) == whole).all(), (other.dtype, other.strides)
+    with ThreadPoolExecutor(4) as pool:
+        assert all((sums == whole).all() for sums in pool.map(lambda _: white(INPUTS), range(8)))
+    assert threading.active_count() == 1
+
+    # Its standard deviation follows from the conductances, 2 % of each, of cells of 2 bits in pairs.
+    fine = tessera.Chip("clsa-256", set=[*GENERIC, "macro.adc.bits=16"]).only("read noise").program(WEIGHTS)
+    seen = fine(np.repeat(INPUTS[:1], 2000, axis=0)).std(axis=0)
+    step = (100 - 1) / 3
+    variance = np.zeros(WEIGHTS.shape)
+    for side in (WEIGHTS, -WEIGHTS):
+        for digit in range(4):
+            level = (np.maximum(side, 0) >> 2 * digit) & 3
+            variance += 16.0 ** digit * (0.02 * (1 + level * step) / step) ** 2
+    driven = sum(4.0 ** bit * ((INPUTS[0] >> bit) & 1) for bit in range(8))
+    expected = np.sqrt(driven @ variance)
+    assert (abs(seen / expected - 1) < 5 / np.sqrt(2 * 2000)).all(), seen / expected
+
+
+def check_calibration():
+    few = [*GENERIC, "macro.adc.bits=6"]
+    weights, inputs = WEIGHTS // 8, INPUTS // 4
+    errors = {}
+    for ranges in ("full", "calibrated"):
+        chip = tessera.Chip("clsa-256", set=[*few, "macro.adc.range=" + ranges]).noiseless()
+        layer = chip.program(weights, calibrate=inputs[:8] if ranges == "calibrated" else None)
+        errors[ranges] = np.std(layer(inputs[8:]) - inputs[8:] @ weights)
+    assert errors["calibrated"] < 0.7 * errors["full"], errors
+    refused = refusal(lambda: tessera.Chip("clsa-256", set=["macro.adc.range=calibrated"]).program(WEIGHTS))
+    assert "calibrate=inputs" in refused, refused
+
+
+def check_refusals():
+    chip = tessera.Chip("clsa-256")
+    layer = chip.program(WEIGHTS)
+    for work, words in ((lambda: chip.program(WEIGHTS * 1.0), "TypeError: weights are of type float64; give whole"),
+                        (lambda: chip.program(WEIGHTS[0]), "weights must be a matrix"),
+                        (lambda: chip.program(np.zeros((0, 3), int)), "weights must be a matrix that is not empty"),
+                        (lambda: chip.program(WEIGHTS * 2), "Error: "),
+                        (lambda: chip.program(WEIGHTS * 2**40), "which 32 bits cannot hold"),
+                        (lambda: chip.program(WEIGHTS, inputs=(0, 300)), "raise macro.input_bits"),
+                        (lambda: chip.program(WEIGHTS, calibrate=INPUTS[:, :3]), "a value per row of weights"),
+                        (lambda: layer(INPUTS - 1), "inputs are beyond 0..255"),
+                        (lambda: layer(INPUTS[:, :5]), "inputs have 5 values for 300 rows of weights"),
+                        (lambda: layer(INPUTS.astype(complex)), "give whole numbers"),
+                        (lambda: chip.only("noise"), "has no source of errors 'noise'"),
+                        (lambda: tessera.Chip("clsa-265"), 'did you mean "clsa-256"'),
+                        (lambda: tessera.Chip("clsa-256", set=["macro.cells.bits=1"]), "did you mean")):
+        refused = refusal(work)
+        assert words in refused, f"{words}: {refused}"
+
+
+if __name__ == "__main__":
+    check_products()
+    check_noise()
+    check_calibration()
+    check_refusals()
