@@ -13,79 +13,65 @@ namespace tessera::numerics
 namespace
 {
 
-constexpr std::size_t kAtOnce = 64; ///< columns whose state stays in the first cache
+// Both lines have the same wire. So the voltage between them obeys the equations of one line of
+// twice the resistance a segment, with the cells as conductances to ground, which half of the
+// column's current enters at either end; and
+//   volts = (first + last voltage) / 2 + current (driver + sense + 2 segments + the rest / 2).
+// Eliminating from the top only adds and divides what is positive: nothing cancels.
 
-/// What is left of a node pair after all rows above are eliminated: its symmetric 2 x 2 matrix is
-/// inverted, `b` being the driven line and `s` the sensed one, and x what they carry.
-struct Pair
+constexpr double kLeast = 1e-30; ///< S: what a column of open cells conducts
+
+struct Line
 {
-    double bb = 0;
-    double bs = 0;
-    double ss = 0;
-    double xb = 0;
-    double xs = 0;
+    Line(const Wires& wires, std::size_t rows)
+        : along(0.5 / wires.column_segment),
+          ends(wires.driver + wires.sense +
+               wires.column_segment * (2 + (static_cast<double>(rows) - 1) / 2))
+    {
+    }
+    double along; ///< S
+    double ends;  ///< ohm, all that is beside the voltages between the lines
 };
 
-inline Pair next(const Pair& above, double cell, double up_b, double up_s, double along_above,
-                 double down_b, double down_s, double source)
-{
-    const double square = along_above * along_above;
-    const double bb = up_b + down_b + cell - square * above.bb;
-    const double ss = up_s + down_s + cell - square * above.ss;
-    const double bs = -cell - square * above.bs;
-    const double rb = source + along_above * above.xb;
-    const double rs = along_above * above.xs;
-    const double scale = 1 / (bb * ss - bs * bs);
-    Pair pair;
-    pair.bb = ss * scale;
-    pair.bs = -bs * scale;
-    pair.ss = bb * scale;
-    pair.xb = pair.bb * rb + pair.bs * rs;
-    pair.xs = pair.bs * rb + pair.ss * rs;
-    return pair;
-}
+constexpr std::size_t kAtOnce = 64; ///< columns whose state stays in the first cache
 
 } // namespace
 
-TESSERA_SIMD void ladders(const double* siemens, std::size_t rows, std::size_t columns,
-                          double along, double drive, double sense, const float* driven,
+TESSERA_SIMD void ladders(const Matrix<double>& siemens, const Wires& wires, const float* driven,
                           double* amperes)
 {
-    std::array<double, kAtOnce> bb;
-    std::array<double, kAtOnce> bs;
-    std::array<double, kAtOnce> ss;
-    std::array<double, kAtOnce> xb;
-    std::array<double, kAtOnce> xs;
+    const std::size_t rows = siemens.rows();
+    const std::size_t columns = siemens.columns();
+    const Line line(wires, rows);
+    std::array<double, kAtOnce> before;  // conductance from the row before upwards
+    std::array<double, kAtOnce> carried; // share of the row before's that a row sees
+    std::array<double, kAtOnce> entered; // at both ends, as far as it gets here
+    std::array<double, kAtOnce> between; // 4 x mean voltage of the ends, per ampere
     for (std::size_t first = 0; first < columns; first += kAtOnce)
     {
         const std::size_t count = std::min(kAtOnce, columns - first);
         for (std::size_t i = 0; i < kAtOnce; ++i)
         {
-            bb[i] = bs[i] = ss[i] = xb[i] = xs[i] = 0;
+            before[i] = carried[i] = entered[i] = between[i] = 0;
         }
         for (std::size_t row = 0; row < rows; ++row)
         {
-            const double* cells = siemens + row * columns + first;
+            const double* cells = siemens.row(row) + first;
             const double open = driven[row] != 0 ? 1 : 0;
-            const double above = row == 0 ? 0 : along;
-            const double up_b = row == 0 ? drive : along;
-            const double down_b = row + 1 < rows ? along : 0;
-            const double down_s = row + 1 < rows ? along : sense;
-            const double source = row == 0 ? drive : 0;
+            const double enters = (row == 0 ? 1 : 0) + (row + 1 == rows ? 1 : 0);
+            const double below = row + 1 < rows ? line.along : kLeast;
             for (std::size_t i = 0; i < count; ++i)
             {
-                const Pair pair = next({bb[i], bs[i], ss[i], xb[i], xs[i]}, open * cells[i], up_b,
-                                       above, above, down_b, down_s, source);
-                bb[i] = pair.bb;
-                bs[i] = pair.bs;
-                ss[i] = pair.ss;
-                xb[i] = pair.xb;
-                xs[i] = pair.xs;
+                before[i] = open * cells[i] + carried[i] * before[i];
+                entered[i] = enters + carried[i] * entered[i];
+                const double ohms = 1 / (before[i] + below);
+                between[i] += entered[i] * entered[i] * ohms;
+                carried[i] = line.along * ohms;
             }
         }
         for (std::size_t i = 0; i < count; ++i)
         {
-            amperes[first + i] = sense * xs[i];
+            amperes[first + i] = 1 / (line.ends + between[i] / 4);
         }
     }
 }
@@ -95,81 +81,60 @@ namespace
 
 constexpr std::size_t kSettled = 32; ///< columns whose rounds stay in the second cache
 
-/// Some columns between one row and the next.
+/// Some columns at one row.
 struct Section
 {
-    std::array<double, kSettled> bb;
-    std::array<double, kSettled> bs;
-    std::array<double, kSettled> ss;
-    std::array<double, kSettled> xb;
-    std::array<double, kSettled> xs;
-    std::array<double, kSettled> source; ///< what the cells' currents exceed their chords' by
+    std::array<double, kSettled> carried; ///< as above; of the last row its ohms times `along`
+    std::array<double, kSettled> share;   ///< voltage between the lines per ampere of the column
+    std::array<double, kSettled> source;  ///< what the cells' currents exceed their chords' by
+    std::array<double, kSettled> sum;     ///< of what enters above, over `along`
 };
 
 /// Columns `first` to `first` + `count` of a crossbar.
 struct Part
 {
     const CellArrays<double>& cells;
-    const Ladder& wires;
+    const Line& line;
     double volts;
     const float* driven;
     std::size_t first;
     std::size_t count;
 };
 
-TESSERA_SIMD void eliminate(const Part& part, Section* sections)
+/// What a round leaves of some columns.
+struct Round
+{
+    std::array<double, kSettled> amperes{};
+    std::array<double, kSettled> drawn{}; ///< volts that the sources take from the drivers'
+    std::array<double, kSettled> off{};   ///< sums of what nodes violate Kirchhoff's law by
+};
+
+/// Makes the sections, with sources as if every cell saw `volts`.
+TESSERA_SIMD void eliminate(const Part& part, Section* sections, Round& round)
 {
     const std::size_t rows = part.cells.chord.rows();
-    const double along = part.wires.along;
+    const double along = part.line.along;
+    std::array<double, kSettled> before{};
     for (std::size_t row = 0; row < rows; ++row)
     {
         const Section& above = sections[row == 0 ? 0 : row - 1];
         Section& here = sections[row];
         const double* chord = part.cells.chord.row(row) + part.first;
         const double open = part.driven[row] != 0 ? 1 : 0;
-        const double coupling = row == 0 ? 0 : along;
-        const double up_b = row == 0 ? part.wires.drive : along;
-        const double down_b = row + 1 < rows ? along : 0;
-        const double down_s = row + 1 < rows ? along : part.wires.sense;
+        const double enters = 0.5 * ((row == 0 ? 1 : 0) + (row + 1 == rows ? 1 : 0)) / along;
+        const double coupling = row == 0 ? 0 : 1;
+        const double below = row + 1 < rows ? along : kLeast;
         for (std::size_t i = 0; i < part.count; ++i)
         {
-            const Pair pair = next({above.bb[i], above.bs[i], above.ss[i], 0, 0}, open * chord[i],
-                                   up_b, coupling, coupling, down_b, down_s, 0);
-            here.bb[i] = pair.bb;
-            here.bs[i] = pair.bs;
-            here.ss[i] = pair.ss;
+            const double carried = coupling * above.carried[i];
+            before[i] = open * chord[i] + carried * before[i];
+            here.sum[i] = enters + carried * above.sum[i];
+            here.carried[i] = along / (before[i] + below);
         }
     }
-}
-
-/// Voltages with the sources at hand, then the sources at these voltages. Sums of the changes,
-/// which violate Kirchhoff's law, into `off`.
-TESSERA_SIMD void settle_once(const Part& part, Section* sections, double* amperes, double* off)
-{
-    const std::size_t rows = part.cells.chord.rows();
-    const double along = part.wires.along;
-    std::array<double, kSettled> b{};
-    std::array<double, kSettled> s{};
-    for (std::size_t row = 0; row < rows; ++row)
-    {
-        const Section& above = sections[row == 0 ? 0 : row - 1];
-        Section& here = sections[row];
-        const double coupling = row == 0 ? 0 : along;
-        const double given = row == 0 ? part.wires.drive * part.volts : 0;
-        for (std::size_t i = 0; i < part.count; ++i)
-        {
-            const double rb = given + coupling * above.xb[i] - here.source[i];
-            const double rs = coupling * above.xs[i] + here.source[i];
-            here.xb[i] = here.bb[i] * rb + here.bs[i] * rs;
-            here.xs[i] = here.bs[i] * rb + here.ss[i] * rs;
-        }
-    }
-    for (std::size_t i = 0; i < part.count; ++i)
-    {
-        amperes[i] = part.wires.sense * sections[rows - 1].xs[i];
-        off[i] = 0;
-    }
-    const double limit = part.cells.limit;
+    std::array<double, kSettled> next{};
+    std::array<double, kSettled> drawn{};
+    const double v = part.volts;
     for (std::size_t row = rows; row-- > 0;)
     {
         Section& here = sections[row];
@@ -177,38 +142,83 @@ TESSERA_SIMD void settle_once(const Part& part, Section* sections, double* amper
         const double* second = part.cells.second.row(row) + part.first;
         const double* third = part.cells.third.row(row) + part.first;
         const double open = part.driven[row] != 0 ? 1 : 0;
-        const double coupling = row + 1 < rows ? along : 0;
         for (std::size_t i = 0; i < part.count; ++i)
         {
-            const double below_b = coupling * b[i];
-            const double below_s = coupling * s[i];
-            b[i] = here.xb[i] + here.bb[i] * below_b + here.bs[i] * below_s;
-            s[i] = here.xs[i] + here.bs[i] * below_b + here.ss[i] * below_s;
-            double v = b[i] - s[i];
+            next[i] = here.share[i] = here.carried[i] * (here.sum[i] + next[i]);
+            here.source[i] = open * v * (rest[i] + v * (second[i] + third[i] * v));
+            drawn[i] += here.share[i] * here.source[i];
+        }
+    }
+    round.drawn = drawn;
+}
+
+/// Voltages with the sources at hand, then the sources at these voltages.
+TESSERA_SIMD void settle_once(const Part& part, Section* sections, Round& round)
+{
+    const std::size_t rows = part.cells.chord.rows();
+    const double per_along = 1 / part.line.along;
+    std::array<double, kSettled> enters;
+    std::array<double, kSettled> drawn{};
+    std::array<double, kSettled> off{};
+    for (std::size_t i = 0; i < part.count; ++i)
+    {
+        round.amperes[i] =
+            (part.volts + round.drawn[i]) /
+            (part.line.ends + (sections[0].share[i] + sections[rows - 1].share[i]) / 2);
+        enters[i] = round.amperes[i] / 2;
+    }
+    for (std::size_t row = 0; row < rows; ++row)
+    {
+        const Section& above = sections[row == 0 ? 0 : row - 1];
+        Section& here = sections[row];
+        const double coupling = row == 0 ? 0 : 1;
+        const double ends = (row == 0 ? 1 : 0) + (row + 1 == rows ? 1 : 0);
+        for (std::size_t i = 0; i < part.count; ++i)
+        {
+            here.sum[i] = (ends * enters[i] - here.source[i]) * per_along +
+                          coupling * above.carried[i] * above.sum[i];
+        }
+    }
+    const double limit = part.cells.limit;
+    std::array<double, kSettled> next{};
+    for (std::size_t row = rows; row-- > 0;)
+    {
+        Section& here = sections[row];
+        const double* rest = part.cells.rest.row(row) + part.first;
+        const double* second = part.cells.second.row(row) + part.first;
+        const double* third = part.cells.third.row(row) + part.first;
+        const double open = part.driven[row] != 0 ? 1 : 0;
+        for (std::size_t i = 0; i < part.count; ++i)
+        {
+            next[i] = here.carried[i] * (here.sum[i] + next[i]);
+            double v = next[i];
             v = v < limit ? v : limit;
             v = v > -limit ? v : -limit;
             const double source = open * v * (rest[i] + v * (second[i] + third[i] * v));
             off[i] += 2 * std::abs(source - here.source[i]); // at two nodes
+            drawn[i] += here.share[i] * source;
             here.source[i] = source;
         }
     }
+    round.drawn = drawn;
+    round.off = off;
 }
 
 } // namespace
 
-Settled settle_ladders(const CellArrays<double>& cells, const Ladder& wires, double volts,
+Settled settle_ladders(const CellArrays<double>& cells, const Wires& wires, double volts,
                        const float* driven, const Patience& patience, double* amperes)
 {
     const std::size_t rows = cells.chord.rows();
     const std::size_t columns = cells.chord.columns();
+    const Line line(wires, rows);
     std::vector<Section> sections(rows);
-    std::array<double, kSettled> off{};
     Settled worst;
     for (std::size_t first = 0; first < columns; first += kSettled)
     {
-        const Part part{cells, wires, volts, driven, first, std::min(kSettled, columns - first)};
-        std::fill(sections.begin(), sections.end(), Section());
-        eliminate(part, sections.data());
+        const Part part{cells, line, volts, driven, first, std::min(kSettled, columns - first)};
+        Round round;
+        eliminate(part, sections.data(), round);
         double residual = 0;
         unsigned rounds = 0;
         do
@@ -217,14 +227,15 @@ Settled settle_ladders(const CellArrays<double>& cells, const Ladder& wires, dou
             {
                 throw unsettled(rounds, residual);
             }
-            settle_once(part, sections.data(), amperes + first, off.data());
+            settle_once(part, sections.data(), round);
             ++rounds;
             residual = 0;
             for (std::size_t i = 0; i < part.count; ++i)
             {
-                residual = worse(residual, off[i], amperes[first + i]);
+                residual = worse(residual, round.off[i], round.amperes[i]);
             }
         } while (!(residual <= patience.bound));
+        std::copy_n(round.amperes.begin(), part.count, amperes + first);
         worst.rounds = std::max(worst.rounds, rounds);
         worst.residual = std::max(worst.residual, residual);
     }

@@ -444,12 +444,10 @@ Settled NonLinearCrossbar::currents(const Drives& drives, Matrix<double>& ampere
     Settled worst;
     if (wires_.read == Read::gated_1t1r)
     {
-        const Ladder wires{1 / wires_.column_segment, 1 / (wires_.driver + wires_.column_segment),
-                           1 / (wires_.sense + wires_.column_segment)};
         for (const std::size_t input : driven)
         {
             const Settled settled =
-                settle_ladders(exact_.cells, wires, volts_, drives.first + input * drives.stride,
+                settle_ladders(exact_.cells, wires_, volts_, drives.first + input * drives.stride,
                                patience_, amperes.row(input) + first);
             worst.rounds = std::max(worst.rounds, settled.rounds);
             worst.residual = std::max(worst.residual, settled.residual);

@@ -400,9 +400,7 @@ void FloatingRows::currents(const float* volts, double* amperes) const
 void gated_currents(const Matrix<double>& siemens, const Wires& wires, const float* driven,
                     double* amperes)
 {
-    ladders(siemens.row(0), siemens.rows(), siemens.columns(), 1 / wires.column_segment,
-            1 / (wires.driver + wires.column_segment), 1 / (wires.sense + wires.column_segment),
-            driven, amperes);
+    ladders(siemens, wires, driven, amperes);
 }
 
 Analog through_wires(const Scheme& scheme, const Analog& analog, const ReadOut& out)
