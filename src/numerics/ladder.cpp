@@ -109,6 +109,12 @@ struct Round
     std::array<double, kSettled> off{};   ///< sums of what nodes violate Kirchhoff's law by
 };
 
+/// What a cell's current exceeds its chord's by.
+inline double excess(double v, double rest, double second, double third)
+{
+    return v * (rest + v * (second + third * v));
+}
+
 /// Makes the sections, with sources as if every cell saw `volts`.
 TESSERA_SIMD void eliminate(const Part& part, Section* sections, Round& round)
 {
@@ -145,7 +151,7 @@ TESSERA_SIMD void eliminate(const Part& part, Section* sections, Round& round)
         for (std::size_t i = 0; i < part.count; ++i)
         {
             next[i] = here.share[i] = here.carried[i] * (here.sum[i] + next[i]);
-            here.source[i] = open * v * (rest[i] + v * (second[i] + third[i] * v));
+            here.source[i] = open * excess(v, rest[i], second[i], third[i]);
             drawn[i] += here.share[i] * here.source[i];
         }
     }
@@ -194,7 +200,7 @@ TESSERA_SIMD void settle_once(const Part& part, Section* sections, Round& round)
             double v = next[i];
             v = v < limit ? v : limit;
             v = v > -limit ? v : -limit;
-            const double source = open * v * (rest[i] + v * (second[i] + third[i] * v));
+            const double source = open * excess(v, rest[i], second[i], third[i]);
             off[i] += 2 * std::abs(source - here.source[i]); // at two nodes
             drawn[i] += here.share[i] * source;
             here.source[i] = source;
