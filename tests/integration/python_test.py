@@ -92,6 +92,10 @@ def check_calibration():
         layer = chip.program(weights, calibrate=inputs[:8] if ranges == "calibrated" else None)
         errors[ranges] = np.std(layer(inputs[8:]) - inputs[8:] @ weights)
     assert errors["calibrated"] < 0.7 * errors["full"], errors
+    aidac = tessera.Chip("aidac")
+    built, fitted = (np.std(aidac.program(weights, calibrate=few)(inputs[8:]) - inputs[8:] @ weights)
+                     for few in (None, inputs[:8]))
+    assert fitted < 0.7 * built, (built, fitted)
     refused = refusal(lambda: tessera.Chip("clsa-256", set=["macro.adc.range=calibrated"]).program(WEIGHTS))
     assert "calibrate=inputs" in refused, refused
 
