@@ -109,11 +109,26 @@ struct Round
     std::array<double, kSettled> off{};   ///< sums of what nodes violate Kirchhoff's law by
 };
 
-/// What a cell's current exceeds its chord's by.
-inline double excess(double v, double rest, double second, double third)
+/// What the currents of a row's cells exceed their chords' by.
+struct Excess
 {
-    return v * (rest + v * (second + third * v));
-}
+    Excess(const Part& part, std::size_t row)
+        : rest(part.cells.rest.row(row) + part.first),
+          second(part.cells.second.row(row) + part.first),
+          third(part.cells.third.row(row) + part.first),
+          open(part.driven[row] != 0 ? 1 : 0)
+    {
+    }
+    [[nodiscard]] double at(std::size_t i, double v) const
+    {
+        return open * (v * (rest[i] + v * (second[i] + third[i] * v)));
+    }
+
+    const double* rest;
+    const double* second;
+    const double* third;
+    double open;
+};
 
 /// Makes the sections, with sources as if every cell saw `volts`.
 TESSERA_SIMD void eliminate(const Part& part, Section* sections, Round& round)
@@ -144,14 +159,11 @@ TESSERA_SIMD void eliminate(const Part& part, Section* sections, Round& round)
     for (std::size_t row = rows; row-- > 0;)
     {
         Section& here = sections[row];
-        const double* rest = part.cells.rest.row(row) + part.first;
-        const double* second = part.cells.second.row(row) + part.first;
-        const double* third = part.cells.third.row(row) + part.first;
-        const double open = part.driven[row] != 0 ? 1 : 0;
+        const Excess excess(part, row);
         for (std::size_t i = 0; i < part.count; ++i)
         {
             next[i] = here.share[i] = here.carried[i] * (here.sum[i] + next[i]);
-            here.source[i] = open * excess(v, rest[i], second[i], third[i]);
+            here.source[i] = excess.at(i, v);
             drawn[i] += here.share[i] * here.source[i];
         }
     }
@@ -190,17 +202,14 @@ TESSERA_SIMD void settle_once(const Part& part, Section* sections, Round& round)
     for (std::size_t row = rows; row-- > 0;)
     {
         Section& here = sections[row];
-        const double* rest = part.cells.rest.row(row) + part.first;
-        const double* second = part.cells.second.row(row) + part.first;
-        const double* third = part.cells.third.row(row) + part.first;
-        const double open = part.driven[row] != 0 ? 1 : 0;
+        const Excess excess(part, row);
         for (std::size_t i = 0; i < part.count; ++i)
         {
             next[i] = here.carried[i] * (here.sum[i] + next[i]);
             double v = next[i];
             v = v < limit ? v : limit;
             v = v > -limit ? v : -limit;
-            const double source = open * excess(v, rest[i], second[i], third[i]);
+            const double source = excess.at(i, v);
             off[i] += 2 * std::abs(source - here.source[i]); // at two nodes
             drawn[i] += here.share[i] * source;
             here.source[i] = source;

@@ -15,10 +15,10 @@ namespace tessera::numerics
 /// their logarithm.
 struct Flicker
 {
-    double sigma = 0; ///< of the sum of all processes, as a fraction of the conductance
-    double shortest = 1e-6;
+    double sigma = 0;       ///< of the sum of all processes, as a fraction of the conductance
+    double shortest = 1e-6; ///< time constant, s
     double longest = 1;
-    unsigned processes = 7; ///< relaxations with time constants from shortest to longest, in s
+    unsigned processes = 7; ///< relaxations with time constants from shortest to longest
 };
 
 /// Random telegraph noise: a trap that fills and empties.

@@ -286,7 +286,7 @@ void Crossbars::place_faults(const network::Network& network)
     std::vector<std::string> names;
     for (std::size_t i = 0; i < parts_.size(); ++i)
     {
-        if (!parts_[i].empty())
+        if (!parts_[i].empty() && !parts_[i].front().piece.digital)
         {
             names.push_back(network.layers[i].name);
         }
@@ -305,7 +305,7 @@ void Crossbars::place_faults(const network::Network& network)
                          [&](const network::Layer& its) { return its.name == cell.layer; });
         std::vector<Part>* const parts =
             layer == network.layers.end() ? nullptr : &parts_[layer - network.layers.begin()];
-        if (parts == nullptr || parts->empty())
+        if (parts == nullptr || parts->empty() || parts->front().piece.digital)
         {
             refuse("layer",
                    in_quotes(cell.layer) + " is no layer of " + network.name + " on crossbars",
@@ -326,7 +326,7 @@ void Crossbars::place_faults(const network::Network& network)
         for (Part& part : *parts)
         {
             const Piece& piece = part.piece;
-            if (piece.copy == cell.copy && cell.replica < piece.replicas && !piece.digital &&
+            if (piece.copy == cell.copy && cell.replica < piece.replicas &&
                 cell.row >= piece.rows.begin && cell.row < piece.rows.end &&
                 cell.column >= piece.columns.begin && cell.column < piece.columns.end)
             {

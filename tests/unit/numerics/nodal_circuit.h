@@ -2,6 +2,7 @@
 #pragma once
 
 #include "numerics/matrix.h"
+#include "numerics/wires.h"
 
 #include <cstddef>
 #include <vector>
@@ -64,5 +65,62 @@ private:
     Matrix<double> matrix_;
     std::vector<double> sides_;
 };
+
+/// Nodes of a crossbar's circuit. Cells lead from upper to lower ones.
+struct CrossbarNodes
+{
+    std::size_t rows = 0;
+    std::size_t columns = 0;
+
+    [[nodiscard]] std::size_t count() const { return 1 + 2 * rows * columns; }
+    /// Of a row's wire; gated-1t1r: of a column's driven line.
+    [[nodiscard]] std::size_t upper(std::size_t r, std::size_t c) const
+    {
+        return 1 + r * columns + c;
+    }
+    /// Of a column's sensed line.
+    [[nodiscard]] std::size_t lower(std::size_t r, std::size_t c) const
+    {
+        return 1 + (rows + r) * columns + c;
+    }
+};
+
+/// Everything but the cells. `volts`: at the rows' drivers, 0 of idle rows; gated-1t1r: `read` at
+/// those of the columns.
+inline void add_wires(NodalCircuit& circuit, const CrossbarNodes& nodes, const Wires& wires,
+                      const std::vector<double>& volts, double read)
+{
+    const bool gated = wires.read == Read::gated_1t1r;
+    for (std::size_t r = 0; r < nodes.rows; ++r)
+    {
+        for (std::size_t c = 0; c < nodes.columns; ++c)
+        {
+            if (r + 1 < nodes.rows)
+            {
+                circuit.connect(nodes.lower(r, c), nodes.lower(r + 1, c), 1 / wires.column_segment);
+            }
+            else
+            {
+                circuit.source(nodes.lower(r, c), 0, 1 / (wires.sense + wires.column_segment));
+            }
+            if (gated && r + 1 < nodes.rows)
+            {
+                circuit.connect(nodes.upper(r, c), nodes.upper(r + 1, c), 1 / wires.column_segment);
+            }
+            if (gated && r == 0)
+            {
+                circuit.source(nodes.upper(r, c), read, 1 / (wires.driver + wires.column_segment));
+            }
+            if (!gated && c + 1 < nodes.columns)
+            {
+                circuit.connect(nodes.upper(r, c), nodes.upper(r, c + 1), 1 / wires.row_segment);
+            }
+            if (!gated && c == 0 && (wires.read == Read::row_voltage || volts[r] != 0))
+            {
+                circuit.source(nodes.upper(r, c), volts[r], 1 / (wires.driver + wires.row_segment));
+            }
+        }
+    }
+}
 
 } // namespace tessera::numerics

@@ -71,59 +71,32 @@ double slope(const CellTerms& cells, std::size_t r, std::size_t c, double v)
 /// Newton's method on all nodes of the circuit. Currents by row and column.
 Matrix<double> by_newton(const Case& made)
 {
-    const std::size_t rows = made.cells.first.rows();
-    const std::size_t columns = made.cells.first.columns();
-    const Wires& wires = made.wires;
-    const auto upper = [&](std::size_t r, std::size_t c) { return 1 + r * columns + c; };
-    const auto lower = [&](std::size_t r, std::size_t c)
-    { return 1 + rows * columns + r * columns + c; };
-    const double sense = 1 / (wires.sense + wires.column_segment);
-    const bool gated = wires.read == Read::gated_1t1r;
+    const CrossbarNodes at{made.cells.first.rows(), made.cells.first.columns()};
+    const bool gated = made.wires.read == Read::gated_1t1r;
+    std::vector<double> volts;
+    for (const float drive : made.drives)
+    {
+        volts.push_back(kVolts * static_cast<double>(drive) / made.full);
+    }
     const double leak = 1e-30; // for nodes that nothing else leads to
-    std::vector<double> nodes(1 + 2 * rows * columns, 0);
-    Matrix<double> amperes(rows, columns);
+    std::vector<double> nodes(at.count(), 0);
     double moved = 1;
     for (int round = 0; moved > 1e-14 && round < 30; ++round)
     {
         NodalCircuit circuit(nodes.size());
-        for (std::size_t r = 0; r < rows; ++r)
+        add_wires(circuit, at, made.wires, volts, kVolts);
+        for (std::size_t r = 0; r < at.rows; ++r)
         {
-            for (std::size_t c = 0; c < columns; ++c)
+            for (std::size_t c = 0; c < at.columns; ++c)
             {
-                circuit.connect(0, upper(r, c), leak);
-                const double v = nodes[upper(r, c)] - nodes[lower(r, c)];
+                circuit.connect(0, at.upper(r, c), leak);
+                const double v = nodes[at.upper(r, c)] - nodes[at.lower(r, c)];
                 const bool open = gated && made.drives[r] == 0;
                 const double siemens = open ? 0 : slope(made.cells, r, c, v);
                 const double rest = open ? 0 : current(made.cells, r, c, v) - siemens * v;
-                circuit.connect(upper(r, c), lower(r, c), siemens);
-                circuit.inject(upper(r, c), -rest);
-                circuit.inject(lower(r, c), rest);
-                if (r + 1 < rows)
-                {
-                    circuit.connect(lower(r, c), lower(r + 1, c), 1 / wires.column_segment);
-                }
-                else
-                {
-                    circuit.source(lower(r, c), 0, sense);
-                }
-                if (gated && r + 1 < rows)
-                {
-                    circuit.connect(upper(r, c), upper(r + 1, c), 1 / wires.column_segment);
-                }
-                if (gated && r == 0)
-                {
-                    circuit.source(upper(r, c), kVolts, 1 / (wires.driver + wires.column_segment));
-                }
-                if (!gated && c + 1 < columns)
-                {
-                    circuit.connect(upper(r, c), upper(r, c + 1), 1 / wires.row_segment);
-                }
-                if (!gated && c == 0 && (wires.read == Read::row_voltage || made.drives[r] != 0))
-                {
-                    circuit.source(upper(r, c),
-                                   kVolts * static_cast<double>(made.drives[r]) / made.full,
-                                   1 / (wires.driver + wires.row_segment));
-                }
+                circuit.connect(at.upper(r, c), at.lower(r, c), siemens);
+                circuit.inject(at.upper(r, c), -rest);
+                circuit.inject(at.lower(r, c), rest);
             }
         }
         const std::vector<double> next = circuit.solve();
@@ -134,13 +107,14 @@ Matrix<double> by_newton(const Case& made)
         }
         nodes = next;
     }
-    for (std::size_t r = 0; r < rows; ++r)
+    Matrix<double> amperes(at.rows, at.columns);
+    for (std::size_t r = 0; r < at.rows; ++r)
     {
-        for (std::size_t c = 0; c < columns; ++c)
+        for (std::size_t c = 0; c < at.columns; ++c)
         {
             const bool open = gated && made.drives[r] == 0;
             amperes(r, c) =
-                open ? 0 : current(made.cells, r, c, nodes[upper(r, c)] - nodes[lower(r, c)]);
+                open ? 0 : current(made.cells, r, c, nodes[at.upper(r, c)] - nodes[at.lower(r, c)]);
         }
     }
     return amperes;

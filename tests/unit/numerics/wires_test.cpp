@@ -18,51 +18,23 @@ namespace
 std::vector<double> by_nodes(const Matrix<double>& siemens, const Wires& wires,
                              const std::vector<float>& volts)
 {
-    const std::size_t rows = siemens.rows();
-    const std::size_t columns = siemens.columns();
-    const auto upper = [&](std::size_t r, std::size_t c) { return 1 + r * columns + c; };
-    const auto lower = [&](std::size_t r, std::size_t c)
-    { return 1 + rows * columns + r * columns + c; };
-    NodalCircuit circuit(1 + 2 * rows * columns);
-    const double sense = 1 / (wires.sense + wires.column_segment);
+    const CrossbarNodes at{siemens.rows(), siemens.columns()};
+    NodalCircuit circuit(at.count());
+    add_wires(circuit, at, wires, {volts.begin(), volts.end()}, 1);
     const bool gated = wires.read == Read::gated_1t1r;
-    for (std::size_t r = 0; r < rows; ++r)
+    for (std::size_t r = 0; r < at.rows; ++r)
     {
-        for (std::size_t c = 0; c < columns; ++c)
+        for (std::size_t c = 0; c < at.columns; ++c)
         {
-            circuit.connect(upper(r, c), lower(r, c), gated && volts[r] == 0 ? 0 : siemens(r, c));
-            if (r + 1 < rows)
-            {
-                circuit.connect(lower(r, c), lower(r + 1, c), 1 / wires.column_segment);
-            }
-            else
-            {
-                circuit.source(lower(r, c), 0, sense);
-            }
-            if (gated && r + 1 < rows)
-            {
-                circuit.connect(upper(r, c), upper(r + 1, c), 1 / wires.column_segment);
-            }
-            if (gated && r == 0)
-            {
-                circuit.source(upper(r, c), 1, 1 / (wires.driver + wires.column_segment));
-            }
-            if (!gated && c + 1 < columns)
-            {
-                circuit.connect(upper(r, c), upper(r, c + 1), 1 / wires.row_segment);
-            }
-            if (!gated && c == 0 && (wires.read == Read::row_voltage || volts[r] != 0))
-            {
-                circuit.source(upper(r, c), static_cast<double>(volts[r]),
-                               1 / (wires.driver + wires.row_segment));
-            }
+            circuit.connect(at.upper(r, c), at.lower(r, c),
+                            gated && volts[r] == 0 ? 0 : siemens(r, c));
         }
     }
     const std::vector<double> nodes = circuit.solve();
     std::vector<double> amperes;
-    for (std::size_t c = 0; c < columns; ++c)
+    for (std::size_t c = 0; c < at.columns; ++c)
     {
-        amperes.push_back(sense * nodes[lower(rows - 1, c)]);
+        amperes.push_back(nodes[at.lower(at.rows - 1, c)] / (wires.sense + wires.column_segment));
     }
     return amperes;
 }
