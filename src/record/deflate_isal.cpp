@@ -35,7 +35,8 @@ struct Deflate::State
     std::unique_ptr<std::byte[]> packed;
     // NOLINTNEXTLINE(modernize-avoid-c-arrays)
     std::unique_ptr<std::uint8_t[]> workspace{new std::uint8_t[kWorkspace]};
-    isal_zstream stream;
+    // Cleared: isal_deflate_stateless_init() leaves the size of the window as it is.
+    isal_zstream stream = {};
 };
 
 Deflate::Deflate(std::size_t longest) : state_(new State(longest)) {}

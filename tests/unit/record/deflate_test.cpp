@@ -1,11 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "record/deflate.h"
 
+#include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <gtest/gtest.h>
+#include <new>
 #include <random>
 #include <vector>
 #include <zlib.h>
+
+namespace
+{
+
+/// What new memory holds, over and over: as where other things lay before.
+std::uint16_t heap_content = 0;
+
+} // namespace
+
+void* operator new(std::size_t size)
+{
+    void* const memory = std::malloc(size + 1);
+    if (memory == nullptr)
+    {
+        throw std::bad_alloc();
+    }
+    for (std::size_t at = 0; at + sizeof heap_content <= size; at += sizeof heap_content)
+    {
+        std::memcpy(static_cast<char*>(memory) + at, &heap_content, sizeof heap_content);
+    }
+    return memory;
+}
+
+void operator delete(void* memory) noexcept
+{
+    std::free(memory);
+}
+
+void operator delete(void* memory, std::size_t /*size*/) noexcept
+{
+    std::free(memory);
+}
 
 namespace tessera::record
 {
@@ -94,6 +129,33 @@ TEST(Deflate, BytesDependOnTheBlockAlone)
         std::memcpy(elsewhere.data() + seed, bytes.data(), bytes.size());
         const Deflate::Packed packed = used.pack(elsewhere.data() + seed, bytes.size());
         EXPECT_EQ(Bytes(packed.bytes, packed.bytes + packed.size), expected) << seed;
+    }
+}
+
+TEST(Deflate, BytesDoNotDependOnWhatTheHeapHeld)
+{
+    constexpr std::size_t size = 100000;
+    constexpr std::size_t period = 20000; // matches lie as far back as a window reaches
+    Bytes bytes = block(size, 0.3, 1);
+    for (std::size_t i = period; i < size; ++i)
+    {
+        bytes[i] = bytes[i - period];
+    }
+    const auto packed_on = [&](std::uint16_t content)
+    {
+        heap_content = content;
+        Deflate deflate(size);
+        heap_content = 0;
+        return pack(deflate, bytes);
+    };
+    const Bytes expected = packed_on(0);
+    EXPECT_LT(expected.size(), size / 2);
+    for (unsigned bit = 0; bit < 16; ++bit)
+    {
+        for (const unsigned content : {1U << bit, bit, 0xFFFFU >> bit})
+        {
+            EXPECT_EQ(packed_on(static_cast<std::uint16_t>(content)), expected) << content;
+        }
     }
 }
 
