@@ -18,7 +18,8 @@ std::uint16_t heap_content = 0;
 
 } // namespace
 
-void* operator new(std::size_t size)
+// Not inlined: where only one of a pair is, the compiler calls it a mismatch.
+[[gnu::noinline]] void* operator new(std::size_t size)
 {
     void* const memory = std::malloc(size + 1);
     if (memory == nullptr)
@@ -32,12 +33,12 @@ void* operator new(std::size_t size)
     return memory;
 }
 
-void operator delete(void* memory) noexcept
+[[gnu::noinline]] void operator delete(void* memory) noexcept
 {
     std::free(memory);
 }
 
-void operator delete(void* memory, std::size_t /*size*/) noexcept
+[[gnu::noinline]] void operator delete(void* memory, std::size_t /*size*/) noexcept
 {
     std::free(memory);
 }
