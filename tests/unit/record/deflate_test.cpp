@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "record/deflate.h"
+#include "unit/effort.h"
 
 #include <cstdint>
 #include <cstdlib>
@@ -7,6 +8,8 @@
 #include <gtest/gtest.h>
 #include <new>
 #include <random>
+#include <sys/mman.h>
+#include <utility>
 #include <vector>
 #include <zlib.h>
 
@@ -16,17 +19,27 @@ namespace
 /// What new memory holds, over and over: as where other things lay before.
 std::uint16_t heap_content = 0;
 
+/// Where the next new thing lies, if not on the heap; and all such places.
+std::byte* next_place = nullptr;
+std::byte* places_begin = nullptr;
+std::byte* places_end = nullptr;
+
 } // namespace
 
 // Not inlined: where only one of a pair is, the compiler calls it a mismatch.
 [[gnu::noinline]] void* operator new(std::size_t size)
 {
+    if (next_place != nullptr)
+    {
+        return std::exchange(next_place, nullptr);
+    }
     void* const memory = std::malloc(size + 1);
     if (memory == nullptr)
     {
         throw std::bad_alloc();
     }
-    for (std::size_t at = 0; at + sizeof heap_content <= size; at += sizeof heap_content)
+    for (std::size_t at = 0; heap_content != 0 && at + sizeof heap_content <= size;
+         at += sizeof heap_content)
     {
         std::memcpy(static_cast<char*>(memory) + at, &heap_content, sizeof heap_content);
     }
@@ -35,12 +48,15 @@ std::uint16_t heap_content = 0;
 
 [[gnu::noinline]] void operator delete(void* memory) noexcept
 {
-    std::free(memory);
+    if (memory < places_begin || memory >= places_end)
+    {
+        std::free(memory);
+    }
 }
 
 [[gnu::noinline]] void operator delete(void* memory, std::size_t /*size*/) noexcept
 {
-    std::free(memory);
+    operator delete(memory);
 }
 
 namespace tessera::record
@@ -158,6 +174,42 @@ TEST(Deflate, BytesDoNotDependOnWhatTheHeapHeld)
             EXPECT_EQ(packed_on(static_cast<std::uint16_t>(content)), expected) << content;
         }
     }
+}
+
+TEST(Deflate, BytesDoNotDependOnWhereItsStateLies)
+{
+    // A wrong entry in a table of 2^13, at a place that the address chooses, shows where the right
+    // one matters: of this block, in one or two.
+    constexpr std::size_t places = test::effort(std::size_t{1} << 14U);
+    constexpr std::size_t pitch = std::size_t{1} << 16U;
+    constexpr std::size_t room = std::size_t{4} * pitch;
+    constexpr std::size_t size = 100000;
+    constexpr std::size_t wrap = std::size_t{1} << 16U; // of the positions in the table
+    Bytes bytes(size);
+    const Bytes noise = block(16, 1.0, 1);
+    for (const std::size_t at : {wrap - 2, wrap + 9998})
+    {
+        std::copy(noise.begin(), noise.end(), bytes.begin() + static_cast<std::ptrdiff_t>(at));
+    }
+    Deflate elsewhere(size);
+    const Bytes expected = pack(elsewhere, bytes);
+
+    void* const memory = mmap(nullptr, places * pitch + room, PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    ASSERT_NE(memory, MAP_FAILED);
+    places_begin = static_cast<std::byte*>(memory);
+    places_end = places_begin + places * pitch + room;
+    std::size_t different = 0;
+    for (std::size_t place = 0; place < places; ++place)
+    {
+        next_place = places_begin + place * pitch;
+        Deflate deflate(size);
+        different += pack(deflate, bytes) == expected ? 0 : 1;
+        madvise(places_begin + place * pitch, room, MADV_DONTNEED);
+    }
+    EXPECT_EQ(different, 0U);
+    munmap(memory, places * pitch + room);
+    places_begin = places_end = nullptr;
 }
 
 } // namespace
