@@ -37,10 +37,11 @@ void print_json(std::ostream& out, const values::AccuracyReport& report)
     nlohmann::json all{{"images", report.images}, {"layers", report.layers}};
     for (const values::Answer& answer : report.answers)
     {
-        nlohmann::json one{{"name", answer.name},
-                           {"chips", answer.trials},
-                           {"accuracy", json_of(answer.accuracy)},
-                           {"difference", json_of(answer.difference)}};
+        nlohmann::json one{
+            {"name", answer.name},
+            {"chips", answer.trials},
+            {"accuracy", json_of(answer.accuracy)},
+            {"difference", answer.difference ? json_of(*answer.difference) : nlohmann::json()}};
         for (const double snr : answer.snr_db)
         {
             // JSON has no infinity: null where nothing deviates.
@@ -57,11 +58,16 @@ void print_tables(std::ostream& out, const values::AccuracyReport& report)
                        "accuracy [%] (95 %)", "difference to integers");
     for (const values::Answer& answer : report.answers)
     {
-        out << fmt::format("{:<20}{:>6}  {:6.2f} ({:.2f}..{:.2f})    {:+6.2f} ({:+.2f}..{:+.2f})\n",
-                           answer.name, answer.trials, 100 * answer.accuracy.value,
-                           100 * answer.accuracy.low, 100 * answer.accuracy.high,
-                           100 * answer.difference.value, 100 * answer.difference.low,
-                           100 * answer.difference.high);
+        const values::Estimate& right = answer.accuracy;
+        out << fmt::format("{:<20}{:>6}  {:6.2f} ({:.2f}..{:.2f})", answer.name, answer.trials,
+                           100 * right.value, 100 * right.low, 100 * right.high);
+        if (answer.difference)
+        {
+            const values::Estimate& more = *answer.difference;
+            out << fmt::format("    {:+6.2f} ({:+.2f}..{:+.2f})", 100 * more.value, 100 * more.low,
+                               100 * more.high);
+        }
+        out << '\n';
     }
     out << "\nSNR of layers [dB]\n";
     for (std::size_t layer = 0; layer < report.layers.size(); ++layer)

@@ -19,6 +19,9 @@ namespace
 
 using network::LayerKind;
 
+/// The answer that others are compared with.
+constexpr const char* kIntegers = "integers";
+
 /// Two-sided 95 % quantile of Student's t; beyond the table that of the normal, a little high.
 double student(std::size_t degrees)
 {
@@ -170,9 +173,16 @@ std::vector<double> ratios(const std::vector<Outcome>& outcomes, std::size_t lay
     return snr;
 }
 
-} // namespace
+/// What outcomes by trial and image (row-major, one row a trial) say of their mean.
+struct Spread
+{
+    std::size_t images = 0;
+    double mean = 0;
+    double variance = 0; ///< of the mean
+    double quantile = 0; ///< in standard deviations, of 95 %
+};
 
-Estimate estimate(const std::vector<double>& outcomes, std::size_t trials)
+Spread spread_of(const std::vector<double>& outcomes, std::size_t trials)
 {
     const std::size_t images = outcomes.size() / trials;
     const auto per_trial = static_cast<double>(images);
@@ -206,8 +216,36 @@ Estimate estimate(const std::vector<double>& outcomes, std::size_t trials)
     // Variance of the mean of crossed effects, from their mean squares.
     const double variance =
         std::max({of_images, of_trials, of_images + of_trials - of_rest}) / (per_trial * per_image);
-    const double half = student(trials > 1 ? trials - 1 : images - 1) * std::sqrt(variance);
-    return {mean, mean - half, mean + half};
+    return {images, mean, variance, student(trials > 1 ? trials - 1 : images - 1)};
+}
+
+} // namespace
+
+Estimate proportion(const std::vector<double>& outcomes, std::size_t trials)
+{
+    const Spread spread = spread_of(outcomes, trials);
+    const double p = spread.mean;
+    // Independent images that would give this variance.
+    const double images =
+        spread.variance > 0 ? p * (1 - p) / spread.variance : static_cast<double>(spread.images);
+    const double t = spread.quantile * spread.quantile / images;
+    const double centre = (p + t / 2) / (1 + t);
+    const double half = std::sqrt(t * (p * (1 - p) + t / 4)) / (1 + t);
+    // Rounding may not put the mean outside.
+    return {p, std::min(std::max(centre - half, 0.0), p),
+            std::max(std::min(centre + half, 1.0), p)};
+}
+
+Estimate difference(const std::vector<double>& outcomes, std::size_t trials)
+{
+    const Spread spread = spread_of(outcomes, trials);
+    const auto images = static_cast<double>(spread.images);
+    const double share = images / (images + 2);
+    const double centre = share * spread.mean;
+    const double half =
+        spread.quantile * std::hypot(share * std::sqrt(spread.variance), 1 / (images + 2));
+    return {spread.mean, std::clamp(centre - half, -1.0, spread.mean),
+            std::clamp(centre + half, spread.mean, 1.0)};
 }
 
 AccuracyReport accuracy(const network::WeightedNetwork* weighted, const IntegerNetwork& integers,
@@ -259,20 +297,23 @@ AccuracyReport accuracy(const network::WeightedNetwork* weighted, const IntegerN
     {
         const Outcome& whole = examination.whole();
         std::vector<double> right;
-        std::vector<double> difference;
+        std::vector<double> differences;
         for (const Outcome& outcome : outcomes)
         {
             for (std::size_t i = 0; i < outcome.right.size(); ++i)
             {
                 right.push_back(outcome.right[i]);
-                difference.push_back(outcome.right[i] - whole.right[i]);
+                differences.push_back(outcome.right[i] - whole.right[i]);
             }
         }
         Answer answer;
         answer.name = name;
         answer.trials = static_cast<std::uint32_t>(outcomes.size());
-        answer.accuracy = estimate(right, outcomes.size());
-        answer.difference = estimate(difference, outcomes.size());
+        answer.accuracy = proportion(right, outcomes.size());
+        if (name != kIntegers)
+        {
+            answer.difference = difference(differences, outcomes.size());
+        }
         if (!outcomes.front().deviations.front().empty())
         {
             answer.snr_db = ratios(outcomes, report.layers.size());
@@ -323,7 +364,7 @@ AccuracyReport accuracy(const network::WeightedNetwork* weighted, const IntegerN
         examine("all", analogue, options.trials);
     }
     const bool in_float = !parts.empty() && parts.front().name == "float";
-    parts.insert(parts.begin() + (in_float ? 1 : 0), {"integers", {examination.whole()}});
+    parts.insert(parts.begin() + (in_float ? 1 : 0), {kIntegers, {examination.whole()}});
     for (const Part& part : parts)
     {
         add(part.name, part.outcomes);

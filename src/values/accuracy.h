@@ -7,6 +7,7 @@
 #include "values/integer_network.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,7 +47,8 @@ struct Answer
     std::string name;
     std::uint32_t trials = 1; ///< programmed chips
     Estimate accuracy;
-    Estimate difference; ///< to the integers: of the same images, so narrower than both
+    /// To the integers, of the same images: so narrower than both. Of the integers themselves none.
+    std::optional<Estimate> difference;
     /// 10 log10 of squared codes of the integers over squared deviations from them, by layer of
     /// `layers`; infinity where there are none. Over all images and trials.
     std::vector<double> snr_db;
@@ -62,15 +64,21 @@ struct AccuracyReport
 };
 
 /// Classifies the images in every way that the chip suggests. The intervals contain both what
-/// images and what programmed chips differ in (crossed random effects; Student's t with one degree
-/// less than there are chips). The result does not depend on `threads`. `weighted` may be null: no
-/// float answers.
+/// images and what programmed chips differ in (crossed random effects, and the quantile of
+/// Student's t with one degree less than there are chips). The result does not depend on `threads`.
+/// `weighted` may be null: no float answers.
 [[nodiscard]] AccuracyReport accuracy(const network::WeightedNetwork* weighted,
                                       const IntegerNetwork& integers, const Dataset& images,
                                       const config::ChipConfig& chip,
                                       const AccuracyOptions& options);
 
-/// Mean and interval of outcomes by trial and image (row-major, one row a trial).
-[[nodiscard]] Estimate estimate(const std::vector<double>& outcomes, std::size_t trials);
+/// Share of ones among outcomes by trial and image (row-major, one row a trial; each 0 or 1), with
+/// Wilson's interval of as many independent images as would give the mean that variance (Dean and
+/// Pagano, 2015): within 0 and 1, and of some width where every outcome is the same.
+[[nodiscard]] Estimate proportion(const std::vector<double>& outcomes, std::size_t trials);
+
+/// Mean of paired differences by trial and image (each -1, 0 or 1), with the interval of Agresti
+/// and Min (2005): that of two more images, of which half gain and half lose.
+[[nodiscard]] Estimate difference(const std::vector<double>& outcomes, std::size_t trials);
 
 } // namespace tessera::values

@@ -15,6 +15,7 @@
 #include <cmath>
 #include <fstream>
 #include <memory>
+#include <random>
 
 namespace tessera::values
 {
@@ -240,22 +241,119 @@ TEST(Accuracy, DoesNotDependOnThreads)
     EXPECT_TRUE(std::isfinite(one.answers.back().snr_db.front())); // errors do something
 }
 
-TEST(Accuracy, IntervalOfOneTrialIsThatOfAProportion)
+/// Outcomes of one trial: `ones` of `count`.
+std::vector<double> outcomes_of(std::size_t ones, std::size_t count)
 {
-    std::vector<double> outcomes(400, 1);
-    std::fill(outcomes.begin(), outcomes.begin() + 100, 0);
-    const Estimate its = estimate(outcomes, 1);
+    std::vector<double> outcomes(count, 0);
+    std::fill_n(outcomes.begin(), ones, 1);
+    return outcomes;
+}
+
+TEST(Accuracy, IntervalOfOneTrialIsWilsons)
+{
+    // The variance of n outcomes is estimated with n - 1.
+    const double images = 399;
+    const Estimate its = proportion(outcomes_of(300, 400), 1);
     EXPECT_DOUBLE_EQ(its.value, 0.75);
-    EXPECT_NEAR(its.high - its.value, 1.96 * std::sqrt(0.75 * 0.25 / 399), 1e-9);
+    const double z = 1.96;
+    const double centre = (0.75 + z * z / (2 * images)) / (1 + z * z / images);
+    const double half =
+        z / (1 + z * z / images) * std::sqrt(0.75 * 0.25 / images + z * z / (4 * images * images));
+    EXPECT_NEAR(its.low, centre - half, 1e-9);
+    EXPECT_NEAR(its.high, centre + half, 1e-9);
+}
+
+TEST(Accuracy, IntervalsContainTheMeanAndNothingImpossible)
+{
+    for (const std::size_t count : {1U, 2U, 7U, 100U})
+    {
+        for (std::size_t ones = 0; ones <= count; ++ones)
+        {
+            const std::vector<double> once = outcomes_of(ones, count);
+            std::vector<double> thrice;
+            for (int trial = 0; trial < 3; ++trial)
+            {
+                thrice.insert(thrice.end(), once.begin(), once.end());
+            }
+            for (const Estimate& its : {proportion(once, 1), proportion(thrice, 3)})
+            {
+                EXPECT_LE(0, its.low);
+                EXPECT_LE(its.low, its.value);
+                EXPECT_LE(its.value, its.high);
+                EXPECT_LE(its.high, 1);
+                EXPECT_LT(its.low, its.high);
+            }
+            for (const Estimate& its : {difference(once, 1), difference(thrice, 3)})
+            {
+                EXPECT_LE(-1, its.low);
+                EXPECT_LE(its.low, its.value);
+                EXPECT_LE(its.value, its.high);
+                EXPECT_LE(its.high, 1);
+                EXPECT_LT(its.low, its.high);
+            }
+        }
+    }
+}
+
+TEST(Accuracy, NoDifferenceInSoManyImagesIsAtMostAFewOfThem)
+{
+    const Estimate its = difference(outcomes_of(0, 98), 1);
+    EXPECT_DOUBLE_EQ(its.value, 0);
+    EXPECT_NEAR(its.high, 1.96 / 100, 1e-9);
+    EXPECT_NEAR(its.low, -1.96 / 100, 1e-9);
+}
+
+/// How often the interval of `trials` chips and `images` images, which differ, contains the truth.
+double coverage(double right, std::size_t trials, std::size_t images)
+{
+    constexpr int kRounds = 2000;
+    std::mt19937_64 random(7);
+    std::normal_distribution<double> normal;
+    int contained = 0;
+    const double threshold = std::sqrt(1 + 0.5 + 0.1) * -1.0;
+    for (int round = 0; round < kRounds; ++round)
+    {
+        std::vector<double> of_image(images);
+        std::generate(of_image.begin(), of_image.end(), [&] { return normal(random); });
+        std::vector<double> outcomes;
+        for (std::size_t trial = 0; trial < trials; ++trial)
+        {
+            const double of_trial = std::sqrt(0.1) * normal(random);
+            for (const double image : of_image)
+            {
+                const double latent = image + of_trial + std::sqrt(0.5) * normal(random);
+                outcomes.push_back(latent > threshold ? 1 : 0);
+            }
+        }
+        const Estimate its = proportion(outcomes, trials);
+        contained += its.low <= right && right <= its.high ? 1 : 0;
+    }
+    return static_cast<double>(contained) / kRounds;
+}
+
+TEST(Accuracy, IntervalsContainTheTruthAsOftenAsTheySay)
+{
+    // Latent normal numbers above minus one standard deviation: 84.13 %.
+    for (const std::size_t images : {30, 100})
+    {
+        const double share = coverage(0.8413447, 10, images);
+        EXPECT_GT(share, 0.94) << images;
+        EXPECT_LT(share, 0.99) << images;
+    }
 }
 
 TEST(Accuracy, ChipsThatDifferWidenTheInterval)
 {
-    // Two chips, one always right, one always wrong: a t of one degree of freedom.
-    std::vector<double> outcomes(200, 1);
-    std::fill(outcomes.begin() + 100, outcomes.end(), 0);
-    const Estimate its = estimate(outcomes, 2);
-    EXPECT_NEAR(its.high - its.value, 12.706 * 0.5, 1e-6);
+    // Two chips, one always right, one always wrong, say nothing.
+    std::vector<double> outcomes = outcomes_of(100, 200);
+    const Estimate its = proportion(outcomes, 2);
+    EXPECT_LT(its.low, 0.01);
+    EXPECT_GT(its.high, 0.99);
+    // A t of one degree of freedom.
+    std::fill(outcomes.begin(), outcomes.end(), 0);
+    std::fill_n(outcomes.begin(), 100, 0.01);
+    EXPECT_NEAR(difference(outcomes, 2).high,
+                100.0 / 102 * 0.005 + 12.706 * std::hypot(100.0 / 102 * 0.005, 1.0 / 102), 1e-9);
 }
 
 TEST(Accuracy, LabelsOfAnotherNetworkAreRefused)
