@@ -202,9 +202,11 @@ TEST(Deflate, BytesDoNotDependOnWhereItsStateLies)
     std::size_t different = 0;
     for (std::size_t place = 0; place < places; ++place)
     {
-        next_place = places_begin + place * pitch;
-        Deflate deflate(size);
-        different += pack(deflate, bytes) == expected ? 0 : 1;
+        {
+            next_place = places_begin + place * pitch;
+            Deflate deflate(size);
+            different += pack(deflate, bytes) == expected ? 0 : 1;
+        }
         madvise(places_begin + place * pitch, room, MADV_DONTNEED);
     }
     EXPECT_EQ(different, 0U);
