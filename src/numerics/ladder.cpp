@@ -79,87 +79,92 @@ TESSERA_SIMD void ladders(const Matrix<double>& siemens, const Wires& wires, con
 namespace
 {
 
-constexpr std::size_t kSettled = 32; ///< columns whose rounds stay in the second cache
+/// Columns whose rounds stay in the second cache.
+template <class Real> constexpr std::size_t kSettled = 256 / sizeof(Real);
+template <class Real> using Columns = std::array<Real, kSettled<Real>>;
 
 /// Some columns at one row.
-struct Section
+template <class Real> struct Section
 {
-    std::array<double, kSettled> carried; ///< as above; of the last row its ohms times `along`
-    std::array<double, kSettled> share;   ///< voltage between the lines per ampere of the column
-    std::array<double, kSettled> source;  ///< what the cells' currents exceed their chords' by
-    std::array<double, kSettled> sum;     ///< of what enters above, over `along`
+    Columns<Real> carried; ///< as above; of the last row its ohms times `along`
+    Columns<Real> share;   ///< voltage between the lines per ampere of the column
+    Columns<Real> source;  ///< what the cells' currents exceed their chords' by
+    Columns<Real> sum;     ///< of what enters above, over `along`
 };
 
 /// Columns `first` to `first` + `count` of a crossbar.
-struct Part
+template <class Real> struct Part
 {
-    const CellArrays<double>& cells;
+    const CellArrays<Real>& cells;
     const Line& line;
-    double volts;
+    Real volts;
     const float* driven;
     std::size_t first;
     std::size_t count;
 };
 
 /// What a round leaves of some columns.
-struct Round
+template <class Real> struct Round
 {
-    std::array<double, kSettled> amperes{};
-    std::array<double, kSettled> drawn{}; ///< volts that the sources take from the drivers'
-    std::array<double, kSettled> off{};   ///< sums of what nodes violate Kirchhoff's law by
+    Columns<Real> amperes{};
+    Columns<Real> drawn{}; ///< volts that the sources take from the drivers'
+    Columns<Real> off{};   ///< sums of what nodes violate Kirchhoff's law by
 };
 
 /// What the currents of a row's cells exceed their chords' by.
-struct Excess
+template <class Real> struct Excess
 {
-    Excess(const Part& part, std::size_t row)
+    Excess(const Part<Real>& part, std::size_t row)
         : rest(part.cells.rest.row(row) + part.first),
           second(part.cells.second.row(row) + part.first),
           third(part.cells.third.row(row) + part.first),
-          open(part.driven[row] != 0 ? 1 : 0)
+          open(part.driven[row] != 0 ? Real{1} : Real{0})
     {
     }
-    [[nodiscard]] double at(std::size_t i, double v) const
+    [[nodiscard]] Real at(std::size_t i, Real v) const
     {
         return open * (v * (rest[i] + v * (second[i] + third[i] * v)));
     }
 
-    const double* rest;
-    const double* second;
-    const double* third;
-    double open;
+    const Real* rest;
+    const Real* second;
+    const Real* third;
+    Real open;
 };
 
 /// Makes the sections, with sources as if every cell saw `volts`.
-TESSERA_SIMD void eliminate(const Part& part, Section* sections, Round& round)
+template <class Real>
+[[gnu::always_inline]] inline void eliminated(const Part<Real>& part, Section<Real>* sections,
+                                              Round<Real>& round)
 {
     const std::size_t rows = part.cells.chord.rows();
-    const double along = part.line.along;
-    std::array<double, kSettled> before{};
+    const auto along = static_cast<Real>(part.line.along);
+    Columns<Real> before{};
     for (std::size_t row = 0; row < rows; ++row)
     {
-        const Section& above = sections[row == 0 ? 0 : row - 1];
-        Section& here = sections[row];
-        const double* chord = part.cells.chord.row(row) + part.first;
-        const double open = part.driven[row] != 0 ? 1 : 0;
-        const double enters = 0.5 * ((row == 0 ? 1 : 0) + (row + 1 == rows ? 1 : 0)) / along;
-        const double coupling = row == 0 ? 0 : 1;
-        const double below = row + 1 < rows ? along : kLeast;
+        const Section<Real>& above = sections[row == 0 ? 0 : row - 1];
+        Section<Real>& here = sections[row];
+        const Real* chord = part.cells.chord.row(row) + part.first;
+        const Real open = part.driven[row] != 0 ? 1 : 0;
+        const Real enters =
+            Real{0.5} * static_cast<Real>((row == 0 ? 1 : 0) + (row + 1 == rows ? 1 : 0)) / along;
+        const Real coupling = row == 0 ? 0 : 1;
+        const Real below = row + 1 < rows ? along : static_cast<Real>(kLeast);
         for (std::size_t i = 0; i < part.count; ++i)
         {
-            const double carried = coupling * above.carried[i];
+            const Real carried = coupling * above.carried[i];
             before[i] = open * chord[i] + carried * before[i];
             here.sum[i] = enters + carried * above.sum[i];
             here.carried[i] = along / (before[i] + below);
         }
     }
-    std::array<double, kSettled> next{};
-    std::array<double, kSettled> drawn{};
-    const double v = part.volts;
+    Columns<Real> next{};
+    Columns<Real> drawn{};
+    const Real v = part.volts;
     for (std::size_t row = rows; row-- > 0;)
     {
-        Section& here = sections[row];
-        const Excess excess(part, row);
+        Section<Real>& here = sections[row];
+        const Excess<Real> excess(part, row);
         for (std::size_t i = 0; i < part.count; ++i)
         {
             next[i] = here.share[i] = here.carried[i] * (here.sum[i] + next[i]);
@@ -171,45 +176,47 @@ TESSERA_SIMD void eliminate(const Part& part, Section* sections, Round& round)
 }
 
 /// Voltages with the sources at hand, then the sources at these voltages.
-TESSERA_SIMD void settle_once(const Part& part, Section* sections, Round& round)
+template <class Real>
+[[gnu::always_inline]] inline void settled_once(const Part<Real>& part, Section<Real>* sections,
+                                                Round<Real>& round)
 {
     const std::size_t rows = part.cells.chord.rows();
-    const double per_along = 1 / part.line.along;
-    std::array<double, kSettled> enters;
-    std::array<double, kSettled> drawn{};
-    std::array<double, kSettled> off{};
+    const auto per_along = static_cast<Real>(1 / part.line.along);
+    const auto line_ends = static_cast<Real>(part.line.ends);
+    Columns<Real> enters;
+    Columns<Real> drawn{};
+    Columns<Real> off{};
     for (std::size_t i = 0; i < part.count; ++i)
     {
-        round.amperes[i] =
-            (part.volts + round.drawn[i]) /
-            (part.line.ends + (sections[0].share[i] + sections[rows - 1].share[i]) / 2);
+        round.amperes[i] = (part.volts + round.drawn[i]) /
+                           (line_ends + (sections[0].share[i] + sections[rows - 1].share[i]) / 2);
         enters[i] = round.amperes[i] / 2;
     }
     for (std::size_t row = 0; row < rows; ++row)
     {
-        const Section& above = sections[row == 0 ? 0 : row - 1];
-        Section& here = sections[row];
-        const double coupling = row == 0 ? 0 : 1;
-        const double ends = (row == 0 ? 1 : 0) + (row + 1 == rows ? 1 : 0);
+        const Section<Real>& above = sections[row == 0 ? 0 : row - 1];
+        Section<Real>& here = sections[row];
+        const Real coupling = row == 0 ? 0 : 1;
+        const auto ends = static_cast<Real>((row == 0 ? 1 : 0) + (row + 1 == rows ? 1 : 0));
         for (std::size_t i = 0; i < part.count; ++i)
         {
             here.sum[i] = (ends * enters[i] - here.source[i]) * per_along +
                           coupling * above.carried[i] * above.sum[i];
         }
     }
-    const double limit = part.cells.limit;
-    std::array<double, kSettled> next{};
+    const Real limit = part.cells.limit;
+    Columns<Real> next{};
     for (std::size_t row = rows; row-- > 0;)
     {
-        Section& here = sections[row];
-        const Excess excess(part, row);
+        Section<Real>& here = sections[row];
+        const Excess<Real> excess(part, row);
         for (std::size_t i = 0; i < part.count; ++i)
         {
             next[i] = here.carried[i] * (here.sum[i] + next[i]);
-            double v = next[i];
+            Real v = next[i];
             v = v < limit ? v : limit;
             v = v > -limit ? v : -limit;
-            const double source = excess.at(i, v);
+            const Real source = excess.at(i, v);
             off[i] += 2 * std::abs(source - here.source[i]); // at two nodes
             drawn[i] += here.share[i] * source;
             here.source[i] = source;
@@ -219,40 +226,97 @@ TESSERA_SIMD void settle_once(const Part& part, Section* sections, Round& round)
     round.off = off;
 }
 
+TESSERA_SIMD void eliminate(const Part<double>& part, Section<double>* sections,
+                            Round<double>& round)
+{
+    eliminated(part, sections, round);
+}
+TESSERA_SIMD void eliminate(const Part<float>& part, Section<float>* sections, Round<float>& round)
+{
+    eliminated(part, sections, round);
+}
+
+TESSERA_SIMD void settle_once(const Part<double>& part, Section<double>* sections,
+                              Round<double>& round)
+{
+    settled_once(part, sections, round);
+}
+TESSERA_SIMD void settle_once(const Part<float>& part, Section<float>* sections,
+                              Round<float>& round)
+{
+    settled_once(part, sections, round);
+}
+
+/// The residual that is left after at most `most` rounds, and how many there were.
+template <class Real>
+Settled settle(const Part<Real>& part, double bound, unsigned most,
+               std::vector<Section<Real>>& sections, double* amperes)
+{
+    sections.resize(part.cells.chord.rows());
+    Round<Real> round;
+    eliminate(part, sections.data(), round);
+    Settled settled;
+    do
+    {
+        settle_once(part, sections.data(), round);
+        ++settled.rounds;
+        settled.residual = 0;
+        for (std::size_t i = 0; i < part.count; ++i)
+        {
+            settled.residual =
+                worse(settled.residual, double{round.off[i]}, double{round.amperes[i]});
+        }
+    } while (!(settled.residual <= bound) && settled.rounds < most);
+    std::copy_n(round.amperes.begin(), part.count, amperes);
+    return settled;
+}
+
 } // namespace
 
-Settled settle_ladders(const CellArrays<double>& cells, const Wires& wires, double volts,
-                       const float* driven, const Patience& patience, double* amperes)
+Settled settle_ladders(const CellArrays<double>& cells, const CellArrays<float>* quick,
+                       const Wires& wires, double volts, const float* driven,
+                       const Patience& patience, double* amperes)
 {
     const std::size_t rows = cells.chord.rows();
     const std::size_t columns = cells.chord.columns();
     const Line line(wires, rows);
-    std::vector<Section> sections(rows);
+    std::vector<Section<double>> sections;
+    std::vector<Section<float>> quick_sections;
     Settled worst;
-    for (std::size_t first = 0; first < columns; first += kSettled)
+    const auto note = [&worst](const Settled& settled)
     {
-        const Part part{cells, line, volts, driven, first, std::min(kSettled, columns - first)};
-        Round round;
-        eliminate(part, sections.data(), round);
-        double residual = 0;
-        unsigned rounds = 0;
-        do
+        worst.rounds = std::max(worst.rounds, settled.rounds);
+        worst.residual = std::max(worst.residual, settled.residual);
+    };
+    const auto exactly = [&](std::size_t begin, std::size_t end)
+    {
+        for (std::size_t first = begin; first < end; first += kSettled<double>)
         {
-            if (rounds == patience.most)
+            const Part<double> part{cells,  line,  volts,
+                                    driven, first, std::min(kSettled<double>, end - first)};
+            const Settled settled =
+                settle(part, patience.bound, patience.most, sections, amperes + first);
+            if (!(settled.residual <= patience.bound))
             {
-                throw unsettled(rounds, residual);
+                throw unsettled(settled.rounds, settled.residual);
             }
-            settle_once(part, sections.data(), round);
-            ++rounds;
-            residual = 0;
-            for (std::size_t i = 0; i < part.count; ++i)
-            {
-                residual = worse(residual, round.off[i], round.amperes[i]);
-            }
-        } while (!(residual <= patience.bound));
-        std::copy_n(round.amperes.begin(), part.count, amperes + first);
-        worst.rounds = std::max(worst.rounds, rounds);
-        worst.residual = std::max(worst.residual, residual);
+            note(settled);
+        }
+    };
+    if (quick == nullptr)
+    {
+        exactly(0, columns);
+        return worst;
+    }
+    // What takes longer does so because it converges slowly, or not below what rounding leaves.
+    constexpr unsigned most = 32;
+    for (std::size_t first = 0; first < columns; first += kSettled<float>)
+    {
+        const std::size_t count = std::min(kSettled<float>, columns - first);
+        const Part<float> part{*quick, line, static_cast<float>(volts), driven, first, count};
+        const Settled settled = settle(part, patience.bound, std::min(most, patience.most),
+                                       quick_sections, amperes + first);
+        settled.residual <= patience.bound ? note(settled) : exactly(first, first + count);
     }
     return worst;
 }

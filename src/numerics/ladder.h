@@ -16,8 +16,10 @@ void ladders(const Matrix<double>& siemens, const Wires& wires, const float* dri
 
 /// The same of cells that are not linear, where rows of drive 0 are open and a driver gives
 /// `volts`. Ladders of chords, whose sources are what the cells' currents differ from them, are
-/// solved until Kirchhoff's law is violated by at most `bound` of each column's current.
-Settled settle_ladders(const CellArrays<double>& cells, const Wires& wires, double volts,
-                       const float* driven, const Patience& patience, double* amperes);
+/// solved until Kirchhoff's law is violated by at most `bound` of each column's current; with
+/// `quick`, the same cells in single precision, in that as far as it does. Throws SimulationError.
+Settled settle_ladders(const CellArrays<double>& cells, const CellArrays<float>* quick,
+                       const Wires& wires, double volts, const float* driven,
+                       const Patience& patience, double* amperes);
 
 } // namespace tessera::numerics

@@ -342,6 +342,10 @@ NonLinearCrossbar::NonLinearCrossbar(const CellTerms& cells, const Wires& wires,
     if (wires.read == Read::gated_1t1r)
     {
         exact_.cells = std::move(arrays);
+        if (patience.bound >= kSingleBound)
+        {
+            quick_.cells = converted<float>(exact_.cells);
+        }
         return;
     }
     exact_ = lattice_of(std::move(arrays), wires, weights);
@@ -444,11 +448,13 @@ Settled NonLinearCrossbar::currents(const Drives& drives, Matrix<double>& ampere
     Settled worst;
     if (wires_.read == Read::gated_1t1r)
     {
+        const CellArrays<float>* const quick =
+            patience_.bound >= kSingleBound ? &quick_.cells : nullptr;
         for (const std::size_t input : driven)
         {
-            const Settled settled =
-                settle_ladders(exact_.cells, wires_, volts_, drives.first + input * drives.stride,
-                               patience_, amperes.row(input) + first);
+            const Settled settled = settle_ladders(exact_.cells, quick, wires_, volts_,
+                                                   drives.first + input * drives.stride, patience_,
+                                                   amperes.row(input) + first);
             worst.rounds = std::max(worst.rounds, settled.rounds);
             worst.residual = std::max(worst.residual, settled.residual);
         }

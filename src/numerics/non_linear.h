@@ -89,8 +89,9 @@ private:
     double full_;
     Patience patience_;
     unsigned first_check_ = 1; ///< round
-    Lattice<double> exact_;    ///< empty where `quick_` is not
-    Lattice<float> quick_;
+    /// Of gated-1t1r the cells alone; else empty where `quick_` is not.
+    Lattice<double> exact_;
+    Lattice<float> quick_; ///< for bounds that single precision keeps
 };
 
 /// How cells that are not linear are read.
