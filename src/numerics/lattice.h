@@ -34,19 +34,9 @@ template <class Real> struct Lattice
 
 /// Independent inputs that sweeps treat side by side, with the same bits wherever each lies.
 template <class Real> inline constexpr std::size_t kLanes = 64 / sizeof(Real);
-template <class Real> struct PackOf; ///< an attribute takes no parameter's type
-template <> struct PackOf<double>
-{
-    using Type = double __attribute__((vector_size(64)));
-};
-template <> struct PackOf<float>
-{
-    using Type = float __attribute__((vector_size(64)));
-};
 template <class Real> struct alignas(64) Lanes
 {
-    using Pack = typename PackOf<Real>::Type;
-    Pack value{};
+    Real value[kLanes<Real>] = {}; // NOLINT(modernize-avoid-c-arrays)
 };
 
 /// Where a lattice's nodes are: by row and column, in volts and amperes.

@@ -259,17 +259,23 @@ void start(const Lattice<Real>& lattice, const std::vector<const float*>& drives
             volts.value[lane] = static_cast<Real>(per_drive * drive);
             inner.value[lane] = drive != 0 ? lattice.driven[row] : lattice.idle[row];
         }
-        mean.value += volts.value;
-        state.source[row].value = volts.value * lattice.driver;
+        for (std::size_t lane = 0; lane < kLanes<Real>; ++lane)
+        {
+            mean.value[lane] += volts.value[lane];
+            state.source[row].value[lane] = volts.value[lane] * lattice.driver;
+        }
         state.inner[row] = inner;
         std::fill_n(state.row_volts.begin() + static_cast<std::ptrdiff_t>(row * columns), columns,
                     volts);
     }
-    mean.value /= static_cast<Real>(rows);
     for (std::size_t i = 0; i < rows * columns; ++i)
     {
-        state.column_volts[i].value =
-            mean.value * (lattice.lift.rows() == 0 ? Real{0} : lattice.lift.row(0)[i]);
+        const Real lift =
+            (lattice.lift.rows() == 0 ? Real{0} : lattice.lift.row(0)[i]) / static_cast<Real>(rows);
+        for (std::size_t lane = 0; lane < kLanes<Real>; ++lane)
+        {
+            state.column_volts[i].value[lane] = mean.value[lane] * lift;
+        }
     }
 }
 
@@ -280,7 +286,10 @@ double left_by_sweeps(const Lattice<double>& lattice, double volts)
     start(lattice, {}, 0, state);
     for (Lanes<double>& node : state.column_volts)
     {
-        node.value += volts;
+        for (double& value : node.value)
+        {
+            value += volts;
+        }
     }
     sweep(lattice, state, Sweep::first, false, false);
     constexpr int most = 500;

@@ -6,6 +6,8 @@
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                             \
     !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define TESSERA_SIMD __attribute__((target_clones("avx512f", "avx2", "default")))
+#define TESSERA_HAS_SIMD 1
 #else
 #define TESSERA_SIMD
+#define TESSERA_HAS_SIMD 0
 #endif

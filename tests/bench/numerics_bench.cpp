@@ -12,6 +12,7 @@
 #include <ctime>
 #include <functional>
 #include <random>
+#include <string>
 #include <vector>
 
 /// Crossbar products beside what their matrix products alone would cost at the rate of sgemm for
@@ -282,9 +283,15 @@ void wires_bench(const Workload& all)
 
 } // namespace
 
-int main()
+/// With the argument `wires`: IR drop alone.
+int main(int argc, char** argv)
 {
     Workload work = make_workload();
+    if (argc > 1 && std::string(argv[1]) == "wires")
+    {
+        wires_bench(work);
+        return 0;
+    }
     const Block block(work.scheme, work.weights, work.analog);
     work.analog.read_sigma =
         Matrix<float>(work.analog.levels.rows(), work.analog.levels.columns(), kReadNoise);
