@@ -323,7 +323,9 @@ TEST_P(Transformer, WhatWaitsLongFindsRefuge)
     EXPECT_EQ(run.makespan, compiled.buffers->bounded);
 }
 
-INSTANTIATE_TEST_SUITE_P(Shipped, Transformer, testing::Values("bert-base", "vit-b16"),
+INSTANTIATE_TEST_SUITE_P(Shipped, Transformer,
+                         testing::ValuesIn(test::effort(std::vector<const char*>{"bert-base",
+                                                                                 "vit-b16"})),
                          [](const auto& info) {
                              return std::string(info.param).substr(0, info.param[0] == 'b' ? 4 : 3);
                          });
