@@ -134,8 +134,7 @@ template <class Real> struct Excess
 
 /// Makes the sections, with sources as if every cell saw `volts`.
 template <class Real>
-[[gnu::always_inline]] inline void eliminated(const Part<Real>& part, Section<Real>* sections,
-                                              Round<Real>& round)
+TESSERA_INLINE void eliminated(const Part<Real>& part, Section<Real>* sections, Round<Real>& round)
 {
     const std::size_t rows = part.cells.chord.rows();
     const auto along = static_cast<Real>(part.line.along);
@@ -177,8 +176,8 @@ template <class Real>
 
 /// Voltages with the sources at hand, then the sources at these voltages.
 template <class Real>
-[[gnu::always_inline]] inline void settled_once(const Part<Real>& part, Section<Real>* sections,
-                                                Round<Real>& round)
+TESSERA_INLINE void settled_once(const Part<Real>& part, Section<Real>* sections,
+                                 Round<Real>& round)
 {
     const std::size_t rows = part.cells.chord.rows();
     const auto per_along = static_cast<Real>(1 / part.line.along);

@@ -10,8 +10,6 @@ namespace tessera::numerics
 namespace
 {
 
-#define TESSERA_INLINE inline __attribute__((always_inline))
-
 /// The lanes, in `kParts` vectors as long as the CPU's: longer ones would be compared and chosen
 /// from number by number. Halves of halves, and not an array, which would be kept in memory.
 template <class Real, std::size_t kParts, std::size_t kBytes = 64> struct Pack

@@ -231,9 +231,7 @@ Estimate proportion(const std::vector<double>& outcomes, std::size_t trials)
     const double t = spread.quantile * spread.quantile / images;
     const double centre = (p + t / 2) / (1 + t);
     const double half = std::sqrt(t * (p * (1 - p) + t / 4)) / (1 + t);
-    // Rounding may not put the mean outside.
-    return {p, std::min(std::max(centre - half, 0.0), p),
-            std::max(std::min(centre + half, 1.0), p)};
+    return {p, std::clamp(centre - half, 0.0, p), std::clamp(centre + half, p, 1.0)};
 }
 
 Estimate difference(const std::vector<double>& outcomes, std::size_t trials)
