@@ -2,6 +2,7 @@
 #pragma once
 
 #include "tessera/activity.h"
+#include "tessera/batch_axis.h"
 #include "tessera/error.h"
 #include "tessera/mapping_report.h"
 #include "tessera/progress.h"
@@ -76,6 +77,8 @@ struct CompileOptions
     /// In which order a layer makes its sets: "raster", "demand" (as the outputs need them) or
     /// "demand:P", see `tessera run --help`.
     std::string order = "raster";
+    /// What the first axis of an ONNX file's inputs is, where it is fixed and above 1.
+    BatchAxis batch_axis = BatchAxis::automatic;
 };
 
 /// What a chip is to execute. Cheap to copy, immutable: every run reads it from the beginning.

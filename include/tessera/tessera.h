@@ -3,6 +3,7 @@
 
 // The whole public face but tessera/platform.h, which needs SystemC.
 #include "tessera/activity.h"
+#include "tessera/batch_axis.h"
 #include "tessera/error.h"
 #include "tessera/ids.h"
 #include "tessera/mapping_report.h"

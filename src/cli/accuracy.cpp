@@ -202,16 +202,16 @@ int accuracy(const Arguments& arguments, const Streams& streams)
                          "make them with tessera quantize");
     }
     const values::IntegerFile integers = values::load_integers(file);
-    const network::Shape shape = values::input_shape(integers.integers.network, path);
+    const network::Layer& input = values::input_layer(integers.integers.network, path);
     const values::Dataset images =
-        values::load_dataset(options.text("dataset"), "t10k", shape,
+        values::load_dataset(options.text("dataset"), "t10k", input,
                              options.get<std::size_t>("first"), options.get<std::size_t>("images"));
     values::AccuracyOptions choices;
     choices.wanted = wanted(options);
     std::optional<network::WeightedNetwork> weighted;
     if (choices.wanted.in_float)
     {
-        weighted = network::load_with_weights(integers.network);
+        weighted = network::load_with_weights(integers.network, integers.batch_axis);
         values::check_weights(*weighted, integers.network);
     }
     choices.trials = options.get<std::uint32_t>("trials");
@@ -221,7 +221,7 @@ int accuracy(const Arguments& arguments, const Streams& streams)
     if (options.has("calibrate"))
     {
         const values::Dataset some = values::load_dataset(
-            options.text("calibrate"), "train", shape, options.get<std::size_t>("calibrate-first"),
+            options.text("calibrate"), "train", input, options.get<std::size_t>("calibrate-first"),
             options.get<std::size_t>("calibrate-images"));
         for (std::size_t i = 0; i < some.count(); ++i)
         {

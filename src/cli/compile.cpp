@@ -93,8 +93,9 @@ void print(std::ostream& out, const std::string& file, const Program& program)
 nlohmann::ordered_json explain_network(const Options& options, const ChipModel& chip)
 {
     const auto choices = simulation::compiler_choices(chip.config(), compile_choices(options));
-    return compiler::explain(network::load(network::find(options.text("network"))), choices.chip,
-                             choices.options, options.text("explain"));
+    return compiler::explain(
+        network::load(network::find(options.text("network")), batch_axis(options)), choices.chip,
+        choices.options, options.text("explain"));
 }
 
 } // namespace

@@ -13,6 +13,8 @@
 
 namespace tessera::cli
 {
+namespace po = boost::program_options;
+
 namespace
 {
 
@@ -35,6 +37,10 @@ void list_networks(std::ostream& out)
 void show_network(std::ostream& out, const network::Network& network)
 {
     out << network.name << ": " << network.source << '\n';
+    for (const std::string& note : network.notes)
+    {
+        out << note << '\n';
+    }
     for (const network::Layer& layer : network.layers)
     {
         out << fmt::format("{:<28} {:<21}{:>16}{:>12} parameters{:>14} MACs\n", layer.name,
@@ -88,7 +94,9 @@ Options network_options()
                     "list  name the shipped networks\n"
                     "show  print the layers of N, a shipped network or a file (JSON, ONNX)");
     options.all().add_options()("weights", "show the weights that an ONNX file holds: extents of "
-                                           "the matrices, range of the values");
+                                           "the matrices, range of the values")(
+        "batch-axis", po::value<std::string>()->default_value("auto"), kBatchAxisHelp);
+    options.offer("batch-axis", {{"auto", "0", "none"}});
     options.positional("action");
     options.positional("network");
     options.offer("action", {{"list", "show"}});
@@ -115,11 +123,11 @@ int network(const Arguments& arguments, const Streams& streams)
         const std::string path = network::find(options.list("network").front());
         if (options.has("weights"))
         {
-            show_weights(streams.out, network::load_with_weights(path));
+            show_weights(streams.out, network::load_with_weights(path, batch_axis(options)));
         }
         else
         {
-            show_network(streams.out, network::load(path));
+            show_network(streams.out, network::load(path, batch_axis(options)));
         }
     }
     else

@@ -49,13 +49,15 @@ Options quantize_options()
         ("range", po::value<std::string>()->default_value("mse"),
          "rule for ranges of activations: min-max, percentile, mse") //
         ("percentile", po::value<double>()->default_value(99.99),
-         "of magnitudes that fit")                                       //
-        ("per-layer", "one scale of weights a layer, not one a channel") //
-        ("output,o", po::value<std::string>(), "file to write")          //
+         "of magnitudes that fit")                                                      //
+        ("batch-axis", po::value<std::string>()->default_value("auto"), kBatchAxisHelp) //
+        ("per-layer", "one scale of weights a layer, not one a channel")                //
+        ("output,o", po::value<std::string>(), "file to write")                         //
         ("force", "replace it if it exists");
     options.offer("network", {{}, network::shipped, true});
     options.offer("calibrate", {{}, nullptr, true});
     options.offer("output", {{}, nullptr, true});
+    options.offer("batch-axis", {{"auto", "0", "none"}});
     options.offer("range", {{"min-max", "percentile", "mse"}});
     return options;
 }
@@ -86,7 +88,7 @@ int quantize(const Arguments& arguments, const Streams& streams)
     }
     refuse_existing(file, options.has("force"));
     const std::string path = network::find(options.text("network"));
-    const network::WeightedNetwork network = network::load_with_weights(path);
+    const network::WeightedNetwork network = network::load_with_weights(path, batch_axis(options));
     if (!values::has_codes(network))
     {
         options.require("calibrate");
@@ -97,7 +99,7 @@ int quantize(const Arguments& arguments, const Streams& streams)
     if (options.has("calibrate"))
     {
         images = values::load_dataset(
-            options.text("calibrate"), "train", values::input_shape(network.network, path),
+            options.text("calibrate"), "train", values::input_layer(network.network, path),
             options.get<std::size_t>("first"), options.get<std::size_t>("images"));
         origin = fmt::format("tessera quantize --range {}{}, {} images from number {} on",
                              options.text("range"), choices.per_channel ? "" : " --per-layer",
@@ -106,7 +108,9 @@ int quantize(const Arguments& arguments, const Streams& streams)
     }
     const values::IntegerNetwork integers =
         values::quantize(network, images ? &*images : nullptr, choices, path);
-    values::save_integers(integers, name_beside(path, file), origin, file);
+    values::save_integers(integers, name_beside(path, file), batch_axis(options), origin, file);
+    print_notes(streams.err, network.network.notes);
+    print_notes(streams.err, integers.notes);
     streams.out << fmt::format("{}: {} layers, {}\n", file, integers.layers.size(), by);
     return 0;
 }

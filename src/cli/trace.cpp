@@ -33,7 +33,7 @@ network::Network network_of(const std::string& file, const Options& options)
 {
     if (options.has("network"))
     {
-        return network::load(network::find(options.text("network")));
+        return network::load(network::find(options.text("network")), batch_axis(options));
     }
     const std::string name = trace::open_in_order(file)->header().network;
     const std::vector<std::string> shipped = network::shipped();
@@ -117,6 +117,9 @@ Options trace_options()
         ("network", po::value<std::string>(),
          "check --semantic: the network, if it is not the shipped one that FILE names") //
         ("json", "print figures as JSON");
+    options.all().add_options()("batch-axis", po::value<std::string>()->default_value("auto"),
+                                kBatchAxisHelp);
+    options.offer("batch-axis", {{"auto", "0", "none"}});
     options.offer("network", {{}, network::shipped, true});
     options.positional("action");
     options.positional("file", -1);

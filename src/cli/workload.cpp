@@ -72,10 +72,12 @@ void add_network_options(Options& options)
         ("order", po::value<std::string>()->default_value("raster"),
          "in which order a layer makes its sets under xinf: raster, demand (as the outputs need "
          "them; the last P percent of their rows column by column, P chosen for the shortest plan) "
-         "or demand:P") //
+         "or demand:P")                                                                 //
+        ("batch-axis", po::value<std::string>()->default_value("auto"), kBatchAxisHelp) //
         ("images", po::value<std::uint32_t>()->default_value(1),
          "images: with xinf one behind the other in a pipeline, else one after the other");
     options.offer("network", {{}, network::shipped, true});
+    options.offer("batch-axis", {{"auto", "0", "none"}});
     options.offer("chip", {{}, config::shipped, true});
     options.offer("set", {{}, chip_settings});
     options.offer("schedule", {{"layer-by-layer", "xinf"}});
@@ -85,6 +87,25 @@ void add_network_options(Options& options)
     options.offer("attention", {{"vector", "crossbar", "digital"}});
     options.offer("placement", {{"row-major", "snake", "traffic"}});
     options.offer("order", {{"raster", "demand"}});
+}
+
+BatchAxis batch_axis(const Options& options)
+{
+    const std::string name = options.text("batch-axis");
+    const auto axis = network::find_batch_axis(name);
+    if (!axis)
+    {
+        throw UsageError("--batch-axis must be auto, 0 or none, not '" + name + "'");
+    }
+    return *axis;
+}
+
+void print_notes(std::ostream& out, const std::vector<std::string>& notes)
+{
+    for (const std::string& note : notes)
+    {
+        out << "note: " << note << '\n';
+    }
 }
 
 void add_workload_options(Options& options)
@@ -128,6 +149,7 @@ CompileOptions compile_choices(const Options& options)
     choices.pack = options.has("pack");
     choices.replicate_in_crossbar = options.has("replicate-in-crossbar");
     choices.order = options.text("order");
+    choices.batch_axis = batch_axis(options);
     return choices;
 }
 

@@ -30,6 +30,14 @@ void add_workload_options(Options& options);
 /// Throws UsageError, InputError, IoError.
 [[nodiscard]] Workload load_workload(const Options& options);
 
+/// What --batch-axis says. Throws UsageError.
+[[nodiscard]] BatchAxis batch_axis(const Options& options);
+inline constexpr const char* kBatchAxisHelp =
+    "what the first axis of an ONNX file's inputs is, where the file leaves it open: auto, 0 (a "
+    "batch), none (rows of one image)";
+/// What was decided about a network, a line each.
+void print_notes(std::ostream& out, const std::vector<std::string>& notes);
+
 /// --chip and --set of a command.
 [[nodiscard]] ChipModel load_chip(const Options& options);
 /// The network of a command, compiled for a chip.

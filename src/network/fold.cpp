@@ -22,20 +22,24 @@ void fold(Codes& into, Codes& norm, const std::vector<float>& factors)
     into.bias_scale.clear();
     for (std::size_t column = 0; column < into.scale.size(); ++column)
     {
-        into.scale[column] *= static_cast<double>(std::abs(factors[column]));
+        const float factor = factors[column];
+        into.scale[column] *= factor == 0 ? 1 : static_cast<double>(std::abs(factor));
     }
     for (std::size_t i = 0; i < into.matrix.size(); ++i)
     {
-        if (factors[i % factors.size()] < 0)
+        const float factor = factors[i % factors.size()];
+        if (factor < 0)
         {
             into.matrix[i] = -std::max(into.matrix[i], -std::numeric_limits<std::int32_t>::max());
         }
+        into.matrix[i] = factor == 0 ? 0 : into.matrix[i];
     }
-    if (std::find(factors.begin(), factors.end(), 0.0F) != factors.end())
-    {
-        into.matrix.clear();
-        into.scale.clear();
-    }
+}
+
+/// Is the output rounded, or meant to be? What comes behind cannot be folded in then.
+bool is_quantised(const Codes& codes)
+{
+    return codes.output.has_value() || !codes.problem.empty();
 }
 
 void fold(Weights& into, Weights& norm)
@@ -57,6 +61,28 @@ void fold(Weights& into, Weights& norm)
     for (std::size_t i = 0; i < into.matrix.size(); ++i)
     {
         into.matrix[i] *= norm.scale[i % into.columns];
+    }
+}
+
+/// Two scales and shifts, one behind the other.
+void compose(Weights& first, Weights& second)
+{
+    first.codes.output = second.codes.output;
+    first.codes.problem = std::move(second.codes.problem);
+    first.known = first.known && second.known;
+    if (!first.known)
+    {
+        first.scale.clear();
+        first.bias.clear();
+        return;
+    }
+    first.bias.resize(first.scale.size(), 0.0F);
+    for (std::size_t c = 0; c < first.scale.size(); ++c)
+    {
+        const auto gain = static_cast<double>(second.scale[c]);
+        const double shift = second.bias.empty() ? 0 : static_cast<double>(second.bias[c]);
+        first.scale[c] = static_cast<float>(static_cast<double>(first.scale[c]) * gain);
+        first.bias[c] = static_cast<float>(static_cast<double>(first.bias[c]) * gain + shift);
     }
 }
 
@@ -88,11 +114,19 @@ void fold_batch_norms(Network& network, std::vector<Weights>& weights)
         {
             const LayerId target = moved[layer.inputs[0].index()];
             Layer& producer = kept[target.index()];
-            if (producer.kind == LayerKind::conv2d || producer.kind == LayerKind::dense)
+            const bool multiplies =
+                producer.kind == LayerKind::conv2d || producer.kind == LayerKind::dense;
+            const bool scales = producer.kind == LayerKind::batch_norm && !weights.empty();
+            if ((multiplies || scales) &&
+                (weights.empty() || !is_quantised(kept_weights[target.index()].codes)))
             {
                 producer.parameters += layer.parameters;
-                producer.bias = true;
-                if (!weights.empty())
+                producer.bias = producer.bias || multiplies;
+                if (scales)
+                {
+                    compose(kept_weights[target.index()], weights[i]);
+                }
+                else if (!weights.empty())
                 {
                     fold(kept_weights[target.index()], weights[i]);
                 }

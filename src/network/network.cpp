@@ -23,6 +23,23 @@ std::filesystem::path shipped_folder()
 
 } // namespace
 
+const char* name_of(BatchAxis axis)
+{
+    return axis == BatchAxis::first ? "0" : axis == BatchAxis::none ? "none" : "auto";
+}
+
+std::optional<BatchAxis> find_batch_axis(const std::string& name)
+{
+    for (const BatchAxis axis : {BatchAxis::automatic, BatchAxis::first, BatchAxis::none})
+    {
+        if (name == name_of(axis))
+        {
+            return axis;
+        }
+    }
+    return std::nullopt;
+}
+
 const char* name_of(LayerKind kind)
 {
     switch (kind)

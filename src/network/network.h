@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "tessera/batch_axis.h"
 #include "tessera/ids.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -53,18 +55,32 @@ enum class LayerKind : std::uint8_t
 /// The kind as files spell it: "conv2d".
 [[nodiscard]] const char* name_of(LayerKind kind);
 
+/// As command lines and files spell it: "auto", "0", "none".
+[[nodiscard]] const char* name_of(BatchAxis axis);
+/// Nothing for any other name.
+[[nodiscard]] std::optional<BatchAxis> find_batch_axis(const std::string& name);
+
 /// Zeros around a feature map (for max_pool: positions that never win; average_pool: not counted).
 struct Padding
 {
     std::uint32_t top = 0, bottom = 0, left = 0, right = 0;
 };
 
+/// What the integers are that an input takes: (code - zero_point) x scale.
+struct InputCodes
+{
+    double scale = 1;
+    std::int64_t zero_point = 0;
+    std::int64_t least = 0, most = 255; ///< of the file's type
+};
+
 struct Layer
 {
     std::string name;
     LayerKind kind = LayerKind::input;
-    std::vector<LayerId> inputs; ///< earlier layers only
-    Shape output;                ///< inferred; never read from the file except for inputs
+    std::vector<LayerId> inputs;     ///< earlier layers only
+    std::optional<InputCodes> codes; ///< input: elements are integers
+    Shape output;                    ///< inferred; never read from the file except for inputs
     // conv2d and pools
     std::uint32_t kernel_height = 1, kernel_width = 1;
     std::uint32_t stride_height = 1, stride_width = 1;
@@ -106,6 +122,7 @@ struct Network
     std::uint32_t weight_bits = 8;
     std::vector<Layer> layers;
     std::vector<LayerId> outputs;
+    std::vector<std::string> notes; ///< what was decided where the file leaves a choice, in words
 
     [[nodiscard]] const Layer& operator[](LayerId id) const { return layers[id.index()]; }
     [[nodiscard]] std::uint64_t parameters() const;
@@ -124,7 +141,7 @@ struct Network
 /// consumers read the conv2d. At least one layer is not an input; outputs are never empty.
 /// Throws InputError naming file, line, JSON pointer and remedy; IoError if the file cannot be
 /// read.
-[[nodiscard]] Network load(const std::string& path);
+[[nodiscard]] Network load(const std::string& path, BatchAxis batch_axis = BatchAxis::automatic);
 /// The same from text; `file` is used in messages.
 [[nodiscard]] Network parse(const std::string& text, const std::string& file);
 /// Names of the networks of models/networks that this build can read, sorted. Throws IoError.

@@ -303,17 +303,19 @@ Network parse(const std::string& text, const std::string& file)
     return Parser(parse_json(text, file, kLimits)).run();
 }
 
-Network load(const std::string& path)
+Network load(const std::string& path, BatchAxis batch_axis)
 {
-    return onnx::is_onnx(path) ? onnx::import(onnx::read_graph(path, onnx::Values::small)).network
-                               : Parser(load_json(path, kLimits)).run();
+    return onnx::is_onnx(path)
+               ? onnx::import(onnx::read_graph(path, onnx::Values::small), batch_axis).network
+               : Parser(load_json(path, kLimits)).run();
 }
 
-WeightedNetwork load_with_weights(const std::string& path)
+WeightedNetwork load_with_weights(const std::string& path, BatchAxis batch_axis)
 {
     if (onnx::is_onnx(path))
     {
-        onnx::Imported imported = onnx::import(onnx::read_graph(path, onnx::Values::all));
+        onnx::Imported imported =
+            onnx::import(onnx::read_graph(path, onnx::Values::all), batch_axis);
         return {std::move(imported.network), std::move(imported.weights)};
     }
     Network network = load(path);

@@ -32,6 +32,7 @@ struct Codes
 {
     std::optional<OutputCodes> output;
     std::string problem;              ///< why there are none, where the file has some
+    std::string problem_of_weights;   ///< the same of `matrix`
     std::vector<std::int32_t> matrix; ///< as Weights::matrix, which is these times `scale`
     std::vector<double> scale;        ///< one a column
     std::vector<std::int64_t> bias;   ///< one a column; empty: the bias is real
@@ -61,6 +62,7 @@ struct WeightedNetwork
 };
 
 /// As network::load(), with the weights that an ONNX file holds; JSON files have none.
-[[nodiscard]] WeightedNetwork load_with_weights(const std::string& path);
+[[nodiscard]] WeightedNetwork load_with_weights(const std::string& path,
+                                                BatchAxis batch_axis = BatchAxis::automatic);
 
 } // namespace tessera::network

@@ -128,7 +128,7 @@ Program Program::compile(const std::string& network, const ChipModel& chip,
                          const CompileOptions& options)
 {
     auto [choices, config] = simulation::compiler_choices(chip.config(), options);
-    const network::Network layers = network::load(network::find(network));
+    const network::Network layers = network::load(network::find(network), options.batch_axis);
     compiler::Compiled compiled = compiler::compile_and_plan(layers, config, choices);
     auto trace = std::make_shared<const trace::Trace>(std::move(compiled.trace));
     auto impl = std::make_shared<Impl>();

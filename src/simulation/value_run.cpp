@@ -34,15 +34,15 @@ std::string integer_file(const std::string& name)
     return file;
 }
 
-network::Shape input_shape(const values::IntegerNetwork& integers)
+const network::Layer& input_layer(const values::IntegerNetwork& integers)
 {
-    return values::input_shape(integers.network, integers.network.name);
+    return values::input_layer(integers.network, integers.network.name);
 }
 
 std::vector<values::Map<std::int32_t>> codes_of(const values::IntegerNetwork& integers,
                                                 const Tensor& images, const char* what)
 {
-    const network::Shape shape = input_shape(integers);
+    const network::Shape& shape = input_layer(integers).output;
     const auto refuse = [&](const std::string& problem)
     {
         throw InputError({what, 0, ""}, problem,
@@ -121,7 +121,7 @@ QuantizedNetwork QuantizedNetwork::open(const std::string& file)
 
 Tensor QuantizedNetwork::input(std::size_t images) const
 {
-    const network::Shape shape = input_shape(*integers_);
+    const network::Shape& shape = input_layer(*integers_).output;
     return {images, shape.height, shape.width, shape.channels,
             std::vector<float>(images * shape.elements(), 0)};
 }
@@ -129,7 +129,7 @@ Tensor QuantizedNetwork::input(std::size_t images) const
 Tensor QuantizedNetwork::images(const std::string& data, std::size_t first, std::size_t count,
                                 const std::string& part) const
 {
-    values::Dataset found = values::load_dataset(data, part, input_shape(*integers_), first, count);
+    values::Dataset found = values::load_dataset(data, part, input_layer(*integers_), first, count);
     if (found.count() < count)
     {
         throw InputError(

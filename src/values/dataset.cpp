@@ -202,12 +202,12 @@ Array read_npy(const std::string& data, const std::string& file)
     array.values.resize(elements(array.extents, file));
     const std::string type = header_value(header, "descr", file).substr(0, 5);
     const std::map<std::string, std::size_t> sizes{
-        {"'|u1'", 1}, {"'<f4'", 4}, {"'<f8'", 8}, {"'<i4'", 4}, {"'<i8'", 8}};
+        {"'|u1'", 1}, {"'|i1'", 1}, {"'<u2'", 2}, {"'<i2'", 2}, {"'<f4'", 4}, {"'<f8'", 8}, {"'<i4'", 4}, {"'<i8'", 8}};
     const auto size = sizes.find(type);
     if (size == sizes.end())
     {
         fail(file, "holds elements of type " + type,
-             "convert it to uint8, float32, float64, int32 or int64");
+             "convert it to uint8, int8, uint16, int16, float32, float64, int32 or int64");
     }
     if (data.size() - begin - length != array.values.size() * size->second)
     {
@@ -221,6 +221,9 @@ Array read_npy(const std::string& data, const std::string& file)
     array.bytes = type == "'|u1'";
     array.floats = type == "'<f4'" || type == "'<f8'";
     type == "'|u1'"   ? take<std::uint8_t>(from, array.values)
+    : type == "'|i1'" ? take<std::int8_t>(from, array.values)
+    : type == "'<u2'" ? take<std::uint16_t>(from, array.values)
+    : type == "'<i2'" ? take<std::int16_t>(from, array.values)
     : type == "'<f4'" ? take<float>(from, array.values)
     : type == "'<f8'" ? take<double>(from, array.values)
     : type == "'<i4'" ? take<std::int32_t>(from, array.values)
@@ -358,9 +361,29 @@ std::string text_of(const std::vector<std::size_t>& extents)
     return text;
 }
 
-void take_images(const Array& array, const network::Shape& wanted, std::size_t first,
+/// What an element of an image stands for.
+double value_of(const Array& array, const network::Layer& input, double element, std::size_t image)
+{
+    if (!input.codes || array.floats)
+    {
+        return element / (array.bytes ? 255 : 1);
+    }
+    const network::InputCodes& codes = *input.codes;
+    if (element < static_cast<double>(codes.least) || element > static_cast<double>(codes.most))
+    {
+        fail(array.file,
+             "holds " + std::to_string(static_cast<long long>(element)) + " in image " +
+                 std::to_string(image) + ", where the network takes integers from " +
+                 std::to_string(codes.least) + " to " + std::to_string(codes.most),
+             "give integers of that type, or the real values as floats");
+    }
+    return (element - static_cast<double>(codes.zero_point)) * codes.scale;
+}
+
+void take_images(const Array& array, const network::Layer& input, std::size_t first,
                  std::size_t limit, Dataset& data)
 {
+    const network::Shape& wanted = input.output;
     std::vector<std::size_t> extents = array.extents;
     if (extents.size() == 3)
     {
@@ -388,7 +411,7 @@ void take_images(const Array& array, const network::Shape& wanted, std::size_t f
     const std::size_t size = wanted.elements();
     const std::size_t count = std::min(limit, extents[0] - first);
     data.shape = wanted;
-    data.bytes = array.bytes;
+    data.bytes = array.bytes && !input.codes;
     data.pixels.resize(count * size);
     for (std::size_t i = 0; i < count * size; ++i)
     {
@@ -399,7 +422,8 @@ void take_images(const Array& array, const network::Shape& wanted, std::size_t f
             const std::size_t pixel = inside / wanted.channels;
             from = i - inside + inside % wanted.channels * wanted.height * wanted.width + pixel;
         }
-        const double value = array.values[first * size + from] / (array.bytes ? 255 : 1);
+        const double value =
+            value_of(array, input, array.values[first * size + from], first + i / size);
         if (!std::isfinite(value) || std::abs(value) > 1e30)
         {
             fail(array.file,
@@ -472,7 +496,7 @@ bool ends_with(const std::string& text, const std::string& ending)
 
 } // namespace
 
-Dataset load_dataset(const std::string& path, const std::string& part, const network::Shape& wanted,
+Dataset load_dataset(const std::string& path, const std::string& part, const network::Layer& input,
                      std::size_t first, std::size_t limit)
 {
     Dataset data;
@@ -487,7 +511,7 @@ Dataset load_dataset(const std::string& path, const std::string& part, const net
             fail(path, "has no array \"images\"",
                  "give images, and for accuracy labels, one array each");
         }
-        take_images(images->second, wanted, first, limit, data);
+        take_images(images->second, input, first, limit, data);
         if (const auto labels = arrays.find("labels"); labels != arrays.end())
         {
             take_labels(labels->second, images->second.extents[0], first, data);
@@ -496,12 +520,12 @@ Dataset load_dataset(const std::string& path, const std::string& part, const net
     }
     if (ends_with(path, ".npy"))
     {
-        take_images(read_npy(contents(path), path), wanted, first, limit, data);
+        take_images(read_npy(contents(path), path), input, first, limit, data);
         return data;
     }
     const std::string file = std::filesystem::is_directory(path) ? image_file(path, part) : path;
     const Array images = read_idx(file);
-    take_images(images, wanted, first, limit, data);
+    take_images(images, input, first, limit, data);
     if (const auto labels = labels_of(file))
     {
         take_labels(read_idx(*labels), images.extents[0], first, data);

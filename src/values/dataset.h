@@ -36,11 +36,13 @@ struct Dataset
 ///   "t10k" or "train"), or the image file itself, with the labels beside it if there are any;
 ///   *.npy: images x height x width [x channels], bytes or floats, no labels;
 ///   *.npz, *.h5: arrays "images" and, for accuracy, "labels".
-/// Where height x width [x channels] is not `wanted` but channels x height x width is, images are
-/// turned round. At most `limit` images are read, from `first` on. Throws InputError naming file
-/// and remedy for anything mislabelled, truncated, not finite or of another shape.
+/// `input` is the layer that they are for. Where height x width [x channels] is not its shape but
+/// channels x height x width is, images are turned round. Bytes mean 0..1; for an input of integers
+/// all whole numbers are its codes, floats the reals that those stand for. At most `limit` images
+/// are read, from `first` on. Throws InputError naming file and remedy for anything mislabelled,
+/// truncated, not finite or of another shape.
 [[nodiscard]] Dataset load_dataset(const std::string& path, const std::string& part,
-                                   const network::Shape& wanted, std::size_t first,
+                                   const network::Layer& input, std::size_t first,
                                    std::size_t limit);
 
 } // namespace tessera::values

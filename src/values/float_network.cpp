@@ -38,7 +38,7 @@ void check_finite(const std::vector<float>& values, const Layer& layer, const st
 
 void check_weights(const network::WeightedNetwork& weighted, const std::string& file)
 {
-    static_cast<void>(input_shape(weighted.network, file));
+    static_cast<void>(input_layer(weighted.network, file));
     for (std::size_t i = 0; i < weighted.network.layers.size(); ++i)
     {
         const Layer& layer = weighted.network.layers[i];
@@ -64,24 +64,24 @@ void check_weights(const network::WeightedNetwork& weighted, const std::string& 
     }
 }
 
-Shape input_shape(const network::Network& network, const std::string& file)
+const Layer& input_layer(const network::Network& network, const std::string& file)
 {
     std::size_t inputs = 0;
-    Shape shape;
+    const Layer* input = nullptr;
     for (const Layer& layer : network.layers)
     {
         if (layer.kind == LayerKind::input)
         {
             ++inputs;
-            shape = layer.output;
+            input = &layer;
         }
     }
-    if (inputs != 1)
+    if (inputs != 1 || input == nullptr)
     {
         throw InputError({file, 0, ""}, "has " + std::to_string(inputs) + " inputs",
                          "values go through networks with one input");
     }
-    return shape;
+    return *input;
 }
 
 double activate(const Layer& layer, double x)

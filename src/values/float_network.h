@@ -14,7 +14,8 @@ namespace tessera::values
 void check_weights(const network::WeightedNetwork& network, const std::string& file);
 
 /// Of the one input; throws InputError where there are none or several.
-[[nodiscard]] network::Shape input_shape(const network::Network& network, const std::string& file);
+[[nodiscard]] const network::Layer& input_layer(const network::Network& network,
+                                                const std::string& file);
 
 /// What a network computes in single precision; of a quantised file, with its roundings. Keeps a
 /// reference; any number of threads may use it at once.

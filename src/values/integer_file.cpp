@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "tessera/error.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -73,11 +74,11 @@ public:
         std::vector<std::int64_t> result;
         for (const json& item : list)
         {
-            constexpr std::int64_t most = std::int64_t{1} << 40U;
+            constexpr std::int64_t most = kMostRest;
             if (!item.is_number_integer() || item.get<std::int64_t>() > most ||
                 item.get<std::int64_t>() < -most)
             {
-                fail(key, "holds " + item.dump() + ", no whole number in -2^40..2^40",
+                fail(key, "holds " + item.dump() + ", no whole number in -2^60..2^60",
                      "give whole numbers");
             }
             result.push_back(item.get<std::int64_t>());
@@ -104,6 +105,10 @@ json layer_json(const network::Layer& layer, const IntegerLayer& its)
         }
         out["weights"] = rows;
         out["bias"] = its.bias;
+        if (!its.rest.empty())
+        {
+            out["rest"] = its.rest;
+        }
     }
     if (!its.ratio.empty())
     {
@@ -173,6 +178,7 @@ void read_layer(const Reader& reader, IntegerLayer& its)
         }
     }
     its.bias = reader.numbers("bias");
+    its.rest = reader.numbers("rest");
     const std::vector<std::int64_t> multipliers = reader.numbers("multiplier");
     const std::vector<std::int64_t> shifts = reader.numbers("shift");
     if (multipliers.size() != shifts.size())
@@ -199,13 +205,19 @@ void read_layer(const Reader& reader, IntegerLayer& its)
 
 } // namespace
 
-void save_integers(const IntegerNetwork& integers, const std::string& network,
+void save_integers(const IntegerNetwork& integers, const std::string& network, BatchAxis batch_axis,
                    const std::string& origin, const std::string& path)
 {
+    const bool rests = std::any_of(integers.layers.begin(), integers.layers.end(),
+                                   [](const IntegerLayer& its) { return !its.rest.empty(); });
     std::ofstream out(path);
-    out << "{\"format\":\"" << kIntegerFormat
-        << "\",\"version\":\"1.0\",\"network\":" << json(network).dump()
-        << ",\"origin\":" << json(origin).dump() << ",\"layers\":[\n";
+    out << "{\"format\":\"" << kIntegerFormat << "\",\"version\":\"" << (rests ? "1.1" : "1.0")
+        << "\",\"network\":" << json(network).dump();
+    if (batch_axis != BatchAxis::automatic)
+    {
+        out << ",\"batch_axis\":\"" << network::name_of(batch_axis) << '"';
+    }
+    out << ",\"origin\":" << json(origin).dump() << ",\"layers\":[\n";
     for (std::size_t i = 0; i < integers.layers.size(); ++i)
     {
         out << layer_json(integers.network.layers[i], integers.layers[i]).dump()
@@ -223,9 +235,10 @@ IntegerFile load_integers(const std::string& path)
 {
     const JsonDocument document = load_json(path);
     const Reader reader(document, document.value(), "");
-    if (reader.text("format") != kIntegerFormat || reader.text("version") != "1.0")
+    const std::string version = reader.text("version");
+    if (reader.text("format") != kIntegerFormat || (version != "1.0" && version != "1.1"))
     {
-        reader.fail("format", "is not \"" + std::string(kIntegerFormat) + "\" 1.0",
+        reader.fail("format", "is not \"" + std::string(kIntegerFormat) + "\" 1.0 or 1.1",
                     "make the file with tessera quantize");
     }
     IntegerFile file;
@@ -233,7 +246,16 @@ IntegerFile load_integers(const std::string& path)
     const std::string name = reader.text("network");
     const std::filesystem::path beside = std::filesystem::path(path).parent_path() / name;
     file.network = std::filesystem::exists(beside) ? beside.string() : network::find(name);
-    file.integers.network = network::load(file.network);
+    if (reader.find("batch_axis") != nullptr)
+    {
+        const auto axis = network::find_batch_axis(reader.text("batch_axis"));
+        if (!axis)
+        {
+            reader.fail("batch_axis", "is neither \"0\" nor \"none\"", "give one of them");
+        }
+        file.batch_axis = *axis;
+    }
+    file.integers.network = network::load(file.network, file.batch_axis);
     const network::Network& network = file.integers.network;
     file.integers.layers.resize(network.layers.size());
     const json& layers = reader.get("layers");

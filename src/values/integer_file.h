@@ -14,12 +14,13 @@ namespace tessera::values
 inline constexpr const char* kIntegerFormat = "tessera-integers";
 
 /// `network` is what the file will name; `origin` says how the numbers were made.
-void save_integers(const IntegerNetwork& integers, const std::string& network,
+void save_integers(const IntegerNetwork& integers, const std::string& network, BatchAxis batch_axis,
                    const std::string& origin, const std::string& path);
 
 struct IntegerFile
 {
-    std::string network; ///< path of the layers' file
+    std::string network;                         ///< path of the layers' file
+    BatchAxis batch_axis = BatchAxis::automatic; ///< of that file, if it is an ONNX file
     std::string origin;
     IntegerNetwork integers;
 };

@@ -18,7 +18,7 @@ namespace
 {
 
 constexpr std::int64_t kMostSum = (std::int64_t{1} << 31U) - 1;
-constexpr unsigned kMostMeanShift = 32;
+constexpr double kMostProduct = 0x1p62; ///< whatever is added up in 64 bits stays below
 
 /// Complains about one layer.
 class Complaint
@@ -47,8 +47,19 @@ std::int64_t greatest(const IntegerLayer& its)
     return std::max(std::abs(std::int64_t{its.least}), std::abs(std::int64_t{its.most}));
 }
 
-/// Of batch_norm and layer_norm.
-void check_gains(const Layer& layer, const IntegerLayer& its, const Complaint& complain)
+void check_rest(const IntegerLayer& its, const Complaint& complain)
+{
+    complain.unless(its.rest.empty() || its.rest.size() == its.bias.size(),
+                    "has not one rest a bias");
+    for (const std::int64_t rest : its.rest)
+    {
+        complain.unless(std::abs(rest) <= kMostRest, "has a rest of a bias beyond 2^60");
+    }
+}
+
+/// Of batch_norm and layer_norm. `most_operand` is the greatest magnitude that a weight multiplies.
+void check_gains(const Layer& layer, const IntegerLayer& its, std::int64_t most_operand,
+                 const Complaint& complain)
 {
     const std::size_t channels = layer.output.channels;
     complain.unless(its.weights.rows() == 1 && its.weights.columns() == channels &&
@@ -59,25 +70,32 @@ void check_gains(const Layer& layer, const IntegerLayer& its, const Complaint& c
         complain.unless(std::abs(its.weights(0, c)) < 1 << kGainBits &&
                             std::abs(its.bias[c]) <= kMostSum,
                         "has a weight beyond 15 bits or a bias beyond 31");
+        complain.unless(std::abs(its.weights(0, c)) * most_operand + std::abs(its.bias[c]) <=
+                            kMostSum,
+                        "can have sums beyond 32 bits");
     }
+    check_rest(its, complain);
 }
 
 void check_softmax(const Layer& layer, const Shape& from, const IntegerLayer& operand,
                    const IntegerLayer& its, const Complaint& complain)
 {
-    constexpr unsigned kMostShift = 29;
     const auto codes = static_cast<std::size_t>(operand.most - operand.least) + 1;
     complain.unless(its.table.size() == codes && its.table[0] > 0,
                     "needs a table of " + std::to_string(codes) + " powers, the first above 0");
     for (const std::int32_t power : its.table)
     {
         complain.unless(power >= 0 && power <= 1 << kPowerBits,
-                        "has a table with powers below 0 or above 2^16");
+                        "has a table with powers below 0 or above 2^26");
     }
-    complain.unless(its.ratio.size() == 1 && its.ratio[0].shift <= kMostShift,
-                    "needs one multiplier, and a shift up to 29");
-    complain.unless((layer.axis == "height" ? from.height : from.channels) <= 1U << 16U,
-                    "is over more than 2^16 elements");
+    complain.unless(its.ratio.size() == 1, "needs one multiplier and shift");
+    const double count = layer.axis == "height" ? from.height : from.channels;
+    complain.unless(count <= 0x1p16, "is over more than 2^16 elements");
+    const double most = std::ldexp(1.0, kPowerBits);
+    complain.unless(2 * most * static_cast<double>(its.ratio[0].multiplier) +
+                            std::ldexp(count * most, static_cast<int>(its.ratio[0].shift) + 1) <=
+                        kMostProduct,
+                    "has a multiplier and a shift that overflow 64 bits");
 }
 
 void check_product(const IntegerNetwork& integers, const Layer& layer, const IntegerLayer& its,
@@ -111,30 +129,55 @@ void check_product(const IntegerNetwork& integers, const Layer& layer, const Int
                             sum + std::abs(its.bias[column]) <= kMostSum,
                         "can have sums beyond 32 bits");
     }
+    check_rest(its, complain);
+}
+
+/// Of average pools.
+void check_mean(const Layer& layer, const IntegerLayer& operand, const IntegerLayer& its,
+                const Complaint& complain)
+{
+    const double count = static_cast<double>(layer.kernel_height) * layer.kernel_width;
+    complain.unless(count <= 0x1p16, "is the mean of more than 2^16 elements");
+    complain.unless(its.ratio.size() == 1, "needs one multiplier and shift");
+    complain.unless(2 * count * static_cast<double>(greatest(operand)) *
+                                static_cast<double>(its.ratio[0].multiplier) +
+                            std::ldexp(count, static_cast<int>(its.ratio[0].shift) + 1) <=
+                        kMostProduct,
+                    "has a multiplier and a shift that overflow 64 bits");
+}
+
+void check_sum(const IntegerNetwork& integers, const Layer& layer, const IntegerLayer& its,
+               const Complaint& complain)
+{
+    complain.unless(its.ratio.size() == layer.inputs.size(),
+                    "has not one multiplier and shift an operand");
+    double most = 0;
+    for (std::size_t k = 0; k < its.ratio.size(); ++k)
+    {
+        complain.unless(its.ratio[k].shift == its.ratio[0].shift, "has more than one shift");
+        most += static_cast<double>(greatest(integers[layer.inputs[k]])) *
+                static_cast<double>(its.ratio[k].multiplier);
+    }
+    complain.unless(most + std::ldexp(1.0, static_cast<int>(its.ratio[0].shift)) <= kMostProduct,
+                    "has multipliers and a shift that overflow 64 bits");
 }
 
 } // namespace
 
-Ratio Ratio::of(double value, unsigned bits)
+Ratio Ratio::of(double value, unsigned bits, unsigned most_shift)
 {
     int exponent = 0;
-    const double fraction = std::frexp(value, &exponent); // 0.5 .. 1
-    auto multiplier =
-        static_cast<std::int64_t>(std::llround(std::ldexp(fraction, static_cast<int>(bits))));
-    int shift = static_cast<int>(bits) - exponent;
-    if (multiplier == std::int64_t{1} << bits)
+    static_cast<void>(std::frexp(value, &exponent)); // value is below 2^exponent
+    int shift = std::min(static_cast<int>(bits) - exponent, static_cast<int>(most_shift));
+    auto multiplier = static_cast<std::int64_t>(std::llround(std::ldexp(value, shift)));
+    while (shift > 0 && (multiplier % 2 == 0 || multiplier >= std::int64_t{1} << bits))
     {
         multiplier /= 2;
         --shift;
-    }
-    if (!(value > 0) || shift > 62)
-    {
-        return {0, 0};
-    }
-    while (shift > 0 && multiplier % 2 == 0)
-    {
-        multiplier /= 2;
-        --shift;
+        if (multiplier == 0)
+        {
+            shift = 0;
+        }
     }
     return {multiplier, static_cast<unsigned>(std::max(shift, 0))};
 }
@@ -173,8 +216,7 @@ void check(const IntegerNetwork& integers, const std::string& file, const std::s
         const Complaint complain(file, layer, remedy);
         complain.unless(std::isfinite(its.scale) && its.scale > 0,
                         "has a scale that is not above 0");
-        complain.unless(its.least <= 0 && its.most >= 0 && its.least < its.most &&
-                            its.least >= -(1 << 24U) && its.most <= 1 << 24U,
+        complain.unless(its.least < its.most && its.least >= -(1 << 24U) && its.most <= 1 << 24U,
                         "has a range that is empty or beyond 24 bits");
         for (const Ratio& ratio : its.ratio)
         {
@@ -204,10 +246,10 @@ void check(const IntegerNetwork& integers, const std::string& file, const std::s
                             "has more than two operands, or products beyond 32 bits");
             break;
         case LayerKind::batch_norm:
-            check_gains(layer, its, complain);
+            check_gains(layer, its, greatest(integers[layer.inputs[0]]), complain);
             break;
         case LayerKind::layer_norm:
-            check_gains(layer, its, complain);
+            check_gains(layer, its, most_norm(layer.output.channels), complain);
             complain.unless(greatest(integers[layer.inputs[0]]) * layer.output.channels <=
                                     1 << 23U &&
                                 its.epsilon >= 0 && its.epsilon <= std::int64_t{1} << 40U,
@@ -219,20 +261,11 @@ void check(const IntegerNetwork& integers, const std::string& file, const std::s
                           its, complain);
             break;
         case LayerKind::add:
-            complain.unless(its.ratio.size() == layer.inputs.size(),
-                            "has not one multiplier and shift an operand");
-            for (const Ratio& ratio : its.ratio)
-            {
-                complain.unless(ratio.shift == its.ratio[0].shift, "has more than one shift");
-            }
+            check_sum(integers, layer, its, complain);
             break;
         case LayerKind::average_pool:
         case LayerKind::global_average_pool:
-            complain.unless(its.ratio.size() == 1 && its.ratio[0].multiplier < 1 << 16U &&
-                                its.ratio[0].shift <= kMostMeanShift,
-                            "needs one multiplier of 16 bits and a shift up to 32");
-            complain.unless(std::uint64_t{layer.kernel_height} * layer.kernel_width <= 1U << 16U,
-                            "is the mean of more than 2^16 elements");
+            check_mean(layer, integers[layer.inputs[0]], its, complain);
             break;
         case LayerKind::activation:
         {
@@ -266,9 +299,18 @@ void check(const IntegerNetwork& integers, const std::string& file, const std::s
                 complain.unless(integers[operand].least >= its.least &&
                                     integers[operand].most <= its.most,
                                 "has a smaller range than its operands");
+                complain.unless(layer.kind != LayerKind::pad || (its.least <= 0 && its.most >= 0),
+                                "pads with zeros, which are not within its range");
             }
         }
     }
+}
+
+std::int64_t most_norm(std::uint32_t channels)
+{
+    // |deviation| of one of n elements is at most sqrt(n - 1) standard deviations.
+    return static_cast<std::int64_t>(
+        std::ceil(std::ldexp(std::sqrt(static_cast<double>(channels)), int{kNormBits})));
 }
 
 bool multiplies(LayerKind kind)

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <string>
 #include <vector>
 
 namespace tessera::values
@@ -17,24 +18,30 @@ namespace tessera::values
 struct Ratio
 {
     std::int64_t multiplier = 1; ///< 0 .. 2^31 - 1
-    unsigned shift = 0;          ///< up to 62
+    unsigned shift = 0;          ///< up to kMostShift
 
-    /// The product, rounded to the nearest whole number; ties go up. |value| below 2^31.
-    [[nodiscard]] std::int64_t operator()(std::int64_t value) const
+    static constexpr unsigned kMostShift = 62;
+
+    /// The product and `rest`, which counts in 2^-shift, rounded to the nearest whole number; ties
+    /// go up. |value| below 2^31, |rest| up to kMostRest.
+    [[nodiscard]] std::int64_t operator()(std::int64_t value, std::int64_t rest = 0) const
     {
-        const std::int64_t product = value * multiplier;
+        const std::int64_t product = value * multiplier + rest;
         return shift == 0 ? product : (product + (std::int64_t{1} << (shift - 1))) >> shift;
     }
-    /// The nearest ratio whose multiplier has `bits` bits. `value` is above 0 and below 2^bits.
-    [[nodiscard]] static Ratio of(double value, unsigned bits = 31);
+    /// The nearest ratio whose multiplier has up to `bits` bits and whose shift is `most_shift` at
+    /// the most. `value` is above 0 and below 2^bits.
+    [[nodiscard]] static Ratio of(double value, unsigned bits = 31,
+                                  unsigned most_shift = kMostShift);
 };
+constexpr std::int64_t kMostRest = std::int64_t{1} << 60U;
 
 /// How one layer computes with whole numbers ("codes"); a code times `scale` is the value.
 ///
-/// conv2d, dense: ratio[channel] (sum of products + bias[channel]).
+/// conv2d, dense: ratio[channel] (sum of products + bias[channel]) + rest[channel] / 2^shift.
 /// matmul: ratio[0] (sum of products). mul: ratio[0] (product).
-/// batch_norm: ratio[channel] (weights(0, channel) code + bias[channel]).
-/// layer_norm: ratio[channel] (weights(0, channel) norm + bias[channel]); see norms().
+/// batch_norm: as conv2d, of weights(0, channel) code.
+/// layer_norm: as conv2d, of weights(0, channel) norm; see norms().
 /// softmax: powers table[greatest code - code], as parts of their sum: see shares().
 /// add: (sum of codes x multiplier) / 2^shift; ratio[operand], all of one shift.
 /// global_average_pool, average_pool: sum x multiplier / (elements x 2^shift); ratio[0].
@@ -49,6 +56,7 @@ struct IntegerLayer
     std::int32_t most = 255;
     numerics::Matrix<std::int32_t> weights; ///< as network::Weights::matrix
     std::vector<std::int64_t> bias;
+    std::vector<std::int64_t> rest; ///< what `bias` lacks of the real one; empty: nothing
     std::vector<Ratio> ratio;
     std::vector<std::int32_t> table;
     std::int64_t epsilon =
@@ -68,8 +76,8 @@ struct IntegerLayer
     {
         constexpr std::int64_t most_sum = std::numeric_limits<std::int32_t>::max();
         const std::int64_t all = bias.empty() ? sum : sum + bias[channel];
-        return limited(
-            ratio[ratio.size() == 1 ? 0 : channel](std::clamp(all, -most_sum, most_sum)));
+        return limited(ratio[ratio.size() == 1 ? 0 : channel](std::clamp(all, -most_sum, most_sum),
+                                                              rest.empty() ? 0 : rest[channel]));
     }
     /// What a softmax makes of the codes of a row: power x multiplier / (2^shift x the sum of the
     /// powers).
@@ -82,8 +90,11 @@ struct IntegerLayer
 };
 constexpr unsigned kNormBits = 10;
 constexpr unsigned kRootBits = 8;
-constexpr unsigned kPowerBits = 16; ///< behind the point, of a softmax's powers
+constexpr unsigned kPowerBits = 26; ///< behind the point, of a softmax's powers
 constexpr unsigned kGainBits = 15;  ///< of the weights of norms, without the sign
+
+/// The greatest magnitude of a norm of so many channels.
+[[nodiscard]] std::int64_t most_norm(std::uint32_t channels);
 
 /// Is an element made of all channels of its position, all of which go alike: softmax over
 /// channels, layer_norm?
@@ -97,6 +108,7 @@ struct IntegerNetwork
 {
     network::Network network;
     std::vector<IntegerLayer> layers;
+    std::vector<std::string> notes; ///< where a number is coarser than asked for, in words
 
     [[nodiscard]] const IntegerLayer& operator[](LayerId id) const { return layers[id.index()]; }
     /// The layer that has no operands.

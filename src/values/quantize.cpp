@@ -5,6 +5,8 @@
 #include "tessera/error.h"
 #include "values/float_network.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -21,10 +23,11 @@ namespace
 {
 
 constexpr std::size_t kBins = 4096;
-constexpr unsigned kMeanBits = 15;    ///< of a mean's multiplier
-constexpr unsigned kSumBits = 20;     ///< of an addition's largest multiplier
-constexpr unsigned kShareBits = 20;   ///< of the multiplier of a softmax
-constexpr std::size_t kMseSteps = 80; ///< ranges tried, down to a fifth of the largest
+constexpr unsigned kBits = 31;           ///< of a multiplier
+constexpr double kWord = 62;             ///< bits of what is added up in 64 bits
+constexpr double kMostEpsilon = 0x1p40;  ///< of a layer_norm, in squares of a code and channels
+constexpr double kFinestShare = 0x1p-20; ///< the finest scale of a softmax's result
+constexpr std::size_t kMseSteps = 80;    ///< ranges tried, down to a fifth of the largest
 
 /// Layers whose codes have one scale, by the first of them.
 class Groups
@@ -97,7 +100,8 @@ Structure structure_of(const network::WeightedNetwork& weighted)
             }
         }
         else if (moves_only(layer.kind) || layer.kind == LayerKind::max_pool ||
-                 (layer.kind == LayerKind::average_pool && !coded(i)))
+                 (layer.kind == LayerKind::average_pool && !coded(i) &&
+                  has_codes[layer.inputs[0].index()] == 0))
         {
             for (const LayerId operand : layer.inputs)
             {
@@ -109,8 +113,12 @@ Structure structure_of(const network::WeightedNetwork& weighted)
         {
             const std::size_t from = layer.inputs[0].index();
             const LayerKind kind = network.layers[from].kind;
-            if (readers[from] == 1 && !coded(from) &&
-                (kind == LayerKind::conv2d || kind == LayerKind::dense || kind == LayerKind::add))
+            const bool sums =
+                kind == LayerKind::conv2d || kind == LayerKind::dense || kind == LayerKind::add;
+            const bool rounds = kind == LayerKind::mul || kind == LayerKind::matmul ||
+                                kind == LayerKind::batch_norm || kind == LayerKind::average_pool ||
+                                kind == LayerKind::global_average_pool;
+            if (readers[from] == 1 && !coded(from) && (sums || (rounds && coded(i))))
             {
                 its.groups.join(i, from);
                 its.swallowed[from] = 1;
@@ -125,7 +133,9 @@ using LayerCodes = std::vector<std::optional<network::OutputCodes>>;
 /// Does the layer have the codes of its operands?
 bool keeps_codes(const Structure& structure, const Layer& layer, std::size_t i)
 {
-    return layer.kind != LayerKind::activation &&
+    const bool may = moves_only(layer.kind) || layer.kind == LayerKind::max_pool ||
+                     layer.kind == LayerKind::average_pool;
+    return may &&
            std::any_of(layer.inputs.begin(), layer.inputs.end(),
                        [&](LayerId operand)
                        { return structure.groups.of(operand.index()) == structure.groups.of(i); });
@@ -150,10 +160,10 @@ LayerCodes recorded_codes(const network::WeightedNetwork& weighted, const Struct
         if (other && codes[*other]->scale != codes[i]->scale)
         {
             throw InputError({file, 0, "/graph/" + layers[i].name},
-                             "is coded with the scale " + std::to_string(codes[i]->scale) +
+                             "is coded with the scale " + fmt::format("{:.6g}", codes[i]->scale) +
                                  ", but layer \"" + layers[*other].name +
                                  "\", whose codes it keeps, with " +
-                                 std::to_string(codes[*other]->scale),
+                                 fmt::format("{:.6g}", codes[*other]->scale),
                              "quantise both with one scale");
         }
         other = other ? other : i;
@@ -167,6 +177,22 @@ LayerCodes recorded_codes(const network::WeightedNetwork& weighted, const Struct
             }
         }
     }
+    // Who reads a layer beside those that share its codes sees it unrounded.
+    std::vector<char> shared(layers.size(), 1);
+    for (std::size_t i = 0; i < layers.size(); ++i)
+    {
+        for (const LayerId operand : layers[i].inputs)
+        {
+            if (structure.groups.of(operand.index()) != structure.groups.of(i))
+            {
+                shared[operand.index()] = 0;
+            }
+        }
+    }
+    for (const LayerId output : weighted.network.outputs)
+    {
+        shared[output.index()] = 0;
+    }
     // Against the data's way to operands, with it to readers, until all of a group are reached.
     for (bool changed = true; changed;)
     {
@@ -176,7 +202,7 @@ LayerCodes recorded_codes(const network::WeightedNetwork& weighted, const Struct
             for (const LayerId operand : layers[i].inputs)
             {
                 auto& its = codes[operand.index()];
-                if (codes[i] && !its &&
+                if (codes[i] && !its && shared[operand.index()] != 0 &&
                     structure.groups.of(operand.index()) == structure.groups.of(i))
                 {
                     its = codes[i];
@@ -198,6 +224,11 @@ LayerCodes recorded_codes(const network::WeightedNetwork& weighted, const Struct
                     codes[i] = codes[i] ? codes[i] : its;
                     codes[i]->least = std::min(codes[i]->least, its->least);
                     codes[i]->most = std::max(codes[i]->most, its->most);
+                    if (layers[i].kind == LayerKind::pad) // with zeros
+                    {
+                        codes[i]->least = std::min(codes[i]->least, 0);
+                        codes[i]->most = std::max(codes[i]->most, 0);
+                    }
                     changed = true;
                 }
             }
@@ -356,8 +387,69 @@ std::vector<double> weight_scales(const network::Weights& weights, unsigned bits
     return scales;
 }
 
+/// How a bias becomes a whole number.
+enum class Bias : std::uint8_t
+{
+    exact,  ///< as the file has it
+    rounded ///< to the unit of the sums, as far as they hold it
+};
+
+/// How a sum, whose unit is worth `unit` codes of the result, becomes a code: its
+/// ratio, and the bias, which is `bias` codes. What accumulators of 32 bits hold of the bias beside
+/// sums up to `most_sum` is added to the sum. What they do not hold is added to the product with
+/// the multiplier, and so is what lies between their units where the bias is to be exact.
+void take_bias(double unit, double bias, double most_sum, Bias kind, IntegerLayer& its)
+{
+    constexpr double kMost = 0x1p31 - 1;
+    const double room = std::floor(std::max(0.0, kMost - most_sum));
+    const double units = std::clamp(std::nearbyint(bias / unit), -room, room);
+    const bool held = std::abs(bias / unit) <= room;
+    const double rest = held && kind == Bias::rounded ? 0 : bias - units * unit; // in codes
+    // Beyond this the result is at an end of its range whatever the sum is.
+    const double far = 4 * most_sum * unit + 0x1p30;
+    const double limited = std::clamp(rest, -far, far);
+    int exponent = 0;
+    static_cast<void>(std::frexp(limited, &exponent));
+    const int most_shift =
+        std::clamp(static_cast<int>(kWord) - 3 - exponent, 0, static_cast<int>(Ratio::kMostShift));
+    Ratio ratio = Ratio::of(unit, kBits, static_cast<unsigned>(most_shift));
+    // As fine as the multiplier allows, for the rest's sake.
+    while (limited != 0 && ratio.multiplier != 0 && ratio.multiplier < std::int64_t{1} << 30U &&
+           ratio.shift < static_cast<unsigned>(most_shift))
+    {
+        ratio.multiplier *= 2;
+        ++ratio.shift;
+    }
+    ratio.shift = ratio.multiplier == 0 ? static_cast<unsigned>(most_shift) : ratio.shift;
+    its.bias.push_back(std::llround(units));
+    its.rest.push_back(std::llround(std::ldexp(limited, static_cast<int>(ratio.shift))));
+    its.ratio.push_back(ratio);
+}
+
+/// Rests that are all nothing are left out.
+void drop_no_rests(IntegerLayer& its)
+{
+    if (std::all_of(its.rest.begin(), its.rest.end(), [](std::int64_t rest) { return rest == 0; }))
+    {
+        its.rest.clear();
+    }
+}
+
+/// The greatest magnitude of a sum of products of a column.
+double most_sum(const IntegerLayer& its, const IntegerLayer& operand, std::size_t column)
+{
+    const double most = std::max(std::abs(static_cast<double>(operand.least)),
+                                 std::abs(static_cast<double>(operand.most)));
+    double sum = 0;
+    for (std::size_t row = 0; row < its.weights.rows(); ++row)
+    {
+        sum += std::abs(static_cast<double>(its.weights(row, column))) * most;
+    }
+    return sum;
+}
+
 void quantize_product(const network::Weights& weights, const std::vector<double>& scales,
-                      double input_scale, IntegerLayer& its)
+                      const IntegerLayer& operand, IntegerLayer& its)
 {
     its.weights = numerics::Matrix<std::int32_t>(weights.rows, weights.columns);
     for (std::size_t row = 0; row < weights.rows; ++row)
@@ -369,82 +461,82 @@ void quantize_product(const network::Weights& weights, const std::vector<double>
                 static_cast<std::int32_t>(std::lround(weight / scales[column]));
         }
     }
-    its.bias.assign(weights.columns, 0);
     for (std::size_t column = 0; column < weights.columns; ++column)
     {
-        const double unit = input_scale * scales[column];
-        if (!weights.bias.empty())
-        {
-            constexpr double most = 0x1p30;
-            its.bias[column] = std::llround(
-                std::clamp(static_cast<double>(weights.bias[column]) / unit, -most, most));
-        }
-        its.ratio.push_back(Ratio::of(unit / its.scale));
+        const double bias =
+            weights.bias.empty() ? 0 : static_cast<double>(weights.bias[column]) / its.scale;
+        take_bias(operand.scale * scales[column] / its.scale, bias, most_sum(its, operand, column),
+                  Bias::rounded, its);
     }
+    drop_no_rests(its);
 }
 
-/// Whole numbers as the file has them; a real bias is rounded to the unit of the sums, and so is
-/// one with a unit of its own.
-void take_product(const network::Weights& weights, double input_scale, IntegerLayer& its)
+/// Whole numbers as the file has them; what a real bias, or one with a unit of its own, has between
+/// the units of the sums is kept as a rest.
+void take_product(const network::Weights& weights, const IntegerLayer& operand, IntegerLayer& its)
 {
-    constexpr double kSame = 1e-6; // of products of scales, rounded to single precision
-    constexpr double kMost = 0x1p40;
     const network::Codes& codes = weights.codes;
     its.weights = numerics::Matrix<std::int32_t>(weights.rows, weights.columns);
     std::copy(codes.matrix.begin(), codes.matrix.end(), its.weights.row(0));
     for (std::size_t column = 0; column < weights.columns; ++column)
     {
-        const double unit = input_scale * codes.scale[column];
-        const auto rounded = [&](double value)
-        { return std::llround(std::clamp(value / unit, -kMost, kMost)); };
-        std::int64_t bias = 0;
+        double bias = 0;
         if (!codes.bias.empty())
         {
-            const double own = codes.bias_scale[column];
-            bias = std::abs(own / unit - 1) <= kSame
-                       ? codes.bias[column]
-                       : rounded(static_cast<double>(codes.bias[column]) * own);
+            bias = static_cast<double>(codes.bias[column]) * codes.bias_scale[column];
         }
         else if (!weights.bias.empty())
         {
-            bias = rounded(static_cast<double>(weights.bias[column]));
+            bias = static_cast<double>(weights.bias[column]);
         }
-        its.bias.push_back(bias);
-        its.ratio.push_back(Ratio::of(unit / its.scale));
+        take_bias(operand.scale * codes.scale[column] / its.scale, bias / its.scale,
+                  most_sum(its, operand, column), Bias::exact, its);
     }
+    drop_no_rests(its);
 }
 
-/// Weights, biases and ratios of a norm: `unit` is what its codes or norms are worth.
-void quantize_gains(const network::Weights& weights, double unit, bool per_channel,
-                    IntegerLayer& its)
+/// Of a batch_norm: the ratios are its gains, the rests its biases.
+void quantize_affine(const network::Weights& weights, double unit, IntegerLayer& its)
 {
-    constexpr double most_gain = (1U << kGainBits) - 1;
-    constexpr double most_bias = 0x1p30;
     const std::size_t channels = weights.scale.size();
-    std::vector<double> steps;
-    for (std::size_t c = 0; c < channels; ++c)
-    {
-        const double gain = std::abs(static_cast<double>(weights.scale[c]));
-        const double bias =
-            weights.bias.empty() ? 0 : std::abs(static_cast<double>(weights.bias[c]));
-        steps.push_back(std::max(gain / most_gain, bias / unit / most_bias));
-    }
-    if (!per_channel)
-    {
-        std::fill(steps.begin(), steps.end(), *std::max_element(steps.begin(), steps.end()));
-    }
     its.weights = numerics::Matrix<std::int32_t>(1, channels);
     for (std::size_t c = 0; c < channels; ++c)
     {
-        const double step = steps[c] > 0 ? steps[c] : 1;
+        const auto gain = static_cast<double>(weights.scale[c]);
+        const double bias =
+            weights.bias.empty() ? 0 : static_cast<double>(weights.bias[c]) / its.scale;
+        its.weights(0, c) = gain > 0 ? 1 : gain < 0 ? -1 : 0;
+        take_bias(gain == 0 ? 1 : std::abs(gain) * unit / its.scale, bias, 0x1p24, Bias::exact,
+                  its);
+    }
+    drop_no_rests(its);
+}
+
+/// Of a layer_norm, one step of weights for all channels.
+void quantize_gains(const network::Weights& weights, IntegerLayer& its)
+{
+    constexpr double most_gain = (1U << kGainBits) - 1;
+    const double unit = std::exp2(-int{kNormBits});
+    const std::size_t channels = weights.scale.size();
+    const auto most = static_cast<double>(most_norm(static_cast<std::uint32_t>(channels)));
+    double step = 0;
+    for (const float gain : weights.scale)
+    {
+        const double magnitude = std::abs(static_cast<double>(gain));
+        step = std::max({step, magnitude / most_gain, magnitude * most / 0x1p30});
+    }
+    step = step > 0 ? step : 1;
+    its.weights = numerics::Matrix<std::int32_t>(1, channels);
+    for (std::size_t c = 0; c < channels; ++c)
+    {
+        const double bias =
+            weights.bias.empty() ? 0 : static_cast<double>(weights.bias[c]) / its.scale;
         its.weights(0, c) =
             static_cast<std::int32_t>(std::lround(static_cast<double>(weights.scale[c]) / step));
-        its.bias.push_back(
-            weights.bias.empty()
-                ? 0
-                : std::llround(static_cast<double>(weights.bias[c]) / (unit * step)));
-        its.ratio.push_back(Ratio::of(unit * step / its.scale));
+        take_bias(unit * step / its.scale, bias,
+                  std::abs(static_cast<double>(its.weights(0, c))) * most, Bias::exact, its);
     }
+    drop_no_rests(its);
 }
 
 /// Powers of what a code is below the greatest.
@@ -457,6 +549,18 @@ std::vector<std::int32_t> powers(const IntegerLayer& operand)
             std::lround(std::ldexp(std::exp(-below * operand.scale), int{kPowerBits}))));
     }
     return table;
+}
+
+double greatest_code(const IntegerLayer& its)
+{
+    return std::max(std::abs(static_cast<double>(its.least)),
+                    std::abs(static_cast<double>(its.most)));
+}
+
+/// Bits that hold whole numbers up to `value`.
+double bits_of(double value)
+{
+    return std::ceil(std::log2(value + 1));
 }
 
 /// Throws InputError unless crossbars can hold them.
@@ -492,7 +596,12 @@ void check_weight_codes(const network::Codes& codes, const Network& network, con
             i = k;
         }
     }
-    const std::string& problem = weighted.weights[i].codes.problem;
+    const network::Codes& codes = weighted.weights[i].codes;
+    const bool of_weights = what == "weights" && !codes.problem_of_weights.empty();
+    const std::string problem = of_weights
+                                    ? "they are made of codes by " + codes.problem_of_weights +
+                                          ", and are no codes any more"
+                                    : codes.problem;
     const std::string& name = weighted.network.layers[i].name;
     throw InputError({file, 0, "/graph/" + name},
                      "has no codes of the " + what + " of layer \"" + name + '"' +
@@ -510,6 +619,144 @@ void check_ratio(double ratio, const Layer& layer, const std::string& file)
                          "has codes " + std::to_string(ratio) +
                              " times as fine as what goes into it",
                          "quantise the network with scales that suit its values");
+    }
+}
+
+/// Multipliers of an addition have one shift: the finest that 64 bits hold.
+void quantize_sum(const IntegerNetwork& integers, const Layer& layer, const std::string& file,
+                  IntegerLayer& its)
+{
+    double largest = 0;
+    double codes = 0;
+    for (const LayerId operand : layer.inputs)
+    {
+        const double ratio = integers[operand].scale / its.scale;
+        check_ratio(ratio, layer, file);
+        largest = std::max(largest, ratio);
+        codes += greatest_code(integers[operand]);
+    }
+    const double bits = std::min<double>(kBits - 1, kWord - 2 - bits_of(codes));
+    const int shift = std::clamp(static_cast<int>(bits) - 1 - std::ilogb(largest), 0,
+                                 static_cast<int>(kWord) - 2);
+    for (const LayerId operand : layer.inputs)
+    {
+        its.ratio.push_back({std::llround(std::ldexp(integers[operand].scale / its.scale, shift)),
+                             static_cast<unsigned>(shift)});
+    }
+}
+
+void quantize_shares(const Network& network, const IntegerLayer& operand, const Layer& layer,
+                     const std::string& file, IntegerLayer& its)
+{
+    if (!(its.scale >= kFinestShare))
+    {
+        throw InputError({file, 0, "/graph/" + layer.name},
+                         "has codes of " + std::to_string(1 / its.scale) + " steps a unit",
+                         "code it with a scale of 2^-20 or more: shares lie within 0 and 1");
+    }
+    const network::Shape& from = network.input_shape(layer);
+    const double count = layer.axis == "height" ? from.height : from.channels;
+    its.table = powers(operand);
+    const auto bits = static_cast<unsigned>(kWord - 3 - int{kPowerBits});
+    const auto shift = static_cast<unsigned>(kWord - 2 - int{kPowerBits} - bits_of(count));
+    its.ratio.push_back(Ratio::of(1 / its.scale, std::min(kBits - 1, bits), shift));
+}
+
+/// The finest scale of a layer's result that the arithmetic carries, of the scales of its operands.
+double finest_scale(const network::WeightedNetwork& weighted, std::size_t i,
+                    const QuantizeOptions& options, const IntegerNetwork& integers)
+{
+    constexpr double kMostRatio = 0x1p14; // below what check_ratio() refuses
+    const Layer& layer = weighted.network.layers[i];
+    const network::Weights& weights = weighted.weights[i];
+    double unit = 0; // the most that one step of an operand changes
+    switch (layer.kind)
+    {
+    case LayerKind::conv2d:
+    case LayerKind::dense:
+    {
+        const std::vector<double> scales =
+            !weights.codes.matrix.empty()
+                ? weights.codes.scale
+                : weight_scales(weights, weighted.network.weight_bits, options.per_channel);
+        unit = integers[layer.inputs[0]].scale * *std::max_element(scales.begin(), scales.end());
+        break;
+    }
+    case LayerKind::batch_norm:
+        for (const float gain : weights.scale)
+        {
+            unit = std::max(unit, std::abs(static_cast<double>(gain)));
+        }
+        unit *= integers[layer.inputs[0]].scale;
+        break;
+    case LayerKind::matmul:
+    case LayerKind::mul:
+        unit = 1;
+        for (const LayerId operand : layer.inputs)
+        {
+            unit *= integers[operand].scale;
+        }
+        break;
+    case LayerKind::softmax:
+        return kFinestShare;
+    case LayerKind::activation:
+        unit = layer.activation == "relu" ? integers[layer.inputs[0]].scale : 0;
+        break;
+    case LayerKind::add:
+    case LayerKind::concat:
+    case LayerKind::average_pool:
+    case LayerKind::global_average_pool:
+        for (const LayerId operand : layer.inputs)
+        {
+            unit = std::max(unit, integers[operand].scale);
+        }
+        break;
+    default:
+        break;
+    }
+    return unit / kMostRatio;
+}
+
+/// Scales that calibration made too fine, such as those of differences that are all but nothing,
+/// become what the arithmetic carries; notes say where.
+void raise_scales(const network::WeightedNetwork& weighted, const Structure& structure,
+                  const LayerCodes& recorded, const QuantizeOptions& options,
+                  IntegerNetwork& integers)
+{
+    const std::vector<Layer>& layers = weighted.network.layers;
+    const auto raise = [&](std::size_t layer, double finest)
+    {
+        if (recorded[layer] || !(integers.layers[layer].scale < finest))
+        {
+            return false;
+        }
+        for (std::size_t other = 0; other < layers.size(); ++other)
+        {
+            if (structure.groups.of(other) == structure.groups.of(layer) && !recorded[other])
+            {
+                integers.layers[other].scale = finest;
+            }
+        }
+        integers.notes.push_back("layer \"" + layers[layer].name +
+                                 "\" has values so small that its scale is raised to " +
+                                 fmt::format("{:.3g}", finest) +
+                                 ", the finest that whole numbers carry");
+        return true;
+    };
+    // What is raised may ask more of layers before it that share its scale, so once more then.
+    for (bool raised = true; raised;)
+    {
+        raised = false;
+        for (std::size_t i = 0; i < layers.size(); ++i)
+        {
+            raised = raise(i, finest_scale(weighted, i, options, integers)) || raised;
+            if (layers[i].kind == LayerKind::layer_norm)
+            {
+                const double finest =
+                    std::sqrt(layers[i].epsilon / kMostEpsilon) * layers[i].output.channels * 1.01;
+                raised = raise(layers[i].inputs[0].index(), finest) || raised;
+            }
+        }
     }
 }
 
@@ -557,7 +804,9 @@ IntegerNetwork quantize(const network::WeightedNetwork& weighted, const Dataset*
         return std::find(network.outputs.begin(), network.outputs.end(),
                          LayerId(static_cast<std::uint32_t>(layer))) != network.outputs.end();
     };
-    IntegerNetwork result{network, std::vector<IntegerLayer>(network.layers.size())};
+    IntegerNetwork result;
+    result.network = network;
+    result.layers.resize(network.layers.size());
     const std::size_t input_group = structure.groups.of(result.input().index());
     std::vector<char> wide(network.layers.size(), 0);
     for (std::size_t i = 0; i < network.layers.size(); ++i)
@@ -591,6 +840,7 @@ IntegerNetwork quantize(const network::WeightedNetwork& weighted, const Dataset*
                         ? 1.0 / 255
                         : limit_of(seen[group], its.most, options) / its.most;
     }
+    raise_scales(weighted, structure, recorded, options, result);
     for (std::size_t i = 0; i < network.layers.size(); ++i)
     {
         const Layer& layer = network.layers[i];
@@ -601,15 +851,15 @@ IntegerNetwork quantize(const network::WeightedNetwork& weighted, const Dataset*
         case LayerKind::dense:
         {
             const network::Weights& weights = weighted.weights[i];
-            const double input_scale = result[layer.inputs[0]].scale;
+            const IntegerLayer& operand = result[layer.inputs[0]];
             if (!weights.codes.matrix.empty())
             {
                 check_weight_codes(weights.codes, network, layer, file);
                 for (const double scale : weights.codes.scale)
                 {
-                    check_ratio(input_scale * scale / its.scale, layer, file);
+                    check_ratio(operand.scale * scale / its.scale, layer, file);
                 }
-                take_product(weights, input_scale, its);
+                take_product(weights, operand, its);
                 break;
             }
             if (images == nullptr)
@@ -618,25 +868,12 @@ IntegerNetwork quantize(const network::WeightedNetwork& weighted, const Dataset*
             }
             quantize_product(weights,
                              weight_scales(weights, network.weight_bits, options.per_channel),
-                             input_scale, its);
+                             operand, its);
             break;
         }
         case LayerKind::add:
         {
-            // One shift: that of the largest ratio.
-            double largest = 0;
-            for (const LayerId operand : layer.inputs)
-            {
-                check_ratio(result[operand].scale / its.scale, layer, file);
-                largest = std::max(largest, result[operand].scale / its.scale);
-            }
-            const int shift = std::max(0, static_cast<int>(kSumBits) - std::ilogb(largest));
-            for (const LayerId operand : layer.inputs)
-            {
-                its.ratio.push_back(
-                    {std::llround(std::ldexp(result[operand].scale / its.scale, shift)),
-                     static_cast<unsigned>(shift)});
-            }
+            quantize_sum(result, layer, file, its);
             break;
         }
         case LayerKind::concat:
@@ -670,33 +907,51 @@ IntegerNetwork quantize(const network::WeightedNetwork& weighted, const Dataset*
             break;
         }
         case LayerKind::softmax:
-            check_ratio(1 / its.scale / 32, layer, file); // so below 2^20
-            its.table = powers(result[layer.inputs[0]]);
-            its.ratio.push_back(Ratio::of(1 / its.scale, kShareBits));
+            quantize_shares(network, result[layer.inputs[0]], layer, file, its);
             break;
         case LayerKind::layer_norm:
         {
             const double square = std::pow(result[layer.inputs[0]].scale, 2);
             const double channels = layer.output.channels;
-            quantize_gains(weighted.weights[i], std::exp2(-int{kNormBits}), false, its);
-            its.epsilon =
-                std::llround(std::clamp(layer.epsilon / square * channels * channels, 1.0, 0x1p40));
+            const double epsilon = layer.epsilon / square * channels * channels;
+            if (epsilon > kMostEpsilon)
+            {
+                throw InputError({file, 0, "/graph/" + layer.name},
+                                 "adds an epsilon that is far above the squares of its operand's "
+                                 "codes",
+                                 "code the operand with a larger scale");
+            }
+            quantize_gains(weighted.weights[i], its);
+            its.epsilon = std::llround(std::max(epsilon, 1.0));
             break;
         }
         case LayerKind::batch_norm:
-            quantize_gains(weighted.weights[i], result[layer.inputs[0]].scale, true, its);
+            for (const float gain : weighted.weights[i].scale)
+            {
+                const double ratio =
+                    std::abs(static_cast<double>(gain)) * result[layer.inputs[0]].scale / its.scale;
+                check_ratio(gain == 0 ? 1 : ratio, layer, file);
+            }
+            quantize_affine(weighted.weights[i], result[layer.inputs[0]].scale, its);
             break;
         case LayerKind::average_pool:
         case LayerKind::global_average_pool:
-            check_ratio(result[layer.inputs[0]].scale / its.scale, layer, file);
-            its.ratio.push_back(Ratio::of(result[layer.inputs[0]].scale / its.scale, kMeanBits));
-            break;
-        case LayerKind::activation:
         {
             const IntegerLayer& operand = result[layer.inputs[0]];
             check_ratio(operand.scale / its.scale, layer, file);
+            const double count = static_cast<double>(layer.kernel_height) * layer.kernel_width;
+            const auto bits = static_cast<unsigned>(
+                std::min<double>(kBits, kWord - 2 - bits_of(count * greatest_code(operand))));
+            its.ratio.push_back(Ratio::of(operand.scale / its.scale, bits,
+                                          static_cast<unsigned>(kWord - 3 - bits_of(count))));
+            break;
+        }
+        case LayerKind::activation:
+        {
+            const IntegerLayer& operand = result[layer.inputs[0]];
             if (layer.activation == "relu")
             {
+                check_ratio(operand.scale / its.scale, layer, file);
                 its.ratio.push_back(Ratio::of(operand.scale / its.scale));
                 break;
             }

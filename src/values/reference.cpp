@@ -356,11 +356,11 @@ private:
         return static_cast<std::int32_t>(std::clamp<std::int64_t>(code, its.least, its.most));
     }
 
-    /// value x multiplier / 2^shift to the nearest, ties up.
+    /// (value x multiplier + added) / 2^shift to the nearest, ties up.
     [[nodiscard]] static std::int64_t scaled(std::int64_t value, std::int64_t multiplier,
-                                             unsigned shift)
+                                             unsigned shift, std::int64_t added = 0)
     {
-        const std::int64_t product = value * multiplier;
+        const std::int64_t product = value * multiplier + added;
         if (shift == 0)
         {
             return product;
@@ -524,7 +524,9 @@ private:
                     }
                     sum = std::clamp(sum, -kMostSum, kMostSum);
                     const Ratio& ratio = its.ratio[channel];
-                    maps_[i][next++] = saturated(i, scaled(sum, ratio.multiplier, ratio.shift));
+                    maps_[i][next++] =
+                        saturated(i, scaled(sum, ratio.multiplier, ratio.shift,
+                                            its.rest.empty() ? 0 : its.rest[channel]));
                 }
             }
         }
@@ -649,7 +651,8 @@ private:
         const IntegerLayer& its = integers_.layers[i];
         const std::int64_t sum = value * its.weights(0, channel) + its.bias[channel];
         return saturated(i, scaled(std::clamp(sum, -kMostSum, kMostSum),
-                                   its.ratio[channel].multiplier, its.ratio[channel].shift));
+                                   its.ratio[channel].multiplier, its.ratio[channel].shift,
+                                   its.rest.empty() ? 0 : its.rest[channel]));
     }
 
     /// The greatest whole number whose square is not above `square`, bit by bit.

@@ -281,6 +281,11 @@ Tensor Evaluator::room(const Extents& extents, bool real, bool known)
     return tensor;
 }
 
+bool Evaluator::asks_for_extents(const Node& node)
+{
+    return node.domain.empty() && (node.operation == "Shape" || node.operation == "Size");
+}
+
 bool Evaluator::knows(const Node& node)
 {
     static const std::vector<std::string> kOthers{
@@ -357,7 +362,117 @@ Extents unsqueeze_extents(const Node& node, const Operands& operands)
     return result;
 }
 
+namespace
+{
+
+/// After a reshape: the axis of the scales, if it is still one; else there are no codes any more.
+void keep_axis(Tensor& tensor, const Extents& before)
+{
+    if (tensor.steps.size() <= 1)
+    {
+        return;
+    }
+    const auto outer = [](const Extents& extents, std::size_t axis) {
+        return elements_of({extents.begin(), extents.begin() + static_cast<std::ptrdiff_t>(axis)});
+    };
+    for (std::size_t axis = 0; axis < tensor.extents.size(); ++axis)
+    {
+        if (tensor.extents[axis] == before[tensor.axis] &&
+            outer(tensor.extents, axis) == outer(before, tensor.axis))
+        {
+            tensor.axis = axis;
+            return;
+        }
+    }
+    tensor.steps.clear();
+    tensor.integers.clear();
+}
+
+/// Scaled codes are codes of another scale, and codes that are shifted by whole steps count from
+/// another zero point: what is left of a DequantizeLinear that is written out.
+void keep_codes(const std::string& operation, const Tensor& a, const Tensor& b, Tensor& to)
+{
+    if (a.steps.size() != 1 || !a.real || !b.steps.empty() || a.extents != to.extents)
+    {
+        return;
+    }
+    if ((operation == "Sub" || operation == "Add") && b.elements() == 1)
+    {
+        const double steps = b.value(0) / static_cast<double>(a.steps[0]);
+        if (steps != std::nearbyint(steps) || std::abs(steps) > 0x1p24)
+        {
+            return;
+        }
+        const auto moved = static_cast<std::int64_t>(operation == "Sub" ? -steps : steps);
+        to.integers = a.integers;
+        for (std::int64_t& code : to.integers)
+        {
+            code += moved;
+        }
+        to.steps = a.steps;
+        return;
+    }
+    if (operation != "Mul" && operation != "Div")
+    {
+        return;
+    }
+    // One factor, or one for each position of one axis.
+    std::size_t axis = 0;
+    std::size_t along = 0;
+    const std::size_t offset = to.extents.size() - b.extents.size();
+    for (std::size_t i = 0; i < b.extents.size(); ++i)
+    {
+        if (b.extents[i] != 1)
+        {
+            axis = offset + i;
+            ++along;
+        }
+    }
+    std::vector<float> steps;
+    for (std::size_t i = 0; i < static_cast<std::size_t>(b.elements()); ++i)
+    {
+        const double factor = operation == "Mul" ? b.value(i) : 1 / b.value(i);
+        steps.push_back(static_cast<float>(static_cast<double>(a.steps[0]) * factor));
+        if (!(factor > 0) || !std::isfinite(factor))
+        {
+            return;
+        }
+    }
+    if (along > 1)
+    {
+        return;
+    }
+    to.integers = a.integers;
+    to.steps = std::move(steps);
+    to.axis = axis;
+}
+
+} // namespace
+
 std::vector<Tensor> Evaluator::run(const Node& node, const Operands& operands)
+{
+    std::vector<Tensor> made = compute(node, operands);
+    const auto lost =
+        std::find_if(operands.begin(), operands.end(),
+                     [](const Tensor* operand)
+                     {
+                         return operand != nullptr && operand->real &&
+                                (!operand->steps.empty() || !operand->lost_codes.empty());
+                     });
+    for (Tensor& tensor : made)
+    {
+        if (lost != operands.end() && tensor.real && tensor.steps.empty() &&
+            tensor.lost_codes.empty())
+        {
+            tensor.lost_codes = !(*lost)->lost_codes.empty()
+                                    ? (*lost)->lost_codes
+                                    : "node \"" + node.name + "\" (" + node.operation + ')';
+        }
+    }
+    return made;
+}
+
+std::vector<Tensor> Evaluator::compute(const Node& node, const Operands& operands)
 {
     const std::string& operation = node.operation;
     const auto pick =
@@ -367,6 +482,18 @@ std::vector<Tensor> Evaluator::run(const Node& node, const Operands& operands)
         if (to.known)
         {
             walk(extents, strides, start, [&](std::size_t source) { copy(from, source, to); });
+        }
+        const bool same_axis =
+            from.steps.size() == 1 ||
+            (extents.size() == from.extents.size() && from.axis < extents.size() &&
+             extents[from.axis] == from.extents[from.axis] &&
+             strides[from.axis] == strides_of(from.extents)[from.axis]);
+        if (to.known && !from.steps.empty() && same_axis)
+        {
+            walk(extents, strides, start,
+                 [&](std::size_t source) { to.integers.push_back(from.integers[source]); });
+            to.steps = from.steps;
+            to.axis = from.axis;
         }
         return to;
     };
@@ -379,6 +506,7 @@ std::vector<Tensor> Evaluator::run(const Node& node, const Operands& operands)
         }
         Tensor to = pick(from, from.extents, strides_of(from.extents), 0);
         to.extents = std::move(extents);
+        keep_axis(to, from.extents);
         return to;
     };
 
@@ -426,6 +554,7 @@ std::vector<Tensor> Evaluator::run(const Node& node, const Operands& operands)
                      append(to, operation == "Mod" ? one - other * std::floor(one / other)
                                                    : binary->second(one, other));
                  });
+            keep_codes(operation, a, b, to);
         }
         return {to};
     }
@@ -497,6 +626,11 @@ std::vector<Tensor> Evaluator::run(const Node& node, const Operands& operands)
         {
             append(to, type == 9 ? (from.value(i) != 0 ? 1.0 : 0.0) : from.value(i));
         }
+        if (to.known && real && !from.real && from.type.bits > 1 && from.type.bits <= 32)
+        {
+            to.integers = from.integers; // a DequantizeLinear written out begins so
+            to.steps = {1.0F};
+        }
         return {to};
     }
     if (operation == "ConstantOfShape" || operation == "Expand")
@@ -557,6 +691,7 @@ std::vector<Tensor> Evaluator::run(const Node& node, const Operands& operands)
         Tensor to = pick(from, extents, strides, 0);
         if (to.known && !from.steps.empty())
         {
+            to.integers.clear();
             walk(extents, strides, 0,
                  [&](std::size_t source) { to.integers.push_back(from.integers[source]); });
             to.steps = from.steps;
@@ -880,15 +1015,25 @@ std::vector<std::int64_t> parts_of(const Node& node, const Operands& operands, s
     const Tensor* sizes = optional(operands, 1);
     std::vector<std::int64_t> parts =
         sizes != nullptr ? whole_numbers(*sizes) : node.integers("split");
+    const auto count = static_cast<std::int64_t>(node.outputs.size());
+    const std::int64_t said = node.integer("num_outputs", count);
+    if (said != count)
+    {
+        throw Unsupported("with num_outputs " + std::to_string(said) + " and " +
+                          std::to_string(count) + " outputs");
+    }
     if (parts.empty())
     {
-        const auto count = static_cast<std::int64_t>(node.outputs.size());
-        if (count == 0 || extent % count != 0)
+        // Since opset 18, where num_outputs is given, the last part may be shorter.
+        const bool uneven = node.attributes.count("num_outputs") != 0;
+        if (count == 0 || (extent % count != 0 && !uneven))
         {
             throw Unsupported("splits " + std::to_string(extent) + " into " +
                               std::to_string(count) + " equal parts");
         }
-        parts.assign(node.outputs.size(), extent / count);
+        const std::int64_t part = (extent + count - 1) / count;
+        parts.assign(node.outputs.size(), part);
+        parts.back() = extent - part * (count - 1);
     }
     std::int64_t sum = 0;
     for (const std::int64_t part : parts)

@@ -49,10 +49,13 @@ public:
     explicit Evaluator(std::int64_t opset) : opset_(opset) {}
 
     [[nodiscard]] static bool knows(const Node& node);
+    /// Shape and Size: values do not matter.
+    [[nodiscard]] static bool asks_for_extents(const Node& node);
     /// Throws Unsupported.
     [[nodiscard]] std::vector<Tensor> run(const Node& node, const Operands& operands);
 
 private:
+    [[nodiscard]] std::vector<Tensor> compute(const Node& node, const Operands& operands);
     /// An empty tensor of these extents, known if that many more values may be made.
     [[nodiscard]] Tensor room(const Extents& extents, bool real, bool known);
 

@@ -42,7 +42,7 @@ void Importer::binary(const Node& node)
     }
     if (node.operation == "Sub")
     {
-        b = scaled(std::move(b), -1, 0, ".negative");
+        b = times(std::move(b), -1, ".negative");
     }
     const bool product = node.operation == "Mul";
     const Extents extents = broadcast(a.extents(), b.extents());

@@ -11,6 +11,13 @@ namespace tessera::network::onnx
 
 using nlohmann::json;
 
+namespace
+{
+
+constexpr double kSameCode = 1e-4; ///< scales and constants are numbers of single precision
+
+} // namespace
+
 View Importer::affine(View view, std::vector<double> scale, std::vector<double> shift, bool known,
                       std::uint64_t parameters, const char* suffix)
 {
@@ -33,6 +40,21 @@ View Importer::affine(View view, std::vector<double> scale, std::vector<double> 
 View Importer::scaled(View view, double scale, double shift, const char* suffix)
 {
     return affine(std::move(view), {scale}, {shift}, true, 0, suffix);
+}
+
+View Importer::shifted(View view, double shift, const char* suffix)
+{
+    const std::optional<OutputCodes> codes = codes_of(view.layer);
+    const double steps = codes ? std::nearbyint(shift / codes->scale) : 0;
+    const bool whole =
+        codes && std::abs(steps) < 0x1p24 && std::abs(shift / codes->scale - steps) <= kSameCode;
+    if (!whole)
+    {
+        return scaled(std::move(view), 1, shift, suffix);
+    }
+    const auto by = static_cast<std::int32_t>(steps);
+    return coded_affine(std::move(view), 1, shift,
+                        {codes->scale, codes->least + by, codes->most + by}, suffix);
 }
 
 View Importer::activated(View view, const std::string& function)
@@ -125,6 +147,12 @@ void Importer::cast(const Node& node)
     {
         throw Unsupported("to text or booleans");
     }
+    const auto port = inputs_.find(node.inputs.at(0));
+    const bool tokens = port != inputs_.end() && graph_.inputs[port->second].type.bits != 0;
+    if (!is_real_type(type) && !tokens)
+    {
+        throw Unsupported("of reals to integers, which drops what is behind the point");
+    }
     set(node, view(node, 0));
 }
 
@@ -159,6 +187,12 @@ void Importer::clip(const Node& node)
     double most = bound(2, "max", kInfinity);
     least = least <= -kLarge ? -kInfinity : least;
     most = most >= kLarge ? kInfinity : most;
+    if (only_quantised(node) != nullptr && !(least == 0 && (most == 6 || std::isinf(most))))
+    {
+        clips_[node.outputs[0]] = {least, most};
+        set(node, view(node, 0));
+        return;
+    }
     set(node, clipped(view(node, 0), least, most));
 }
 
@@ -166,6 +200,12 @@ void Importer::hard_sigmoid(const Node& node)
 {
     const double alpha = node.real("alpha", 0.2);
     const double beta = node.real("beta", 0.5);
+    if (only_quantised(node) != nullptr)
+    {
+        clips_[node.outputs[0]] = {0, 1};
+        set(node, scaled(view(node, 0), alpha, beta, ""));
+        return;
+    }
     View at = scaled(view(node, 0), 6 * alpha, 6 * beta, ".scale");
     set(node, scaled(activated(at, "relu6"), 1.0 / 6, 0, ".back"));
 }
@@ -173,6 +213,11 @@ void Importer::hard_sigmoid(const Node& node)
 void Importer::negate(const Node& node)
 {
     set(node, scaled(view(node, 0), -1, 0, ""));
+}
+
+void Importer::relu(const Node& node)
+{
+    set(node, activated(view(node, 0), "relu"));
 }
 
 void Importer::unknown_function(const Node& /*node*/)

@@ -41,6 +41,7 @@ struct Tensor
     /// count from the zero point, are multiplied by; one, or one for each position along `axis`.
     std::vector<float> steps;
     std::size_t axis = 0;
+    std::string lost_codes; ///< what took the codes of such reals away: "node 'x' (Sub)"
 
     [[nodiscard]] std::int64_t elements() const;
     [[nodiscard]] double value(std::size_t index) const

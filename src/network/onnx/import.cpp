@@ -3,6 +3,7 @@
 
 #include "base/nearest.h"
 #include "network/fold.h"
+#include "network/onnx/batch.h"
 #include "tessera/error.h"
 
 #include <algorithm>
@@ -16,9 +17,9 @@ Imported Importer::run()
 {
     spell_out_quantized(graph_);
     evaluate_constants();
+    result_.network.notes = drop_batches(graph_, batch_axis_);
     patterns_ = find_patterns(graph_, graph_.constants);
     find_readers();
-    drop_batches();
     for (std::size_t i = 0; i < graph_.nodes.size(); ++i)
     {
         lower(i);
@@ -96,55 +97,6 @@ void Importer::find_readers()
     }
 }
 
-void Importer::drop_batches()
-{
-    static const std::set<std::string> kKeep{"Relu",
-                                             "LeakyRelu",
-                                             "Clip",
-                                             "Sigmoid",
-                                             "Tanh",
-                                             "Add",
-                                             "Mul",
-                                             "Sub",
-                                             "Div",
-                                             "Concat",
-                                             "Pad",
-                                             "Identity",
-                                             "Dropout",
-                                             "Cast",
-                                             "HardSwish",
-                                             "HardSigmoid",
-                                             "Erf",
-                                             "Split",
-                                             "Slice",
-                                             "QuantizeLinear",
-                                             "DequantizeLinear"};
-    std::unordered_set<std::string> batched;
-    for (std::size_t i = graph_.nodes.size(); i-- > 0;)
-    {
-        const Node& node = graph_.nodes[i];
-        const bool keeps =
-            kKeep.count(node.operation) != 0 &&
-            std::any_of(node.outputs.begin(), node.outputs.end(),
-                        [&](const std::string& output) { return batched.count(output) != 0; });
-        if (has_batch(node.operation) || keeps)
-        {
-            const std::size_t count = keeps ? node.inputs.size() : std::size_t{1};
-            for (std::size_t k = 0; k < count && k < node.inputs.size(); ++k)
-            {
-                batched.insert(node.inputs[k]);
-            }
-        }
-    }
-    for (Port& input : graph_.inputs)
-    {
-        if (batched.count(input.name) != 0 && input.extents.size() >= 3 && input.extents[0] > 1)
-        {
-            input.extents[0] = 1;
-        }
-    }
-}
-
 void Importer::lower(std::size_t index)
 {
     const Node& node = graph_.nodes[index];
@@ -156,7 +108,7 @@ void Importer::lower(std::size_t index)
     try
     {
         const auto pattern = patterns_.roots.find(index);
-        if (pattern != patterns_.roots.end())
+        if (pattern != patterns_.roots.end() && coding(pattern->second.source) == nullptr)
         {
             if (!waits(pattern->second.source))
             {
@@ -175,13 +127,26 @@ void Importer::lower(std::size_t index)
         {
             return;
         }
+        for (const std::string& input : node.inputs)
+        {
+            const auto port = inputs_.find(input);
+            if (port != inputs_.end() && takes_codes(graph_.inputs[port->second]))
+            {
+                (void)view(input); // which says what codes they are
+            }
+        }
+        if (reads_codes(node) && !Evaluator::asks_for_extents(node))
+        {
+            on_codes(node);
+            return;
+        }
         if ((Evaluator::knows(node) || is_coding(node)) && (evaluate(node) || evaluate_shape(node)))
         {
             return;
         }
         if (!known)
         {
-            throw Unsupported("only of constants");
+            throw Unsupported("of a computed tensor: it can be computed of constants alone");
         }
         (this->*handler->second)(node);
     }
@@ -199,7 +164,7 @@ bool Importer::waits(const std::string& name) const
 
 bool Importer::evaluate_shape(const Node& node)
 {
-    if (node.operation != "Shape" && node.operation != "Size")
+    if (!Evaluator::asks_for_extents(node))
     {
         return false;
     }
@@ -280,6 +245,16 @@ void Importer::finish()
         if (network[view.layer].kind == LayerKind::input)
         {
             view = laid_out_anew(view, view.extents(), true);
+        }
+        else if (view.rank() <= 2 && view.order() != up_to(view.atoms.size()))
+        {
+            // Classes are counted in the order of the file.
+            view = laid_out_anew(view, view.extents());
+        }
+        else if (view.rank() == 4 && view.axes[0].empty() && view.are_channels(view.sorted(1)) &&
+                 !view.are_channels(view.axes[1]))
+        {
+            view = feature_map(std::move(view));
         }
         if (taken.insert(view.layer.index()).second)
         {
@@ -409,7 +384,7 @@ const std::unordered_map<std::string, Importer::Handler>& Importer::handlers()
         {"Clip", &Importer::clip},
         {"Concat", &Importer::concat},
         {"Conv", &Importer::conv},
-        {"DequantizeLinear", &Importer::note_codes},
+        {"DequantizeLinear", &Importer::dequantize},
         {"Div", &Importer::binary},
         {"Dropout", &Importer::dropout},
         {"Erf", &Importer::unknown_function},
@@ -428,7 +403,8 @@ const std::unordered_map<std::string, Importer::Handler>& Importer::handlers()
         {"Neg", &Importer::negate},
         {"Pad", &Importer::pad},
         {"Pow", &Importer::power},
-        {"QuantizeLinear", &Importer::note_codes},
+        {"QuantizeLinear", &Importer::quantize},
+        {"Relu", &Importer::relu},
         {"ReduceMax", &Importer::reduce_mean},
         {"ReduceMean", &Importer::reduce_mean},
         {"Reshape", &Importer::reshape},
@@ -447,9 +423,9 @@ const std::unordered_map<std::string, Importer::Handler>& Importer::handlers()
     return kHandlers;
 }
 
-Imported import(Graph graph)
+Imported import(Graph graph, BatchAxis batch_axis)
 {
-    return Importer(std::move(graph)).run();
+    return Importer(std::move(graph), batch_axis).run();
 }
 
 } // namespace tessera::network::onnx

@@ -26,9 +26,10 @@ struct Imported
     std::vector<Port> outputs; ///< as the graph lists them
 };
 
-/// Turns a graph into layers, shapes inferred, constants folded. A batch is taken as one image;
+/// Turns a graph into layers, shapes inferred, constants folded. A batch is taken as one image (see
+/// drop_batches());
 /// NCHW becomes rows, columns, channels. Throws InputError; all operators that have no counterpart
 /// are named together.
-[[nodiscard]] Imported import(Graph graph);
+[[nodiscard]] Imported import(Graph graph, BatchAxis batch_axis = BatchAxis::automatic);
 
 } // namespace tessera::network::onnx

@@ -28,13 +28,20 @@ using Bounds = std::array<std::size_t, 2>;
 [[nodiscard]] std::int64_t product_of(const View& view, const Factors& factors);
 /// Operators whose first operand has a batch first, whatever its shape.
 [[nodiscard]] bool has_batch(const std::string& operation);
+/// Is this number of an ONNX type one of reals?
+[[nodiscard]] bool is_real_type(std::int64_t type);
+/// "3x3"
+[[nodiscard]] std::string text_of(const Extents& extents);
 
 /// Makes layers of a graph, node by node; import.cpp is its frame, the other files beside it are
 /// named after the operators that they turn into layers.
 class Importer
 {
 public:
-    explicit Importer(Graph graph) : graph_(std::move(graph)), evaluator_(graph_.opset) {}
+    Importer(Graph graph, BatchAxis batch_axis)
+        : graph_(std::move(graph)), batch_axis_(batch_axis), evaluator_(graph_.opset)
+    {
+    }
     Imported run();
 
 private:
@@ -46,9 +53,6 @@ private:
     bool evaluate(const Node& node);
     void keep(const Node& node, std::vector<Tensor> values);
     void find_readers();
-    /// Inputs that reach an operator with a batch through others that keep it: their first extent
-    /// becomes 1.
-    void drop_batches();
 
     // import.cpp: node by node
     void lower(std::size_t index);
@@ -79,13 +83,46 @@ private:
                                         const std::vector<std::size_t>& columns,
                                         const std::vector<std::size_t>& channels);
 
-    // quantized.cpp: codes
+    // codes.cpp: tensors that are codes, and layers whose output is
     /// Is it read by a QuantizeLinear or DequantizeLinear?
     [[nodiscard]] bool is_coded(const std::string& name) const;
     /// The nodes that read the tensor, or its codes.
     [[nodiscard]] std::vector<const Node*> readers_of(const std::string& name) const;
-    /// QuantizeLinear, DequantizeLinear: the same tensor, whose layer now has codes.
-    void note_codes(const Node& node);
+    /// How a tensor of the graph is coded; null: it is no codes.
+    [[nodiscard]] const Coding* coding(const std::string& name) const;
+    /// Are the elements of this input of the graph codes?
+    [[nodiscard]] bool takes_codes(const Port& port) const;
+    /// Notes what the elements of an input of codes stand for.
+    void code_input(const Port& port, const View& view);
+    /// Scale and zero point of a QuantizeLinear or DequantizeLinear.
+    [[nodiscard]] Operands coding_operands(const Node& node) const;
+    /// The codes of a layer's output, its own or those that it moves; none if it has reals.
+    [[nodiscard]] std::optional<OutputCodes> codes_of(LayerId id) const;
+    /// Is the tensor read by nothing but quantisers like `by`? Then nobody sees it unrounded.
+    [[nodiscard]] bool only_quantised(const std::string& name, const Node& by) const;
+    /// A quantiser if nothing else reads the node's result, and all of them are alike; else null.
+    [[nodiscard]] const Node* only_quantised(const Node& node) const;
+    /// The tensor rounded to these codes: noted at its layer if nobody reads that unrounded, else
+    /// by a layer of its own. `by` is the quantiser.
+    View rounded(View view, const OutputCodes& codes, const Node& by);
+    /// factor x + shift, with codes of its own.
+    View coded_affine(View view, double factor, double shift, const OutputCodes& codes,
+                      const char* suffix);
+    /// factor x; of codes the same codes, or their negatives.
+    View times(View view, double factor, const char* suffix);
+    /// The same integers with another meaning.
+    View meaning(View view, const Coding& from, const Coding& to);
+    /// Throws Unsupported if less than two codes are left.
+    [[nodiscard]] static OutputCodes limited(OutputCodes codes, double least, double most);
+    void quantize(const Node& node);
+    void dequantize(const Node& node);
+    /// Is an operand of another operator codes?
+    [[nodiscard]] bool reads_codes(const Node& node) const;
+    /// Does to integers what ONNX says of integers.
+    void on_codes(const Node& node);
+    void limit_codes(const Node& node, const Coding& coding, std::int64_t least, std::int64_t most);
+    void join_codes(const Node& node);
+    void cast_codes(const Node& node, const Coding& coding);
     /// Scales and bias of weights that are whole numbers; their output channels are that axis.
     void take_steps(const Tensor& matrix, std::size_t outputs_axis, const Tensor* bias,
                     Weights& w) const;
@@ -131,6 +168,8 @@ private:
     View affine(View view, std::vector<double> scale, std::vector<double> shift, bool known,
                 std::uint64_t parameters, const char* suffix);
     View scaled(View view, double scale, double shift, const char* suffix);
+    /// x + shift; of codes, and by a whole number of them, codes again.
+    View shifted(View view, double shift, const char* suffix);
     View activated(View view, const std::string& function);
     /// min(max(x, least), most) out of relu and relu6.
     View clipped(View view, double least, double most);
@@ -148,6 +187,7 @@ private:
     void clip(const Node& node);
     void hard_sigmoid(const Node& node);
     void negate(const Node& node);
+    void relu(const Node& node);
     void unknown_function(const Node& /*node*/);
     void batch_norm(const Node& node);
     void layer_normalization(const Node& node);
@@ -165,6 +205,10 @@ private:
     /// Mean or maximum over some axes: the rest are channels, and a window covers the map.
     void reduce(const Node& node, View from, std::vector<std::size_t> axes, bool keep, bool is_max);
     void pad(const Node& node);
+    /// The node's operand with `value` around it.
+    View padded(const Node& node, double value);
+    /// The operand of a padding whose result is only quantised, quantised before, and `value` too.
+    View rounded_before(const Node& node, double& value);
     void resize(const Node& node);
 
     // products.cpp: matrix products
@@ -224,16 +268,20 @@ private:
     };
 
     Graph graph_;
+    BatchAxis batch_axis_;
     Evaluator evaluator_;
     Patterns patterns_;
     std::unordered_map<std::string, std::vector<Reader>> readers_;
     std::unordered_map<std::string, std::size_t> outside_; ///< names that are outputs
     std::unordered_map<std::string, std::size_t> inputs_;  ///< positions in graph_.inputs
     std::unordered_map<std::string, View> views_;
-    std::unordered_map<std::string, IntegerType> code_types_; ///< what QuantizeLinear made
-    std::unordered_set<std::string> done_;                    ///< evaluated
-    std::unordered_set<std::size_t> passes_;                  ///< nodes whose scale was taken over
-    std::unordered_set<std::string> names_;                   ///< of layers
+    std::unordered_map<std::string, Coding> codings_; ///< of tensors that are codes
+    /// Bounds of a Clip whose result is only quantised: the quantiser's codes are limited instead.
+    std::unordered_map<std::string, std::pair<double, double>> clips_;
+    std::unordered_map<std::size_t, std::string> roots_; ///< the first tensor of a layer
+    std::unordered_set<std::string> done_;               ///< evaluated
+    std::unordered_set<std::size_t> passes_;             ///< nodes whose scale was taken over
+    std::unordered_set<std::string> names_;              ///< of layers
     std::vector<Problem> unsupported_;
     std::string node_name_;
     Imported result_;

@@ -35,6 +35,16 @@ void make_unsigned(json& value)
 
 } // namespace
 
+std::string text_of(const Extents& extents)
+{
+    std::string text;
+    for (const std::int64_t extent : extents)
+    {
+        text += (text.empty() ? "" : "x") + std::to_string(extent);
+    }
+    return text;
+}
+
 Factors up_to(std::size_t count)
 {
     Factors result(count);
@@ -112,6 +122,7 @@ void Importer::set(const Node& node, View view, std::size_t slot)
 {
     if (slot < node.outputs.size() && !node.outputs[slot].empty())
     {
+        roots_.emplace(view.layer.index(), node.outputs[slot]);
         views_.insert_or_assign(node.outputs[slot], std::move(view));
     }
 }

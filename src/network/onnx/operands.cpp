@@ -198,6 +198,8 @@ View Importer::make_input(const Port& port)
                         group(view.bounds[1], view.atoms.size())}}});
     node_name_ = reader;
     result_.inputs.push_back({port.name, view});
+    roots_.emplace(view.layer.index(), port.name);
+    code_input(port, view);
     return view;
 }
 

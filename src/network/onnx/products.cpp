@@ -39,8 +39,8 @@ View Importer::dense(View from, const Tensor& matrix, bool transposed, const Ten
                 w.matrix.push_back(static_cast<float>(alpha * static_cast<double>(value)));
             }
         }
-        // Codes go without factors of their own.
-        if (!matrix.steps.empty() && alpha == 1 && (bias == nullptr || beta == 1))
+        w.codes.problem_of_weights = matrix.lost_codes;
+        if (!matrix.steps.empty() && alpha > 0 && beta > 0)
         {
             for (const std::size_t row : channel_positions(from, {last}))
             {
@@ -52,6 +52,15 @@ View Importer::dense(View from, const Tensor& matrix, bool transposed, const Ten
                 }
             }
             take_steps(matrix, transposed ? 0 : 1, bias, w);
+            // The codes stay; what they are worth takes the factors over.
+            for (double& scale : w.codes.scale)
+            {
+                scale *= alpha;
+            }
+            for (double& scale : w.codes.bias_scale)
+            {
+                scale *= beta;
+            }
         }
         if (bias != nullptr)
         {
@@ -131,7 +140,7 @@ void Importer::matmul(const Node& node)
     // A scale of the product is one of the first operand, where it can be folded into weights.
     if (const auto scale = scale_of_product(node))
     {
-        a = scaled(std::move(a), *scale, 0, ".scale");
+        a = times(std::move(a), *scale, ".scale");
     }
     const auto heads = [&](const View& view)
     {

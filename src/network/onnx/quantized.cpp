@@ -178,8 +178,19 @@ private:
         }
         if (form.bias && !operand(node, *form.bias).empty())
         {
-            const std::string scale = fresh(node.name + ".bias_scale");
+            std::string scale = fresh(node.name + ".bias_scale");
             add(node, "Mul", {operand(node, 1), operand(node, 4)}, {scale});
+            if (const double alpha = node.real("alpha", 1); alpha != 1)
+            {
+                // The bias counts in what the products are worth, alpha included.
+                Tensor factor;
+                factor.reals = {static_cast<float>(alpha)};
+                const std::string name = fresh(node.name + ".alpha");
+                graph_.constants.emplace(name, std::move(factor));
+                const std::string both = fresh(node.name + ".bias_scale");
+                add(node, "Mul", {scale, name}, {both});
+                scale = both;
+            }
             const std::string bias = fresh(node.name + ".bias");
             Node& added = add(node, kDequantize, {operand(node, *form.bias), scale}, {bias});
             added.attributes["axis"].integer = 0;
@@ -421,152 +432,6 @@ Tensor coded(const Node& node, const Operands& operands, const std::string& file
         to.axis = coding.axis;
     }
     return to;
-}
-
-// The parts of the importer that note codes at layers.
-
-bool Importer::is_coded(const std::string& name) const
-{
-    const auto readers = readers_.find(name);
-    return readers != readers_.end() &&
-           std::any_of(readers->second.begin(), readers->second.end(),
-                       [&](const Reader& reader) { return is_coding(graph_.nodes[reader.node]); });
-}
-
-std::vector<const Node*> Importer::readers_of(const std::string& name) const
-{
-    std::vector<const Node*> all;
-    std::vector<std::string> open{name};
-    while (!open.empty())
-    {
-        const auto readers = readers_.find(open.back());
-        open.pop_back();
-        if (readers == readers_.end())
-        {
-            continue;
-        }
-        for (const Reader& reader : readers->second)
-        {
-            const Node& node = graph_.nodes[reader.node];
-            if (is_coding(node) && reader.slot == 0 && !node.outputs.empty())
-            {
-                open.push_back(node.outputs[0]);
-            }
-            else
-            {
-                all.push_back(&node);
-            }
-        }
-    }
-    return all;
-}
-
-void Importer::note_codes(const Node& node)
-{
-    const View at = view(node, 0);
-    const bool quantizes = node.operation == kQuantize;
-    std::optional<IntegerType> type;
-    if (!quantizes)
-    {
-        const auto port = inputs_.find(node.inputs[0]);
-        const auto made = code_types_.find(node.inputs[0]);
-        if (made != code_types_.end())
-        {
-            type = made->second;
-        }
-        else if (port != inputs_.end() && graph_.inputs[port->second].type.bits != 0)
-        {
-            type = graph_.inputs[port->second].type;
-        }
-    }
-    const auto operand = [&](std::size_t slot)
-    { return has(node, slot) ? &needed_constant(node, slot) : nullptr; };
-    const Coding coding =
-        coding_of(node, {operand(1), operand(2)}, at.extents(), type, graph_.file);
-    if (quantizes)
-    {
-        code_types_.emplace(node.outputs.at(0), coding.type);
-    }
-    set(node, at);
-
-    Codes& codes = weights(at.layer).codes;
-    const std::string name = in_quotes(node.name);
-    const auto never = [&](const std::string& problem)
-    {
-        codes.output.reset();
-        codes.problem = problem;
-    };
-    if (coding.per_axis)
-    {
-        never("node " + name + " codes it with one scale a channel");
-        return;
-    }
-    if (coding.scale.empty())
-    {
-        never("the scale of node " + name + " is not in the file");
-        return;
-    }
-    const OutputCodes its{static_cast<double>(coding.scale[0]),
-                          static_cast<std::int32_t>(coding.least() - coding.zero_point[0]),
-                          static_cast<std::int32_t>(coding.most() - coding.zero_point[0])};
-    if (coding.type.bits > 16)
-    {
-        never("node " + name + " codes it with 32 bits");
-    }
-    else if (!codes.output && codes.problem.empty())
-    {
-        codes.output = its;
-    }
-    else if (codes.output && *codes.output != its)
-    {
-        never("node " + name + " codes it with another scale or zero point than the node before");
-    }
-}
-
-void Importer::take_steps(const Tensor& matrix, std::size_t outputs_axis, const Tensor* bias,
-                          Weights& w) const
-{
-    const auto columns = [&](const std::vector<float>& steps)
-    {
-        std::vector<double> all(w.columns, static_cast<double>(steps[0]));
-        std::copy(steps.begin(), steps.size() == 1 ? steps.begin() : steps.end(), all.begin());
-        return all;
-    };
-    if (matrix.steps.size() != 1 && matrix.axis != outputs_axis)
-    {
-        throw InputError({graph_.file, 0, "/graph/" + node_name_},
-                         "has weights with a scale for each position of axis " +
-                             std::to_string(matrix.axis) + ", along which products are added up",
-                         "quantise them per tensor, or along axis " + std::to_string(outputs_axis) +
-                             ", that of the output channels");
-    }
-    w.codes.scale = columns(matrix.steps);
-    if (bias != nullptr && !bias->steps.empty() &&
-        (bias->steps.size() == 1 || bias->steps.size() == w.columns))
-    {
-        w.codes.bias_scale = columns(bias->steps);
-        w.codes.bias.resize(w.columns);
-        for (std::size_t column = 0; column < w.columns; ++column)
-        {
-            w.codes.bias[column] = bias->integers[bias->integers.size() == 1 ? 0 : column];
-        }
-    }
-}
-
-void Importer::widen_activations()
-{
-    constexpr std::int64_t kBytes = 256;
-    for (const Layer& layer : result_.network.layers)
-    {
-        for (const LayerId operand : layer.inputs)
-        {
-            const auto& its = result_.weights[operand.index()].codes.output;
-            if (its && std::int64_t{its->most} - its->least >= kBytes)
-            {
-                result_.network.activation_bits = 16;
-            }
-        }
-    }
 }
 
 } // namespace tessera::network::onnx

@@ -3,6 +3,7 @@
 
 #include "network/onnx/constants.h"
 #include "network/onnx/graph.h"
+#include "network/weights.h"
 
 #include <optional>
 #include <string>
@@ -34,6 +35,8 @@ struct Coding
     /// Of the type.
     [[nodiscard]] std::int64_t least() const;
     [[nodiscard]] std::int64_t most() const;
+    /// Of a layer whose output is coded so, with one scale that is known.
+    [[nodiscard]] OutputCodes codes() const;
 };
 
 /// `operands` are scale and zero point, null where left out; `extents` those of the tensor that is

@@ -96,6 +96,12 @@ void Importer::conv(const Node& node)
     const std::int64_t channels = kernel.extents[0];
     const std::int64_t groups = node.integer("group", 1);
     const std::vector<std::int64_t> sizes(kernel.extents.begin() + 2, kernel.extents.end());
+    const std::vector<std::int64_t>& said = node.integers("kernel_shape");
+    if (!said.empty() && said != sizes)
+    {
+        throw Unsupported("with a kernel_shape of " + text_of(said) + " and weights for " +
+                          text_of(sizes) + "; leave the attribute out or make them agree");
+    }
     json keys = window(node, map, sizes, true);
     keys["channels"] = channels;
     keys["groups"] = groups;
@@ -142,6 +148,7 @@ void Importer::conv(const Node& node)
             }
         };
         arrange(kernel.reals, w.matrix);
+        w.codes.problem_of_weights = kernel.lost_codes;
         w.bias = biased ? bias.reals : std::vector<float>();
         if (!kernel.steps.empty())
         {
@@ -151,6 +158,38 @@ void Importer::conv(const Node& node)
     }
     set(node, map_of(layer, map.rank()));
 }
+
+namespace
+{
+
+/// The padding that is made a part of the map for a pool that counts it and rounds up: without the
+/// elements behind in which a window would begin, as none may begin in the padding behind.
+json counted_padding(const Shape& map, const json& keys)
+{
+    json padding = keys["padding"];
+    const auto trim =
+        [&](std::uint32_t extent, std::size_t axis, std::size_t before, std::size_t after)
+    {
+        Window rule;
+        rule.kernel = keys["kernel"][axis].get<std::uint64_t>();
+        rule.stride = keys["stride"][axis].get<std::uint64_t>();
+        rule.before = padding[before].get<std::uint64_t>();
+        rule.after = padding[after].get<std::uint64_t>();
+        const std::uint64_t windows = rule.count(extent, true);
+        const std::uint64_t inside = extent + rule.before;
+        const Window whole{rule.kernel, rule.stride, 1, 0, 0};
+        if (windows != 0 && whole.count(inside + rule.after, true) != windows)
+        {
+            const std::uint64_t covered = (windows - 1) * rule.stride + rule.kernel;
+            padding[after] = covered > inside ? covered - inside : 0;
+        }
+    };
+    trim(map.height, 0, 0, 1);
+    trim(map.width, 1, 2, 3);
+    return padding;
+}
+
+} // namespace
 
 void Importer::pool(const Node& node)
 {
@@ -162,11 +201,14 @@ void Importer::pool(const Node& node)
     }
     View map = feature_map(view(node, 0));
     json keys = window(node, map, node.integers("kernel_shape"), is_max);
-    keys["ceil_mode"] = node.integer("ceil_mode", 0) != 0;
+    const bool ceil = node.integer("ceil_mode", 0) != 0;
+    keys["ceil_mode"] = ceil;
     const bool padded = keys["padding"] != json{0, 0, 0, 0};
     if (!is_max && padded && node.integer("count_include_pad", 0) != 0)
     {
-        map.layer = add("pad", ".pad", {map.layer}, {{"padding", keys["padding"]}});
+        map.layer = add("pad", ".pad", {map.layer},
+                        {{"padding", ceil ? counted_padding(result_.network[map.layer].output, keys)
+                                          : keys["padding"]}});
         keys["padding"] = 0;
     }
     else if (keys["kernel"] == json{1, 1} && keys["stride"] == json{1, 1} && !padded)
@@ -249,18 +291,52 @@ void Importer::reduce(const Node& node, View from, std::vector<std::size_t> axes
 
 void Importer::pad(const Node& node)
 {
+    double value = node.real("value", 0);
+    if (has(node, 2))
+    {
+        const Tensor& tensor = needed_constant(node, 2);
+        if (!tensor.known || tensor.elements() != 1)
+        {
+            throw Unsupported("with a value that is not in the file");
+        }
+        value = tensor.value(0);
+    }
+    set(node, padded(node, value));
+}
+
+View Importer::rounded_before(const Node& node, double& value)
+{
+    View at = view(node, 0);
+    const Node* by = value == 0 ? nullptr : only_quantised(node);
+    if (by == nullptr)
+    {
+        return at;
+    }
+    const Coding coding =
+        coding_of(*by, coding_operands(*by), at.extents(), std::nullopt, graph_.file);
+    if (coding.per_axis || coding.scale.empty())
+    {
+        return at;
+    }
+    const OutputCodes codes = coding.codes();
+    value =
+        codes.scale * std::clamp(std::nearbyint(value / codes.scale),
+                                 static_cast<double>(codes.least), static_cast<double>(codes.most));
+    return rounded(std::move(at), codes, *by);
+}
+
+View Importer::padded(const Node& node, double value)
+{
     const std::string mode = node.text("mode", "constant");
     if (mode != "constant")
     {
         throw Unsupported("with mode " + mode);
     }
-    const Tensor* value = constant(node, 2);
-    if ((has(node, 2) && (value == nullptr || !value->known || value->value(0) != 0)) ||
-        node.real("value", 0) != 0)
+    if (!std::isfinite(value))
     {
-        throw Unsupported("with something else than zeros");
+        throw Unsupported("with what is not finite");
     }
-    View at = view(node, 0);
+    View at = reads_codes(node) ? view(node, 0) : rounded_before(node, value);
     std::vector<std::int64_t> pads =
         has(node, 1) ? whole_numbers(needed_constant(node, 1)) : node.integers("pads");
     const std::size_t rank = at.rank();
@@ -271,8 +347,7 @@ void Importer::pad(const Node& node)
     }
     if (std::all_of(pads.begin(), pads.end(), [](std::int64_t p) { return p == 0; }))
     {
-        set(node, std::move(at));
-        return;
+        return at;
     }
     if (rank < 3 || rank > 4 || pads[0] != 0 || pads[1] != 0 || pads[rank] != 0 ||
         pads[rank + 1] != 0)
@@ -281,10 +356,27 @@ void Importer::pad(const Node& node)
     }
     at = feature_map(std::move(at));
     const bool both = rank == 4;
+    // Layers pad with zeros: x - value is padded, and value added again.
+    const std::optional<OutputCodes> codes = codes_of(at.layer);
+    const bool shifts = value != 0;
+    if (shifts)
+    {
+        at = shifted(std::move(at), -value, ".shift");
+    }
     const LayerId layer = add(
         "pad", "", {at.layer},
         {{"padding", {pads[2], pads[rank + 2], both ? pads[3] : 0, both ? pads[rank + 3] : 0}}});
-    set(node, map_of(layer, rank));
+    at = map_of(layer, rank);
+    if (shifts)
+    {
+        at = shifted(std::move(at), value, ".back");
+        if (auto& made = weights(at.layer).codes.output; made && codes)
+        {
+            const auto code = static_cast<std::int32_t>(std::nearbyint(value / codes->scale));
+            *made = {codes->scale, std::min(codes->least, code), std::max(codes->most, code)};
+        }
+    }
+    return at;
 }
 
 void Importer::resize(const Node& node)

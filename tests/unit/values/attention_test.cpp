@@ -279,7 +279,10 @@ TEST_F(Attention, EveryNumberMatters)
         [&](IntegerNetwork& its) { layer(its, "norm2").epsilon *= 5'000; },
         [&](IntegerNetwork& its) { layer(its, "scale").weights(0, 1) ^= 1 << 9; },
         [&](IntegerNetwork& its) { layer(its, "softmax").table[20] /= 2; },
-        [&](IntegerNetwork& its) { layer(its, "softmax").ratio[0].multiplier += 1 << 12; },
+        [&](IntegerNetwork& its) {
+            layer(its, "softmax").ratio[0].multiplier +=
+                layer(its, "softmax").ratio[0].multiplier / 100;
+        },
         [&](IntegerNetwork& its) { layer(its, "scores").ratio[0].multiplier += 1 << 22; },
         [&](IntegerNetwork& its) { layer(its, "q").weights(1, 1) ^= 1; },
         [&](IntegerNetwork& its) { layer(its, "gated").ratio[0].multiplier += 1 << 22; }};
@@ -327,8 +330,8 @@ TEST_F(Attention, RefusesWhatCannotBe)
     };
     refused("softmax", "table", [](IntegerLayer& its) { its.table.pop_back(); });
     refused("softmax", "above 0", [](IntegerLayer& its) { its.table[0] = 0; });
-    refused("softmax", "2^16", [](IntegerLayer& its) { its.table[1] = 1 << 17U; });
-    refused("softmax", "29", [](IntegerLayer& its) { its.ratio[0].shift = 30; });
+    refused("softmax", "2^26", [](IntegerLayer& its) { its.table[1] = (1 << 26U) + 1; });
+    refused("softmax", "64 bits", [](IntegerLayer& its) { its.ratio[0].shift = 40; });
     refused("norm1", "epsilon", [](IntegerLayer& its) { its.epsilon = -1; });
     refused("norm1", "15 bits", [](IntegerLayer& its) { its.weights(0, 0) = 1 << 15U; });
     refused("norm1", "a channel", [](IntegerLayer& its) { its.bias.pop_back(); });

@@ -22,6 +22,13 @@ namespace tessera::values
 namespace
 {
 
+network::Layer input_of(const network::Shape& shape)
+{
+    network::Layer input;
+    input.output = shape;
+    return input;
+}
+
 const std::string kSource = TESSERA_SOURCE_DIR;
 const std::string kImages = kSource + "/tests/oracle/fashion-200-images-idx3-ubyte.gz";
 
@@ -40,7 +47,7 @@ std::vector<Map<std::int32_t>> truth_of(const std::string& name)
 std::size_t different(const std::string& name, const IntegerNetwork& network, std::size_t count,
                       const Products* products = nullptr)
 {
-    const Dataset images = load_dataset(kImages, "", {28, 28, 1}, 0, count);
+    const Dataset images = load_dataset(kImages, "", input_of({28, 28, 1}), 0, count);
     const auto truth = truth_of(name);
     const std::size_t output = network.network.outputs.front().index();
     std::size_t wrong = 0;
@@ -224,7 +231,7 @@ TEST(Ratio, RoundsTiesUp)
 TEST(Accuracy, DoesNotDependOnThreads)
 {
     const IntegerNetwork network = load("lenet5-fashion");
-    const Dataset images = load_dataset(kImages, "", {28, 28, 1}, 0, 12);
+    const Dataset images = load_dataset(kImages, "", input_of({28, 28, 1}), 0, 12);
     const config::ChipConfig chip =
         config::load("clsa-256", {"macro.adc.range=full", "macro.cell.device=generic"}, {});
     AccuracyOptions options;
@@ -358,7 +365,7 @@ TEST(Accuracy, ChipsThatDifferWidenTheInterval)
 
 TEST(Accuracy, LabelsOfAnotherNetworkAreRefused)
 {
-    Dataset images = load_dataset(kImages, "", {28, 28, 1}, 0, 3);
+    Dataset images = load_dataset(kImages, "", input_of({28, 28, 1}), 0, 3);
     images.labels.assign(3, 10);
     const config::ChipConfig chip = config::load("clsa-256", {}, {});
     EXPECT_THROW(static_cast<void>(accuracy(nullptr, load("lenet5-fashion"), images, chip, {})),
@@ -367,9 +374,12 @@ TEST(Accuracy, LabelsOfAnotherNetworkAreRefused)
 
 TEST(Dataset, RefusesWhatDoesNotFit)
 {
-    EXPECT_THROW(static_cast<void>(load_dataset(kImages, "", {32, 32, 3}, 0, 1)), InputError);
-    EXPECT_THROW(static_cast<void>(load_dataset(kImages, "", {28, 28, 1}, 200, 1)), InputError);
-    EXPECT_THROW(static_cast<void>(load_dataset(kSource, "t10k", {28, 28, 1}, 0, 1)), InputError);
+    EXPECT_THROW(static_cast<void>(load_dataset(kImages, "", input_of({32, 32, 3}), 0, 1)),
+                 InputError);
+    EXPECT_THROW(static_cast<void>(load_dataset(kImages, "", input_of({28, 28, 1}), 200, 1)),
+                 InputError);
+    EXPECT_THROW(static_cast<void>(load_dataset(kSource, "t10k", input_of({28, 28, 1}), 0, 1)),
+                 InputError);
 }
 
 } // namespace
