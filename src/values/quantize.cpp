@@ -695,6 +695,12 @@ IntegerNetwork quantize(const network::WeightedNetwork& weighted, const Dataset*
         {
             const IntegerLayer& operand = result[layer.inputs[0]];
             check_ratio(operand.scale / its.scale, layer, file);
+            if (layer.activation == "prelu")
+            {
+                quantize_gains(weighted.weights[i], operand.scale, true, its);
+                its.ratio.push_back(Ratio::of(operand.scale / its.scale));
+                break;
+            }
             if (layer.activation == "relu")
             {
                 its.ratio.push_back(Ratio::of(operand.scale / its.scale));

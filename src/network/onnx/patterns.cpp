@@ -26,7 +26,13 @@ struct Known
     double (*value)(double);
 };
 
-constexpr std::array<Known, 8> kCurves{{
+double gelu_tanh(double x)
+{
+    const double root = std::sqrt(2 / std::acos(-1.0));
+    return x / 2 * (1 + std::tanh(root * (x + 0.044715 * x * x * x)));
+}
+
+constexpr std::array<Known, 9> kCurves{{
     {"relu", [](double x) { return std::max(x, 0.0); }},
     {"relu6", [](double x) { return std::clamp(x, 0.0, 6.0); }},
     {"sigmoid", sigmoid},
@@ -35,8 +41,9 @@ constexpr std::array<Known, 8> kCurves{{
     {"hard_swish", [](double x) { return x * std::clamp(x + 3, 0.0, 6.0) / 6; }},
     {"mish", [](double x) { return x * std::tanh(std::log1p(std::exp(x))); }},
     {"gelu", [](double x) { return x / 2 * (1 + std::erf(x / std::sqrt(2.0))); }},
+    {"gelu_tanh", gelu_tanh},
 }};
-// gelu is often written with tanh; the two differ by less than this.
+// Constants are written with few digits.
 constexpr double kTolerance = 2e-3;
 
 /// Elementwise operations and what they do to numbers.
@@ -64,8 +71,16 @@ const std::map<std::string, Operation>& operations()
         {"Softplus", [](const Node&, const List& v) { return std::log1p(std::exp(v[0])); }},
         {"Mish",
          [](const Node&, const List& v) { return v[0] * std::tanh(std::log1p(std::exp(v[0]))); }},
-        {"Gelu", [](const Node&, const List& v)
-         { return v[0] / 2 * (1 + std::erf(v[0] / std::sqrt(2.0))); }},
+        {"Gelu",
+         [](const Node& n, const List& v)
+         {
+             const std::string how = n.text("approximate", "none");
+             return how == "tanh"   ? gelu_tanh(v[0])
+                    : how == "none" ? v[0] / 2 * (1 + std::erf(v[0] / std::sqrt(2.0)))
+                                    : std::numeric_limits<double>::quiet_NaN();
+         }},
+        {"Swish",
+         [](const Node& n, const List& v) { return v[0] * sigmoid(n.real("alpha", 1) * v[0]); }},
         {"Identity", [](const Node&, const List& v) { return v[0]; }},
         {"Clip",
          [](const Node& n, const List& v)
@@ -248,15 +263,18 @@ private:
                 values[node.outputs.front()] = operations().at(node.operation)(node, operands);
             }
             y.push_back(values.at(graph_.nodes[root].outputs.front()));
-            if (y.size() == 2 && !name_of_curve(x, y))
+            if (y.size() == 2 && !curve_of(x, y))
             {
                 return false;
             }
         }
-        const auto name = name_of_curve(x, y);
-        pattern.function = name.value_or("");
-        pattern.slope = y.front() / x.front();
-        return name.has_value();
+        if (const auto curve = curve_of(x, y))
+        {
+            pattern.function = curve->function;
+            pattern.slope = curve->slope;
+            return true;
+        }
+        return false;
     }
 
     void take(std::size_t root, const std::set<std::size_t>& nodes, Pattern pattern)
@@ -400,30 +418,43 @@ private:
 
 } // namespace
 
-std::optional<std::string> name_of_curve(const std::vector<double>& x, const std::vector<double>& y)
+std::optional<Curve> curve_of(const std::vector<double>& x, const std::vector<double>& y)
 {
-    const auto follows = [&](auto curve)
+    const auto error = [&](auto curve)
     {
+        double most = 0;
         for (std::size_t i = 0; i < x.size(); ++i)
         {
-            if (!(std::abs(y[i] - curve(x[i])) <= kTolerance))
-            {
-                return false;
-            }
+            const double its = std::abs(y[i] - curve(x[i]));
+            most = std::isnan(its) ? std::numeric_limits<double>::infinity() : std::max(most, its);
         }
-        return true;
+        return most;
     };
+    std::optional<Curve> best;
+    double least = kTolerance;
     for (const Known& known : kCurves)
     {
-        if (follows(known.value))
+        const double its = error(known.value);
+        if (its < least || (!best && its == least))
         {
-            return known.name;
+            best = Curve{known.name, 1};
+            least = its;
         }
     }
-    const double slope = x.front() == 0 ? 0 : y.front() / x.front();
-    if (slope > 0 && slope < 1 && follows([&](double v) { return v < 0 ? v * slope : v; }))
+    if (best || x.front() == 0)
     {
-        return "leaky_relu";
+        return best;
+    }
+    const double part = y.front() / x.front();
+    const double steepness = std::log(part / (1 - part)) / x.front();
+    if (std::isfinite(steepness) &&
+        error([&](double v) { return v * sigmoid(steepness * v); }) <= kTolerance)
+    {
+        return Curve{"silu", steepness};
+    }
+    if (part > 0 && part < 1 && error([&](double v) { return v < 0 ? v * part : v; }) <= kTolerance)
+    {
+        return Curve{"leaky_relu", part};
     }
     return std::nullopt;
 }

@@ -17,7 +17,7 @@ struct Pattern
 {
     std::string function; ///< of an activation; "" is a layer norm
     std::string source;   ///< the tensor it reads
-    double slope = 0;     ///< of leaky_relu
+    double slope = 1;     ///< Layer::slope
     // layer norm
     double epsilon = 0;
     std::vector<std::int64_t> axes;
@@ -39,8 +39,16 @@ struct Patterns
 [[nodiscard]] Patterns find_patterns(const Graph& graph,
                                      const std::map<std::string, Tensor>& constants);
 
-/// The activation with these values of f(x): relu, silu, ...; nothing if there is none.
-[[nodiscard]] std::optional<std::string> name_of_curve(const std::vector<double>& x,
-                                                       const std::vector<double>& y);
+/// An activation by its values.
+struct Curve
+{
+    std::string function;
+    double slope = 1; ///< Layer::slope
+};
+
+/// The activation that is nearest to these values of f(x): relu, silu, ...; nothing if none is
+/// near.
+[[nodiscard]] std::optional<Curve> curve_of(const std::vector<double>& x,
+                                            const std::vector<double>& y);
 
 } // namespace tessera::network::onnx
