@@ -116,8 +116,7 @@ struct Function
 };
 /// accumulate, bias, relu, relu6, leaky_relu, silu, mish, gelu, sigmoid, tanh, hard_swish, add,
 /// mul, max_pool, average_pool, global_average_pool, concat, split, upsample, pad, batch_norm,
-/// softmax, layer_norm, matmul, reshape, transpose, requantize, copy, dense, conv2d, embedding,
-/// gelu_tanh, elu, selu, prelu, sign, rms_norm.
+/// softmax, layer_norm, matmul, reshape, transpose, requantize, copy, dense, conv2d, ...
 [[nodiscard]] const std::vector<Function>& functions();
 /// Index of the function of that name; nothing for any other text.
 [[nodiscard]] std::optional<std::uint16_t> find_function(std::string_view name);

@@ -84,7 +84,7 @@ double default_slope(const std::string& activation)
     return activation == "leaky_relu" ? 0.1 : 1;
 }
 
-std::string function_of(const Layer& layer)
+std::string function_name(const Layer& layer)
 {
     return layer.kind == LayerKind::activation                     ? layer.activation
            : layer.kind == LayerKind::layer_norm && !layer.centred ? "rms_norm"

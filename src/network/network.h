@@ -106,7 +106,7 @@ struct Layer
 
 /// What a trace calls the layer's function: that of an activation, "rms_norm" for a layer_norm that
 /// is not centred, else the kind.
-[[nodiscard]] std::string function_of(const Layer& layer);
+[[nodiscard]] std::string function_name(const Layer& layer);
 
 /// A layer graph in topological order, shapes inferred, ready for the compiler.
 struct Network

@@ -621,7 +621,7 @@ Checker::Content Checker::sum(const Operation& operation, LayerId layer)
 
 void Checker::check_function(const Operation& operation, LayerId layer) const
 {
-    const std::string expected = network::function_of(network_[layer]);
+    const std::string expected = network::function_name(network_[layer]);
     const char* given = trace::functions()[operation.function].name;
     if (expected != given)
     {

@@ -62,8 +62,13 @@ void Importer::selu(const Node& node)
 
 void Importer::prelu(const Node& node)
 {
-    const Tensor slopes = parameter(node, 1);
+    constexpr std::int64_t kBroadcasts = 7; // before, a list is one of channels
+    Tensor slopes = parameter(node, 1);
     View at = view(node, 0);
+    if (graph_.opset < kBroadcasts && slopes.extents.size() == 1 && at.rank() > 2)
+    {
+        slopes.extents.resize(at.rank() - 1, 1);
+    }
     if (broadcast(at.extents(), slopes.extents) != at.extents())
     {
         throw Unsupported("with slopes for other extents");

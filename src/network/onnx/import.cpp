@@ -412,7 +412,8 @@ void Importer::lower(const Node& node, const Pattern& pattern)
     }
     const auto find = [&](const std::string& name)
     { return name.empty() ? nullptr : &graph_.constants.at(name); };
-    set(node, normalised(source, axes, find(pattern.scale), find(pattern.bias), pattern.epsilon));
+    set(node, normalised(source, axes, find(pattern.scale), find(pattern.bias), pattern.epsilon,
+                         pattern.centred));
 }
 
 const std::unordered_map<std::string, Importer::Handler>& Importer::handlers()

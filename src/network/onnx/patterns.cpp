@@ -286,7 +286,8 @@ private:
         found_.roots.emplace(root, std::move(pattern));
     }
 
-    /// (x - mean(x)) / sqrt(mean((x - mean(x))^2) + epsilon), with what scales and shifts it.
+    /// (x - mean(x)) / sqrt(mean((x - mean(x))^2) + epsilon), with what scales and shifts it; or
+    /// the same without the means of x.
     bool layer_norm(std::size_t root)
     {
         std::set<std::size_t> nodes;
@@ -312,25 +313,37 @@ private:
         };
         peel("Add", pattern.bias);
         peel("Mul", pattern.scale);
-        const Node* quotient = step(at, "Div", nodes);
-        if (quotient == nullptr || quotient->inputs.size() != 2)
+        const auto [divided, divisor] = quotient(at, nodes);
+        const Node* root_of = step(divisor, "Sqrt", nodes);
+        const Node* sum = root_of != nullptr ? step(root_of->inputs[0], "Add", nodes) : nullptr;
+        if (sum == nullptr)
         {
             return false;
         }
-        const Node* difference = step(quotient->inputs[0], "Sub", nodes);
-        const Node* root_of = step(quotient->inputs[1], "Sqrt", nodes);
-        const Node* sum = root_of != nullptr ? step(root_of->inputs[0], "Add", nodes) : nullptr;
-        if (difference == nullptr || sum == nullptr || !centred(*difference, nodes, pattern))
+        std::set<std::size_t> more = nodes;
+        const Node* difference = step(divided, "Sub", more);
+        if (difference != nullptr && centred(*difference, more, pattern))
         {
-            return false;
+            nodes = std::move(more);
+        }
+        else
+        {
+            pattern.centred = false;
+            pattern.source = divided;
         }
         const std::size_t epsilon = scalar(sum->inputs[1]) ? 1 : 0;
         const Node* variance = step(sum->inputs[1 - epsilon], "ReduceMean", nodes);
         if (!scalar(sum->inputs[epsilon]) || variance == nullptr ||
-            axes_of(*variance) != pattern.axes || variance->integer("keepdims", 1) == 0)
+            variance->integer("keepdims", 1) == 0)
         {
             return false;
         }
+        const std::vector<std::int64_t> axes = axes_of(*variance);
+        if (pattern.centred ? axes != pattern.axes : axes.empty())
+        {
+            return false;
+        }
+        pattern.axes = axes;
         pattern.epsilon = *scalar(sum->inputs[epsilon]);
         const Node* square = step(variance->inputs[0], "Pow", nodes);
         if (square == nullptr)
@@ -345,8 +358,12 @@ private:
         {
             return false;
         }
-        if (square->inputs[0] != quotient->inputs[0])
+        if (square->inputs[0] != divided)
         {
+            if (!pattern.centred)
+            {
+                return false;
+            }
             // The difference made a second time.
             Pattern second;
             const Node* again = step(square->inputs[0], "Sub", nodes);
@@ -368,6 +385,28 @@ private:
         return true;
     }
 
+    /// What is divided and by what, where `name` is a quotient, or a product with a reciprocal; its
+    /// nodes are noted. "" for anything else.
+    std::pair<std::string, std::string> quotient(const std::string& name,
+                                                 std::set<std::size_t>& nodes) const
+    {
+        if (const Node* node = step(name, "Div", nodes))
+        {
+            return {node->inputs[0], node->inputs[1]};
+        }
+        if (const Node* product = step(name, "Mul", nodes))
+        {
+            for (const std::size_t k : {std::size_t{0}, std::size_t{1}})
+            {
+                if (const Node* reciprocal = step(product->inputs[k], "Reciprocal", nodes))
+                {
+                    return {product->inputs[1 - k], reciprocal->inputs[0]};
+                }
+            }
+        }
+        return {};
+    }
+
     /// The node that makes `name` if it is such an operation; it is noted.
     const Node* step(const std::string& name, const char* operation,
                      std::set<std::size_t>& nodes) const
@@ -377,7 +416,7 @@ private:
             graph_.nodes[found->second].operation != operation ||
             graph_.nodes[found->second].inputs.empty() ||
             (graph_.nodes[found->second].inputs.size() < 2 && std::string(operation) != "Sqrt" &&
-             std::string(operation) != "ReduceMean"))
+             std::string(operation) != "ReduceMean" && std::string(operation) != "Reciprocal"))
         {
             return nullptr;
         }

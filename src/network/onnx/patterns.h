@@ -22,6 +22,7 @@ struct Pattern
     double epsilon = 0;
     std::vector<std::int64_t> axes;
     std::string scale, bias; ///< constants; "" where there is none
+    bool centred = true;     ///< false: RMS norm
 };
 
 /// What is found in a graph, by the position of the node that makes the result; the others are

@@ -21,7 +21,7 @@ namespace
 struct Spread
 {
     std::int64_t input = 1, kernel = 1, stride = 1, dilation = 1, more = 0; ///< output_padding
-    std::int64_t before = 0, after = 0;                                     ///< pads
+    std::int64_t before = 0, after = 0; ///< pads; below 0: elements that are made of nothing
 
     /// Of the output without pads.
     [[nodiscard]] std::int64_t whole() const
@@ -29,13 +29,15 @@ struct Spread
         return stride * (input - 1) + more + dilation * (kernel - 1) + 1;
     }
     [[nodiscard]] std::int64_t output() const { return whole() - before - after; }
-    /// Pads so that the output has this extent.
+    /// Pads so that the output has this extent. What the kernel does not reach is at the end.
     void pad_to(std::int64_t extent, bool more_after)
     {
         const std::int64_t total = whole() - extent;
         if (total < 0)
         {
-            throw Unsupported("with an output larger than what its kernel covers");
+            before = 0;
+            after = total;
+            return;
         }
         before = more_after ? total / 2 : total - total / 2;
         after = total - before;
