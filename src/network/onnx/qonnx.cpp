@@ -312,7 +312,7 @@ public:
     {
         for (Node& node : std::exchange(graph_.nodes, {}))
         {
-            if (!is_quantizer(node) || done(node))
+            if (!is_quantizer(node) || of_constant(node))
             {
                 graph_.nodes.push_back(std::move(node));
                 continue;
@@ -329,10 +329,10 @@ public:
     }
 
 private:
-    /// Was it made of a constant?
-    [[nodiscard]] bool done(const Node& node) const
+    /// It is evaluated, or refused, as such.
+    [[nodiscard]] bool of_constant(const Node& node) const
     {
-        return !node.outputs.empty() && graph_.constants.count(node.outputs[0]) != 0;
+        return graph_.constants.count(operand(node, 0)) != 0;
     }
 
     void spell(const Node& node, const Quantizer& its)

@@ -828,26 +828,25 @@ TEST(RmsNorm, IsFoundWrittenOut)
     {
         for (const bool of_difference : {false, true}) // what is normalised may be any sum
         {
-            const onnx::Imported imported =
-                import_bytes(model_of({1, 6, 8},
-                                      [&](QuantizedModel& m)
-                                      {
-                                          m.node("Tanh", "tanh", {"x"});
-                                          m.node("Sub", "difference", {"x", "tanh"});
-                                          const std::string of = of_difference ? "difference" : "x";
-                                          m.node("Pow", "square", {of, m.real(2)});
-                                          pb::NodeProto& mean =
-                                              m.node("ReduceMean", "mean", {"square"});
-                                          QuantizedModel::set(mean, "axes", {-1});
-                                          m.node("Add", "more", {"mean", m.real(0.125F)});
-                                          m.node("Sqrt", "root", {"more"});
-                                          m.node("Reciprocal", "inverse", {"root"});
-                                          m.node(reciprocal ? "Mul" : "Div", "norm",
-                                                 {of, reciprocal ? "inverse" : "root"});
-                                          m.node("Mul", "y", {m.reals({8}, floats(scale)), "norm"});
-                                          return "y";
-                                      })
-                                 .bytes());
+            const onnx::Imported imported = import_bytes(
+                model_of({1, 6, 8},
+                         [&](QuantizedModel& m)
+                         {
+                             m.node("Tanh", "tanh", {"x"});
+                             m.node("Sub", "difference", {"x", "tanh"});
+                             const std::string of = of_difference ? "difference" : "x";
+                             m.node("Pow", "square", {of, m.real(2)});
+                             pb::NodeProto& mean = m.node("ReduceMean", "mean", {"square"});
+                             QuantizedModel::set(mean, "axes", std::vector<std::int64_t>{-1});
+                             m.node("Add", "more", {"mean", m.real(0.125F)});
+                             m.node("Sqrt", "root", {"more"});
+                             m.node("Reciprocal", "inverse", {"root"});
+                             m.node(reciprocal ? "Mul" : "Div", "norm",
+                                    {of, reciprocal ? "inverse" : "root"});
+                             m.node("Mul", "y", {m.reals({8}, floats(scale)), "norm"});
+                             return "y";
+                         })
+                    .bytes());
             EXPECT_EQ(function_name(imported.network.layers.back()), "rms_norm");
             std::vector<double> x = random_values(random, 48);
             std::vector<double> from = x;
