@@ -73,7 +73,8 @@ void show_weights(std::ostream& out, const network::WeightedNetwork& weighted)
         const network::Layer& layer = network.layers[i];
         const network::Weights& weights = weighted.weights[i];
         if (layer.kind != LayerKind::conv2d && layer.kind != LayerKind::dense &&
-            layer.kind != LayerKind::batch_norm && layer.kind != LayerKind::layer_norm)
+            layer.kind != LayerKind::batch_norm && layer.kind != LayerKind::layer_norm &&
+            layer.activation != "prelu")
         {
             continue;
         }

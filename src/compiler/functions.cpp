@@ -27,7 +27,7 @@ std::uint16_t find(const std::string& name)
 
 std::uint16_t function_of(const Layer& layer)
 {
-    return find(layer.kind == LayerKind::activation ? layer.activation : name_of(layer.kind));
+    return find(network::function_name(layer));
 }
 
 std::map<std::string, std::int64_t> arguments_of(const network::Network& network,

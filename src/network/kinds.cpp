@@ -271,15 +271,29 @@ void read_pad(const ObjectReader& object, const Operands& operands, Layer& layer
 
 void read_activation(const ObjectReader& object, const Operands& operands, Layer& layer)
 {
-    layer.activation = object.choice("function", {"relu", "relu6", "leaky_relu", "mish", "silu",
-                                                  "gelu", "sigmoid", "tanh", "hard_swish"});
+    layer.activation = object.choice("function", activations());
+    layer.slope = default_slope(layer.activation);
     layer.output = operands[0];
+    if (layer.activation == "prelu")
+    {
+        layer.parameters = operands[0].channels;
+    }
 }
 
 void read_norm(const ObjectReader& /*object*/, const Operands& operands, Layer& layer)
 {
     layer.parameters = 2 * std::uint64_t{operands[0].channels};
     layer.output = operands[0];
+}
+
+void read_layer_norm(const ObjectReader& object, const Operands& operands, Layer& layer)
+{
+    read_norm(object, operands, layer);
+    layer.centred = object.flag_or("centred", true);
+    if (!layer.centred) // and nothing is added
+    {
+        layer.parameters = operands[0].channels;
+    }
 }
 
 void read_softmax(const ObjectReader& object, const Operands& operands, Layer& layer)
@@ -434,7 +448,7 @@ const std::vector<KindRule>& kind_rules()
         {LayerKind::activation, 1, 1, {"function"}, read_activation},
         {LayerKind::batch_norm, 1, 1, {}, read_norm},
         {LayerKind::softmax, 1, 1, {"axis"}, read_softmax},
-        {LayerKind::layer_norm, 1, 1, {}, read_norm},
+        {LayerKind::layer_norm, 1, 1, {"centred"}, read_layer_norm},
         {LayerKind::matmul, 2, 2, {"heads", "transpose_second"}, read_matmul},
         {LayerKind::embedding,
          1,

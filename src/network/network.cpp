@@ -88,6 +88,26 @@ const char* name_of(LayerKind kind)
     return "unknown";
 }
 
+const std::vector<std::string>& activations()
+{
+    static const std::vector<std::string> kNames{
+        "relu", "relu6",      "leaky_relu", "mish", "silu", "gelu",  "sigmoid",
+        "tanh", "hard_swish", "gelu_tanh",  "elu",  "selu", "prelu", "sign"};
+    return kNames;
+}
+
+double default_slope(const std::string& activation)
+{
+    return activation == "leaky_relu" ? 0.1 : 1;
+}
+
+std::string function_name(const Layer& layer)
+{
+    return layer.kind == LayerKind::activation                     ? layer.activation
+           : layer.kind == LayerKind::layer_norm && !layer.centred ? "rms_norm"
+                                                                   : name_of(layer.kind);
+}
+
 std::uint64_t Network::parameters() const
 {
     return std::accumulate(layers.begin(), layers.end(), std::uint64_t{0},

@@ -59,6 +59,10 @@ enum class LayerKind : std::uint8_t
 [[nodiscard]] const char* name_of(BatchAxis axis);
 /// Nothing for any other name.
 [[nodiscard]] std::optional<BatchAxis> find_batch_axis(const std::string& name);
+/// Functions of activation layers: relu, relu6, leaky_relu, ...
+[[nodiscard]] const std::vector<std::string>& activations();
+/// Layer::slope where none is given: Darknet's for leaky_relu, else 1.
+[[nodiscard]] double default_slope(const std::string& activation);
 
 /// Zeros around a feature map (for max_pool: positions that never win; average_pool: not counted).
 struct Padding
@@ -90,10 +94,12 @@ struct Layer
     bool ceil_mode =
         false;        ///< pools: the last window may begin in the map and run past its padding
     bool bias = true; ///< conv2d, dense; true also if the bias comes from a folded batch_norm
-    std::string activation; ///< of an activation layer: relu, relu6, leaky_relu, mish, silu, gelu,
-                            ///< sigmoid, tanh, hard_swish
-    double slope = 0.1;     ///< leaky_relu: factor below 0 (unless given, Darknet's)
-    double epsilon = 1e-5;  ///< layer_norm: added to the variance
+    std::string activation; ///< of an activation layer: one of activations()
+    /// leaky_relu: factor below 0; silu: of the sigmoid's operand; elu: of e^x - 1; sign: the two
+    /// results are this number and its negative. See default_slope().
+    double slope = 1;
+    double epsilon = 1e-5; ///< layer_norm: added to the variance, or the mean of squares
+    bool centred = true;   ///< layer_norm: false: the mean stays where it is (RMS norm)
     std::uint32_t channel_begin = 0, channel_end = 0; ///< split
     std::uint32_t scale = 1;                          ///< upsample
     /// matmul: independent products, one per head. An operand keeps its heads side by side in its
@@ -112,6 +118,10 @@ struct Layer
     std::uint64_t parameters = 0;
     std::uint64_t macs = 0; ///< multiply-accumulates per image (conv2d, dense, matmul)
 };
+
+/// What a trace calls the layer's function: that of an activation, "rms_norm" for a layer_norm that
+/// is not centred, else the kind.
+[[nodiscard]] std::string function_name(const Layer& layer);
 
 /// A layer graph in topological order, shapes inferred, ready for the compiler.
 struct Network

@@ -44,7 +44,8 @@ struct Codes
 /// conv2d and dense multiply by `matrix`, `rows` x `columns`, row by row: columns are output
 /// channels; row (ky * kernel width + kx) * input channels + c of a conv2d multiplies channel c at
 /// (ky, kx), row c of a dense channel c. With groups the rows count the channels of one group, that
-/// of the column. batch_norm and layer_norm multiply by `scale`. `bias` is added by all four.
+/// of the column. batch_norm and layer_norm multiply by `scale`. `bias` is added by all four. An
+/// activation prelu multiplies what is below 0 by `scale`.
 struct Weights
 {
     bool known = false; ///< everything the layer has is here; else all but `codes` is empty

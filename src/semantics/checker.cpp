@@ -621,9 +621,7 @@ Checker::Content Checker::sum(const Operation& operation, LayerId layer)
 
 void Checker::check_function(const Operation& operation, LayerId layer) const
 {
-    const Layer& its = network_[layer];
-    const std::string expected =
-        its.kind == LayerKind::activation ? its.activation : name_of(its.kind);
+    const std::string expected = network::function_name(network_[layer]);
     const char* given = trace::functions()[operation.function].name;
     if (expected != given)
     {

@@ -48,6 +48,12 @@ const std::vector<Function>& functions()
          {"kernel_height", "kernel_width", "stride_height", "stride_width", "dilation_height",
           "dilation_width", "pad_top", "pad_bottom", "pad_left", "pad_right", "groups", "inner"}},
         {"embedding", "tokens to vectors by table look-up", {"table_rows"}},
+        {"gelu_tanh", "gelu by a tanh: x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2", {}},
+        {"elu", "x, or a factor times e^x - 1 below 0", {}},
+        {"selu", "1.0507 x, or 1.7581 (e^x - 1) below 0", {}},
+        {"prelu", "x, or a fraction of the channel's own of it below 0", {}},
+        {"sign", "one number from 0 on, its negative below", {}},
+        {"rms_norm", "divides every row by the root of its mean square", {}},
     };
     return kFunctions;
 }

@@ -201,8 +201,9 @@ Array read_npy(const std::string& data, const std::string& file)
     }
     array.values.resize(elements(array.extents, file));
     const std::string type = header_value(header, "descr", file).substr(0, 5);
-    const std::map<std::string, std::size_t> sizes{
-        {"'|u1'", 1}, {"'|i1'", 1}, {"'<u2'", 2}, {"'<i2'", 2}, {"'<f4'", 4}, {"'<f8'", 8}, {"'<i4'", 4}, {"'<i8'", 8}};
+    const std::map<std::string, std::size_t> sizes{{"'|u1'", 1}, {"'|i1'", 1}, {"'<u2'", 2},
+                                                   {"'<i2'", 2}, {"'<f4'", 4}, {"'<f8'", 8},
+                                                   {"'<i4'", 4}, {"'<i8'", 8}};
     const auto size = sizes.find(type);
     if (size == sizes.end())
     {

@@ -52,7 +52,8 @@ void check_weights(const network::WeightedNetwork& weighted, const std::string& 
         const network::Weights& weights = weighted.weights[i];
         const bool needed = layer.kind == LayerKind::conv2d || layer.kind == LayerKind::dense ||
                             layer.kind == LayerKind::batch_norm ||
-                            layer.kind == LayerKind::layer_norm;
+                            layer.kind == LayerKind::layer_norm ||
+                            (layer.kind == LayerKind::activation && layer.activation == "prelu");
         if (needed && !weights.known)
         {
             throw InputError({file, 0, ""}, "has no weights of layer \"" + layer.name + '"',
@@ -86,17 +87,26 @@ const Layer& input_layer(const network::Network& network, const std::string& fil
 
 double activate(const Layer& layer, double x)
 {
+    constexpr double kPi = 3.14159265358979323846;
+    // Klambauer et al., Self-Normalizing Neural Networks: in single precision, as ONNX has them.
+    constexpr double kSeluAlpha = 1.67326319217681884765625;
+    constexpr double kSeluGamma = 1.05070102214813232421875;
     const auto sigmoid = [](double v) { return 1 / (1 + std::exp(-v)); };
     const std::string& f = layer.activation;
     return f == "relu"         ? std::max(x, 0.0)
            : f == "relu6"      ? std::clamp(x, 0.0, 6.0)
            : f == "leaky_relu" ? (x < 0 ? x * layer.slope : x)
-           : f == "silu"       ? x * sigmoid(x)
+           : f == "silu"       ? x * sigmoid(layer.slope * x)
            : f == "mish"       ? x * std::tanh(std::log1p(std::exp(x)))
            : f == "gelu"       ? x / 2 * (1 + std::erf(x / std::sqrt(2.0)))
            : f == "sigmoid"    ? sigmoid(x)
            : f == "tanh"       ? std::tanh(x)
-                               : x * std::clamp(x + 3, 0.0, 6.0) / 6;
+           : f == "gelu_tanh"
+               ? x / 2 * (1 + std::tanh(std::sqrt(2 / kPi) * (x + 0.044715 * x * x * x)))
+           : f == "elu"  ? (x < 0 ? layer.slope * std::expm1(x) : x)
+           : f == "selu" ? kSeluGamma * (x < 0 ? kSeluAlpha * std::expm1(x) : x)
+           : f == "sign" ? (x < 0 ? -layer.slope : layer.slope)
+                         : x * std::clamp(x + 3, 0.0, 6.0) / 6;
 }
 
 void FloatNetwork::multiply(const Layer& layer, const network::Weights& weights,
@@ -192,7 +202,7 @@ void normalise(const Layer& layer, const network::Weights& weights, const Map<fl
     {
         double sum = 0;
         double squares = 0;
-        for (std::size_t c = 0; c < count; ++c)
+        for (std::size_t c = 0; layer.centred && c < count; ++c)
         {
             sum += static_cast<double>(in[first + c]);
         }
@@ -303,6 +313,15 @@ std::vector<Map<float>> FloatNetwork::run(const float* image) const
             }
             break;
         case LayerKind::activation:
+            if (layer.activation == "prelu")
+            {
+                for (std::size_t k = 0; k < out.size(); ++k)
+                {
+                    out[k] =
+                        in[k] * (in[k] < 0 ? network_.weights[i].scale[k % to.channels] : 1.0F);
+                }
+                break;
+            }
             std::transform(
                 in.begin(), in.end(), out.begin(),
                 [&layer](float value)

@@ -57,13 +57,15 @@ void check_rest(const IntegerLayer& its, const Complaint& complain)
     }
 }
 
-/// Of batch_norm and layer_norm. `most_operand` is the greatest magnitude that a weight multiplies.
+/// Of batch_norm, layer_norm and prelu. `most_operand` is the greatest magnitude that a weight
+/// multiplies.
 void check_gains(const Layer& layer, const IntegerLayer& its, std::int64_t most_operand,
                  const Complaint& complain)
 {
     const std::size_t channels = layer.output.channels;
+    const std::size_t more = layer.kind == LayerKind::activation ? 1 : 0; // ratios
     complain.unless(its.weights.rows() == 1 && its.weights.columns() == channels &&
-                        its.bias.size() == channels && its.ratio.size() == channels,
+                        its.bias.size() == channels && its.ratio.size() == channels + more,
                     "has not one weight, bias, multiplier and shift a channel");
     for (std::size_t c = 0; c < channels; ++c)
     {
@@ -270,6 +272,11 @@ void check(const IntegerNetwork& integers, const std::string& file, const std::s
         case LayerKind::activation:
         {
             const IntegerLayer& operand = integers[layer.inputs[0]];
+            if (layer.activation == "prelu")
+            {
+                check_gains(layer, its, greatest(operand), complain);
+                break;
+            }
             const auto codes = static_cast<std::size_t>(operand.most - operand.least) + 1;
             complain.unless(its.table.empty() ? its.ratio.size() == 1 : its.table.size() == codes,
                             "needs a table of " + std::to_string(codes) + " codes, or one ratio");
@@ -345,14 +352,15 @@ std::vector<std::int32_t> IntegerLayer::shares(const std::vector<std::int32_t>& 
     return result;
 }
 
-std::vector<std::int32_t> IntegerLayer::norms(const std::vector<std::int32_t>& codes) const
+std::vector<std::int32_t> IntegerLayer::norms(const std::vector<std::int32_t>& codes,
+                                              bool centred) const
 {
     const auto count = static_cast<std::int64_t>(codes.size());
     std::int64_t sum = 0;
     std::int64_t squares = 0;
     for (const std::int32_t code : codes)
     {
-        sum += code;
+        sum += centred ? code : 0;
         squares += std::int64_t{code} * code;
     }
     const std::int64_t square = (count * squares - sum * sum + epsilon) << (2 * kRootBits);
@@ -491,8 +499,9 @@ std::vector<Map<std::int32_t>> run(const IntegerNetwork& integers, Map<std::int3
             for (std::size_t first = 0; first < in.size(); first += to.channels)
             {
                 std::copy_n(in.data() + first, to.channels, codes.data());
-                const std::vector<std::int32_t> made =
-                    layer.kind == LayerKind::softmax ? its.shares(codes) : its.norms(codes);
+                const std::vector<std::int32_t> made = layer.kind == LayerKind::softmax
+                                                           ? its.shares(codes)
+                                                           : its.norms(codes, layer.centred);
                 std::copy(made.begin(), made.end(), out.data() + first);
             }
             continue;

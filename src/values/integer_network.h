@@ -45,7 +45,8 @@ constexpr std::int64_t kMostRest = std::int64_t{1} << 60U;
 /// softmax: powers table[greatest code - code], as parts of their sum: see shares().
 /// add: (sum of codes x multiplier) / 2^shift; ratio[operand], all of one shift.
 /// global_average_pool, average_pool: sum x multiplier / (elements x 2^shift); ratio[0].
-/// activation: table[code - least code of the operand]; relu where there is none: ratio[0].
+/// activation: table[code - least code of the operand]; relu where there is none: ratio[0]. prelu:
+/// as batch_norm below 0, else by the last ratio, which is one more than there are channels.
 /// concat: ratio[operand] code, or the codes of its operands where there are none.
 /// All are rounded to nearest, ties up, then limited to least .. most. max_pool and the other
 /// layers that move data keep codes, and have the scale of their operands.
@@ -82,11 +83,19 @@ struct IntegerLayer
     /// What a softmax makes of the codes of a row: power x multiplier / (2^shift x the sum of the
     /// powers).
     [[nodiscard]] std::vector<std::int32_t> shares(const std::vector<std::int32_t>& codes) const;
-    /// What a layer_norm makes of the n codes of a position: with d = n code - sum of codes and
+    /// What a layer_norm makes of the n codes of a position, whose sum counts as 0 if it is not
+    /// centred: with d = n code - sum of codes and
     /// v = n (sum of squares) - (sum of codes)^2 + epsilon, the norm is d / sqrt(v) with kNormBits
     /// bits behind the point, where the root has kRootBits of them and what is below is dropped,
     /// and the quotient is rounded.
-    [[nodiscard]] std::vector<std::int32_t> norms(const std::vector<std::int32_t>& codes) const;
+    [[nodiscard]] std::vector<std::int32_t> norms(const std::vector<std::int32_t>& codes,
+                                                  bool centred) const;
+    /// What a prelu makes of a code.
+    [[nodiscard]] std::int32_t bent(std::size_t channel, std::int32_t code) const
+    {
+        return code < 0 ? finish(channel, std::int64_t{weights(0, channel)} * code)
+                        : limited(ratio.back()(code));
+    }
 };
 constexpr unsigned kNormBits = 10;
 constexpr unsigned kRootBits = 8;
@@ -248,7 +257,7 @@ std::int32_t element(const IntegerNetwork& integers, LayerId id, const Element& 
         {
             codes[c] = read(0U, Element{at.row, at.column, c});
         }
-        return its.norms(codes)[at.channel];
+        return its.norms(codes, layer.centred)[at.channel];
     }
     case LayerKind::softmax:
     {
@@ -280,6 +289,10 @@ std::int32_t element(const IntegerNetwork& integers, LayerId id, const Element& 
     case LayerKind::activation:
     {
         const std::int32_t code = read(0U, at);
+        if (layer.activation == "prelu")
+        {
+            return its.bent(at.channel, code);
+        }
         return its.table.empty()
                    ? its.limited(its.ratio[0](code))
                    : its.table[static_cast<std::size_t>(code - integers[layer.inputs[0]].least)];

@@ -677,8 +677,9 @@ Machine::Content Machine::function(const Operation& operation, LayerId layer, Re
                          reader.code(inputs[0], {position.row, position.column, channel});
                  }
                  const std::vector<std::int32_t> made =
-                     integers_.network[layer].kind == LayerKind::softmax ? its.shares(codes)
-                                                                         : its.norms(codes);
+                     integers_.network[layer].kind == LayerKind::softmax
+                         ? its.shares(codes)
+                         : its.norms(codes, integers_.network[layer].centred);
                  for (std::uint32_t channel = box.bounds[4]; channel < box.bounds[5]; ++channel)
                  {
                      const Element at{position.row, position.column, channel};

@@ -700,7 +700,15 @@ double finest_scale(const network::WeightedNetwork& weighted, std::size_t i,
     case LayerKind::softmax:
         return kFinestShare;
     case LayerKind::activation:
-        unit = layer.activation == "relu" ? integers[layer.inputs[0]].scale : 0;
+        if (layer.activation == "relu" || layer.activation == "prelu")
+        {
+            unit = 1;
+            for (const float gain : weights.scale)
+            {
+                unit = std::max(unit, std::abs(static_cast<double>(gain)));
+            }
+            unit *= integers[layer.inputs[0]].scale;
+        }
         break;
     case LayerKind::add:
     case LayerKind::concat:
@@ -949,6 +957,12 @@ IntegerNetwork quantize(const network::WeightedNetwork& weighted, const Dataset*
         case LayerKind::activation:
         {
             const IntegerLayer& operand = result[layer.inputs[0]];
+            if (layer.activation == "prelu")
+            {
+                quantize_affine(weighted.weights[i], operand.scale, its);
+                its.ratio.push_back(Ratio::of(operand.scale / its.scale));
+                break;
+            }
             if (layer.activation == "relu")
             {
                 check_ratio(operand.scale / its.scale, layer, file);

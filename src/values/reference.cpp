@@ -595,6 +595,12 @@ private:
         case LayerKind::activation:
         {
             const std::int64_t code = at(layer, 0, row, column, channel);
+            if (layer.activation == "prelu")
+            {
+                const Ratio& above = its.ratio[layer.output.channels];
+                return code < 0 ? gained(i, channel, code)
+                                : saturated(i, scaled(code, above.multiplier, above.shift));
+            }
             return its.table.empty()
                        ? saturated(i, scaled(code, its.ratio[0].multiplier, its.ratio[0].shift))
                        : its.table[static_cast<std::size_t>(code -
@@ -672,7 +678,7 @@ private:
     {
         const std::int64_t count = layer.output.channels;
         std::int64_t sum = 0;
-        for (std::int64_t c = 0; c < count; ++c)
+        for (std::int64_t c = 0; layer.centred && c < count; ++c)
         {
             sum += at(layer, 0, row, column, c);
         }

@@ -123,17 +123,27 @@ private:
         static const std::set<std::string> kPairs{"Add", "Sub", "Mul", "Div",  "Pow",
                                                   "Max", "Min", "Sum", "Where"};
         using Rule = Fate (Follower::*)(const Node&, std::size_t, std::size_t&) const;
-        static const std::map<std::string, Rule> kRules{
-            {"Concat", &Follower::axis},         {"Expand", &Follower::expand},
-            {"Flatten", &Follower::flatten},     {"Gather", &Follower::gather},
-            {"Gemm", &Follower::gemm},           {"LayerNormalization", &Follower::axis},
-            {"MatMul", &Follower::matmul},       {"Pad", &Follower::pad},
-            {"ReduceMax", &Follower::reduce},    {"ReduceMean", &Follower::reduce},
-            {"ReduceMin", &Follower::reduce},    {"ReduceSum", &Follower::reduce},
-            {"Reshape", &Follower::reshape},     {"Slice", &Follower::slice},
-            {"Softmax", &Follower::axis},        {"Split", &Follower::axis},
-            {"Squeeze", &Follower::squeeze},     {"Tile", &Follower::tile},
-            {"Transpose", &Follower::transpose}, {"Unsqueeze", &Follower::squeeze}};
+        static const std::map<std::string, Rule> kRules{{"Concat", &Follower::axis},
+                                                        {"Expand", &Follower::expand},
+                                                        {"Flatten", &Follower::flatten},
+                                                        {"Gather", &Follower::gather},
+                                                        {"Gemm", &Follower::gemm},
+                                                        {"LayerNormalization", &Follower::axis},
+                                                        {"MatMul", &Follower::matmul},
+                                                        {"Pad", &Follower::pad},
+                                                        {"ReduceMax", &Follower::reduce},
+                                                        {"ReduceMean", &Follower::reduce},
+                                                        {"RMSNormalization", &Follower::axis},
+                                                        {"ReduceMin", &Follower::reduce},
+                                                        {"ReduceSum", &Follower::reduce},
+                                                        {"Reshape", &Follower::reshape},
+                                                        {"Slice", &Follower::slice},
+                                                        {"Softmax", &Follower::axis},
+                                                        {"Split", &Follower::axis},
+                                                        {"Squeeze", &Follower::squeeze},
+                                                        {"Tile", &Follower::tile},
+                                                        {"Transpose", &Follower::transpose},
+                                                        {"Unsqueeze", &Follower::squeeze}};
         if (kBatched.count(node.operation) != 0)
         {
             return slot != 0 ? Fate::mixed : Fate::proof;

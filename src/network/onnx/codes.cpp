@@ -247,7 +247,8 @@ bool Importer::only_quantised(const std::string& name, const Node& by) const
             }
             if (node.operation == "QuantizeLinear")
             {
-                return same_value(node, 1) && same_value(node, 2);
+                return same_value(node, 1) && same_value(node, 2) &&
+                       node.code_range == by.code_range;
             }
             const bool clips = clips_.count(node.outputs[0]) != 0 && readers->second.size() == 1;
             return (keeps_elements(node.operation) || clips) && only_quantised(node.outputs[0], by);

@@ -59,7 +59,13 @@ View Importer::shifted(View view, double shift, const char* suffix)
 
 View Importer::activated(View view, const std::string& function)
 {
+    return activated(std::move(view), function, default_slope(function));
+}
+
+View Importer::activated(View view, const std::string& function, double slope)
+{
     view.layer = add("activation", "", {view.layer}, {{"function", function}});
+    layer(view).slope = slope;
     return view;
 }
 
@@ -90,11 +96,11 @@ View Importer::clipped(View view, double least, double most)
 }
 
 View Importer::normalised(View view, std::vector<std::size_t> axes, const Tensor* scale,
-                          const Tensor* bias, double epsilon)
+                          const Tensor* bias, double epsilon, bool centred)
 {
     std::sort(axes.begin(), axes.end());
     view = with_channels(std::move(view), axes, false);
-    const LayerId layer = add("layer_norm", "", {view.layer}, json::object());
+    const LayerId layer = add("layer_norm", "", {view.layer}, {{"centred", centred}});
     const std::size_t channels = result_.network[layer].output.channels;
     Weights& w = weights(layer);
     const std::vector<std::size_t> positions = channel_positions(view, axes);
@@ -292,7 +298,8 @@ void Importer::softmax(const Node& node)
 {
     constexpr std::int64_t kOneAxis = 13; // before, all axes from `axis` on
     View from = view(node, 0);
-    const bool one = graph_.opset >= kOneAxis;
+    // (QLinearSoftmax says itself which one it is of.)
+    const bool one = node.integer("opset", graph_.opset) >= kOneAxis;
     const std::size_t axis = axis_of(node.integer("axis", one ? -1 : 1), from.rank());
     std::vector<std::size_t> axes{axis};
     for (std::size_t next = axis + 1; !one && next < from.rank(); ++next)

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -62,6 +63,17 @@ struct Attribute
     bool has_graph = false;
 };
 
+/// Least and greatest code.
+struct CodeRange
+{
+    std::int64_t least, most;
+
+    friend bool operator==(const CodeRange& a, const CodeRange& b)
+    {
+        return a.least == b.least && a.most == b.most;
+    }
+};
+
 struct Node
 {
     std::string name; ///< unique and never empty; made up where the file has none
@@ -69,6 +81,9 @@ struct Node
     std::string domain;                       ///< "" is ONNX itself
     std::vector<std::string> inputs, outputs; ///< "" is an operand left out
     std::map<std::string, Attribute> attributes;
+    /// Of a QuantizeLinear or DequantizeLinear that stands for an operator whose codes do not use
+    /// the whole type.
+    std::optional<CodeRange> code_range;
 
     [[nodiscard]] std::int64_t integer(const std::string& key, std::int64_t fallback) const;
     [[nodiscard]] double real(const std::string& key, double fallback) const;

@@ -15,8 +15,10 @@ namespace tessera::network::onnx
 
 Imported Importer::run()
 {
+    spell_out_contributed(graph_);
     spell_out_quantized(graph_);
     evaluate_constants();
+    spell_out_quantizers(graph_);
     result_.network.notes = drop_batches(graph_, batch_axis_);
     patterns_ = find_patterns(graph_, graph_.constants);
     find_readers();
@@ -33,7 +35,7 @@ void Importer::evaluate_constants()
 {
     for (const Node& node : graph_.nodes)
     {
-        if (!Evaluator::knows(node) && !is_coding(node))
+        if (!Evaluator::knows(node) && !is_coding(node) && !is_quantizer(node))
         {
             continue;
         }
@@ -62,6 +64,11 @@ bool Importer::evaluate(const Node& node)
             return false;
         }
         operands.push_back(input.empty() ? nullptr : &found->second);
+    }
+    if (is_quantizer(node))
+    {
+        keep(node, {quantized_constant(node, operands, graph_.file)});
+        return true;
     }
     keep(node, is_coding(node) ? std::vector<Tensor>{coded(node, operands, graph_.file)}
                                : evaluator_.run(node, operands));
@@ -118,7 +125,7 @@ void Importer::lower(std::size_t index)
         }
         const auto handler = handlers().find(node.operation);
         const bool known = node.domain.empty() && handler != handlers().end();
-        if (!known && !Evaluator::knows(node))
+        if (!known && !Evaluator::knows(node) && !is_quantizer(node))
         {
             throw Unsupported(why_not_quantized(node));
         }
@@ -140,7 +147,12 @@ void Importer::lower(std::size_t index)
             on_codes(node);
             return;
         }
-        if ((Evaluator::knows(node) || is_coding(node)) && (evaluate(node) || evaluate_shape(node)))
+        if (is_quantizer(node) && !evaluate(node))
+        {
+            refuse_quantizer(node, graph_);
+        }
+        if (is_quantizer(node) || ((Evaluator::knows(node) || is_coding(node)) &&
+                                   (evaluate(node) || evaluate_shape(node))))
         {
             return;
         }
@@ -355,12 +367,7 @@ void Importer::lower(const Node& node, const Pattern& pattern)
     node_name_ = node.name;
     if (!pattern.function.empty())
     {
-        const View made = activated(view(pattern.source), pattern.function);
-        if (pattern.function == "leaky_relu")
-        {
-            layer(made).slope = pattern.slope;
-        }
-        set(node, made);
+        set(node, activated(view(pattern.source), pattern.function, pattern.slope));
         return;
     }
     const View source = view(pattern.source);
@@ -371,7 +378,8 @@ void Importer::lower(const Node& node, const Pattern& pattern)
     }
     const auto find = [&](const std::string& name)
     { return name.empty() ? nullptr : &graph_.constants.at(name); };
-    set(node, normalised(source, axes, find(pattern.scale), find(pattern.bias), pattern.epsilon));
+    set(node, normalised(source, axes, find(pattern.scale), find(pattern.bias), pattern.epsilon,
+                         pattern.centred));
 }
 
 const std::unordered_map<std::string, Importer::Handler>& Importer::handlers()
@@ -380,17 +388,23 @@ const std::unordered_map<std::string, Importer::Handler>& Importer::handlers()
         {"Add", &Importer::binary},
         {"AveragePool", &Importer::pool},
         {"BatchNormalization", &Importer::batch_norm},
+        {"BipolarQuant", &Importer::bipolar},
         {"Cast", &Importer::cast},
+        {"Celu", &Importer::celu},
         {"Clip", &Importer::clip},
         {"Concat", &Importer::concat},
         {"Conv", &Importer::conv},
+        {"ConvTranspose", &Importer::conv_transpose},
+        {"DepthToSpace", &Importer::depth_to_space},
         {"DequantizeLinear", &Importer::dequantize},
         {"Div", &Importer::binary},
         {"Dropout", &Importer::dropout},
+        {"Elu", &Importer::elu},
         {"Erf", &Importer::unknown_function},
         {"Expand", &Importer::expand},
         {"Flatten", &Importer::flatten},
         {"Gather", &Importer::gather},
+        {"Gelu", &Importer::gelu},
         {"Gemm", &Importer::gemm},
         {"GlobalAveragePool", &Importer::global_pool},
         {"GlobalMaxPool", &Importer::global_pool},
@@ -398,23 +412,31 @@ const std::unordered_map<std::string, Importer::Handler>& Importer::handlers()
         {"Identity", &Importer::same},
         {"LayerNormalization", &Importer::layer_normalization},
         {"MatMul", &Importer::matmul},
+        {"Max", &Importer::extremum},
         {"MaxPool", &Importer::pool},
+        {"Min", &Importer::extremum},
         {"Mul", &Importer::binary},
         {"Neg", &Importer::negate},
+        {"PRelu", &Importer::prelu},
         {"Pad", &Importer::pad},
         {"Pow", &Importer::power},
         {"QuantizeLinear", &Importer::quantize},
+        {"RMSNormalization", &Importer::rms_normalization},
         {"Relu", &Importer::relu},
         {"ReduceMax", &Importer::reduce_mean},
         {"ReduceMean", &Importer::reduce_mean},
         {"Reshape", &Importer::reshape},
         {"Resize", &Importer::resize},
+        {"Selu", &Importer::selu},
+        {"SimplifiedLayerNormalization", &Importer::rms_normalization},
         {"Slice", &Importer::slice},
         {"Softmax", &Importer::softmax},
+        {"SpaceToDepth", &Importer::space_to_depth},
         {"Split", &Importer::split},
         {"Squeeze", &Importer::squeeze},
         {"Sub", &Importer::binary},
         {"Sum", &Importer::binary},
+        {"Swish", &Importer::swish},
         {"Tile", &Importer::tile},
         {"Transpose", &Importer::transpose},
         {"Unsqueeze", &Importer::unsqueeze},

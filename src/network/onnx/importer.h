@@ -2,8 +2,10 @@
 #pragma once
 
 #include "network/onnx/constants.h"
+#include "network/onnx/contributed.h"
 #include "network/onnx/import.h"
 #include "network/onnx/patterns.h"
+#include "network/onnx/qonnx.h"
 #include "network/onnx/quantized.h"
 #include "network/onnx/unsupported.h"
 
@@ -171,6 +173,7 @@ private:
     /// x + shift; of codes, and by a whole number of them, codes again.
     View shifted(View view, double shift, const char* suffix);
     View activated(View view, const std::string& function);
+    View activated(View view, const std::string& function, double slope);
     /// min(max(x, least), most) out of relu and relu6.
     View clipped(View view, double least, double most);
 
@@ -180,7 +183,7 @@ private:
     // functions.cpp: functions of single elements, norms
     void lower(const Node& node, const Pattern& pattern);
     View normalised(View view, std::vector<std::size_t> axes, const Tensor* scale,
-                    const Tensor* bias, double epsilon);
+                    const Tensor* bias, double epsilon, bool centred = true);
     void same(const Node& node);
     void cast(const Node& node);
     void dropout(const Node& node);
@@ -194,11 +197,33 @@ private:
     void softmax(const Node& node);
     void power(const Node& node);
 
+    // activations.cpp: functions with numbers of their own
+    void gelu(const Node& node);
+    void swish(const Node& node);
+    void elu(const Node& node);
+    void celu(const Node& node);
+    void selu(const Node& node);
+    void prelu(const Node& node);
+    void bipolar(const Node& node);
+    void extremum(const Node& node);
+    /// The greater or the smaller one of an element and a constant.
+    View limited_by(View view, const Tensor& bound, bool greater);
+    void rms_normalization(const Node& node);
+
+    // spatial.cpp: channels to positions and back
+    void depth_to_space(const Node& node);
+    void space_to_depth(const Node& node);
+    void conv_transpose(const Node& node);
+
     // windows.cpp: convolutions, pools, reductions, padding, resizing
     /// Kernel, strides, dilations and padding of Conv and pools, for two axes.
     nlohmann::json window(const Node& node, const View& map,
                           const std::vector<std::int64_t>& kernel, bool dilates);
     void conv(const Node& node);
+    /// A conv2d with the weights of a Conv, [output channels, channels of a group, ky, kx], where
+    /// the file has them. `keys` are those of window().
+    LayerId convolved(const View& map, const Tensor& kernel, const Tensor* bias,
+                      std::int64_t groups, nlohmann::json keys);
     void pool(const Node& node);
     void global_pool(const Node& node);
     void reduce_mean(const Node& node);

@@ -16,15 +16,10 @@ using nlohmann::json;
 
 bool has_batch(const std::string& operation)
 {
-    static const std::set<std::string> kThese{"Conv",
-                                              "MaxPool",
-                                              "AveragePool",
-                                              "GlobalAveragePool",
-                                              "GlobalMaxPool",
-                                              "Upsample",
-                                              "Resize",
-                                              "BatchNormalization",
-                                              "Pad"};
+    static const std::set<std::string> kThese{
+        "Conv",          "MaxPool",      "AveragePool",  "GlobalAveragePool",
+        "GlobalMaxPool", "Upsample",     "Resize",       "BatchNormalization",
+        "ConvTranspose", "DepthToSpace", "SpaceToDepth", "Pad"};
     return kThese.count(operation) != 0;
 }
 

@@ -26,7 +26,13 @@ struct Known
     double (*value)(double);
 };
 
-constexpr std::array<Known, 8> kCurves{{
+double gelu_tanh(double x)
+{
+    const double root = std::sqrt(2 / std::acos(-1.0));
+    return x / 2 * (1 + std::tanh(root * (x + 0.044715 * x * x * x)));
+}
+
+constexpr std::array<Known, 9> kCurves{{
     {"relu", [](double x) { return std::max(x, 0.0); }},
     {"relu6", [](double x) { return std::clamp(x, 0.0, 6.0); }},
     {"sigmoid", sigmoid},
@@ -35,8 +41,9 @@ constexpr std::array<Known, 8> kCurves{{
     {"hard_swish", [](double x) { return x * std::clamp(x + 3, 0.0, 6.0) / 6; }},
     {"mish", [](double x) { return x * std::tanh(std::log1p(std::exp(x))); }},
     {"gelu", [](double x) { return x / 2 * (1 + std::erf(x / std::sqrt(2.0))); }},
+    {"gelu_tanh", gelu_tanh},
 }};
-// gelu is often written with tanh; the two differ by less than this.
+// Constants are written with few digits.
 constexpr double kTolerance = 2e-3;
 
 /// Elementwise operations and what they do to numbers.
@@ -64,8 +71,16 @@ const std::map<std::string, Operation>& operations()
         {"Softplus", [](const Node&, const List& v) { return std::log1p(std::exp(v[0])); }},
         {"Mish",
          [](const Node&, const List& v) { return v[0] * std::tanh(std::log1p(std::exp(v[0]))); }},
-        {"Gelu", [](const Node&, const List& v)
-         { return v[0] / 2 * (1 + std::erf(v[0] / std::sqrt(2.0))); }},
+        {"Gelu",
+         [](const Node& n, const List& v)
+         {
+             const std::string how = n.text("approximate", "none");
+             return how == "tanh"   ? gelu_tanh(v[0])
+                    : how == "none" ? v[0] / 2 * (1 + std::erf(v[0] / std::sqrt(2.0)))
+                                    : std::numeric_limits<double>::quiet_NaN();
+         }},
+        {"Swish",
+         [](const Node& n, const List& v) { return v[0] * sigmoid(n.real("alpha", 1) * v[0]); }},
         {"Identity", [](const Node&, const List& v) { return v[0]; }},
         {"Clip",
          [](const Node& n, const List& v)
@@ -248,15 +263,18 @@ private:
                 values[node.outputs.front()] = operations().at(node.operation)(node, operands);
             }
             y.push_back(values.at(graph_.nodes[root].outputs.front()));
-            if (y.size() == 2 && !name_of_curve(x, y))
+            if (y.size() == 2 && !curve_of(x, y))
             {
                 return false;
             }
         }
-        const auto name = name_of_curve(x, y);
-        pattern.function = name.value_or("");
-        pattern.slope = y.front() / x.front();
-        return name.has_value();
+        if (const auto curve = curve_of(x, y))
+        {
+            pattern.function = curve->function;
+            pattern.slope = curve->slope;
+            return true;
+        }
+        return false;
     }
 
     void take(std::size_t root, const std::set<std::size_t>& nodes, Pattern pattern)
@@ -268,7 +286,8 @@ private:
         found_.roots.emplace(root, std::move(pattern));
     }
 
-    /// (x - mean(x)) / sqrt(mean((x - mean(x))^2) + epsilon), with what scales and shifts it.
+    /// (x - mean(x)) / sqrt(mean((x - mean(x))^2) + epsilon), with what scales and shifts it; or
+    /// the same without the means of x.
     bool layer_norm(std::size_t root)
     {
         std::set<std::size_t> nodes;
@@ -294,25 +313,37 @@ private:
         };
         peel("Add", pattern.bias);
         peel("Mul", pattern.scale);
-        const Node* quotient = step(at, "Div", nodes);
-        if (quotient == nullptr || quotient->inputs.size() != 2)
+        const auto [divided, divisor] = quotient(at, nodes);
+        const Node* root_of = step(divisor, "Sqrt", nodes);
+        const Node* sum = root_of != nullptr ? step(root_of->inputs[0], "Add", nodes) : nullptr;
+        if (sum == nullptr)
         {
             return false;
         }
-        const Node* difference = step(quotient->inputs[0], "Sub", nodes);
-        const Node* root_of = step(quotient->inputs[1], "Sqrt", nodes);
-        const Node* sum = root_of != nullptr ? step(root_of->inputs[0], "Add", nodes) : nullptr;
-        if (difference == nullptr || sum == nullptr || !centred(*difference, nodes, pattern))
+        std::set<std::size_t> more = nodes;
+        const Node* difference = step(divided, "Sub", more);
+        if (difference != nullptr && centred(*difference, more, pattern))
         {
-            return false;
+            nodes = std::move(more);
+        }
+        else
+        {
+            pattern.centred = false;
+            pattern.source = divided;
         }
         const std::size_t epsilon = scalar(sum->inputs[1]) ? 1 : 0;
         const Node* variance = step(sum->inputs[1 - epsilon], "ReduceMean", nodes);
         if (!scalar(sum->inputs[epsilon]) || variance == nullptr ||
-            axes_of(*variance) != pattern.axes || variance->integer("keepdims", 1) == 0)
+            variance->integer("keepdims", 1) == 0)
         {
             return false;
         }
+        const std::vector<std::int64_t> axes = axes_of(*variance);
+        if (pattern.centred ? axes != pattern.axes : axes.empty())
+        {
+            return false;
+        }
+        pattern.axes = axes;
         pattern.epsilon = *scalar(sum->inputs[epsilon]);
         const Node* square = step(variance->inputs[0], "Pow", nodes);
         if (square == nullptr)
@@ -327,8 +358,12 @@ private:
         {
             return false;
         }
-        if (square->inputs[0] != quotient->inputs[0])
+        if (square->inputs[0] != divided)
         {
+            if (!pattern.centred)
+            {
+                return false;
+            }
             // The difference made a second time.
             Pattern second;
             const Node* again = step(square->inputs[0], "Sub", nodes);
@@ -350,6 +385,28 @@ private:
         return true;
     }
 
+    /// What is divided and by what, where `name` is a quotient, or a product with a reciprocal; its
+    /// nodes are noted. "" for anything else.
+    std::pair<std::string, std::string> quotient(const std::string& name,
+                                                 std::set<std::size_t>& nodes) const
+    {
+        if (const Node* node = step(name, "Div", nodes))
+        {
+            return {node->inputs[0], node->inputs[1]};
+        }
+        if (const Node* product = step(name, "Mul", nodes))
+        {
+            for (const std::size_t k : {std::size_t{0}, std::size_t{1}})
+            {
+                if (const Node* reciprocal = step(product->inputs[k], "Reciprocal", nodes))
+                {
+                    return {product->inputs[1 - k], reciprocal->inputs[0]};
+                }
+            }
+        }
+        return {};
+    }
+
     /// The node that makes `name` if it is such an operation; it is noted.
     const Node* step(const std::string& name, const char* operation,
                      std::set<std::size_t>& nodes) const
@@ -359,7 +416,7 @@ private:
             graph_.nodes[found->second].operation != operation ||
             graph_.nodes[found->second].inputs.empty() ||
             (graph_.nodes[found->second].inputs.size() < 2 && std::string(operation) != "Sqrt" &&
-             std::string(operation) != "ReduceMean"))
+             std::string(operation) != "ReduceMean" && std::string(operation) != "Reciprocal"))
         {
             return nullptr;
         }
@@ -400,30 +457,43 @@ private:
 
 } // namespace
 
-std::optional<std::string> name_of_curve(const std::vector<double>& x, const std::vector<double>& y)
+std::optional<Curve> curve_of(const std::vector<double>& x, const std::vector<double>& y)
 {
-    const auto follows = [&](auto curve)
+    const auto error = [&](auto curve)
     {
+        double most = 0;
         for (std::size_t i = 0; i < x.size(); ++i)
         {
-            if (!(std::abs(y[i] - curve(x[i])) <= kTolerance))
-            {
-                return false;
-            }
+            const double its = std::abs(y[i] - curve(x[i]));
+            most = std::isnan(its) ? std::numeric_limits<double>::infinity() : std::max(most, its);
         }
-        return true;
+        return most;
     };
+    std::optional<Curve> best;
+    double least = kTolerance;
     for (const Known& known : kCurves)
     {
-        if (follows(known.value))
+        const double its = error(known.value);
+        if (its < least || (!best && its == least))
         {
-            return known.name;
+            best = Curve{known.name, 1};
+            least = its;
         }
     }
-    const double slope = x.front() == 0 ? 0 : y.front() / x.front();
-    if (slope > 0 && slope < 1 && follows([&](double v) { return v < 0 ? v * slope : v; }))
+    if (best || x.front() == 0)
     {
-        return "leaky_relu";
+        return best;
+    }
+    const double part = y.front() / x.front();
+    const double steepness = std::log(part / (1 - part)) / x.front();
+    if (std::isfinite(steepness) &&
+        error([&](double v) { return v * sigmoid(steepness * v); }) <= kTolerance)
+    {
+        return Curve{"silu", steepness};
+    }
+    if (part > 0 && part < 1 && error([&](double v) { return v < 0 ? v * part : v; }) <= kTolerance)
+    {
+        return Curve{"leaky_relu", part};
     }
     return std::nullopt;
 }

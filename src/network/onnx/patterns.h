@@ -17,11 +17,12 @@ struct Pattern
 {
     std::string function; ///< of an activation; "" is a layer norm
     std::string source;   ///< the tensor it reads
-    double slope = 0;     ///< of leaky_relu
+    double slope = 1;     ///< Layer::slope
     // layer norm
     double epsilon = 0;
     std::vector<std::int64_t> axes;
     std::string scale, bias; ///< constants; "" where there is none
+    bool centred = true;     ///< false: RMS norm
 };
 
 /// What is found in a graph, by the position of the node that makes the result; the others are
@@ -39,8 +40,16 @@ struct Patterns
 [[nodiscard]] Patterns find_patterns(const Graph& graph,
                                      const std::map<std::string, Tensor>& constants);
 
-/// The activation with these values of f(x): relu, silu, ...; nothing if there is none.
-[[nodiscard]] std::optional<std::string> name_of_curve(const std::vector<double>& x,
-                                                       const std::vector<double>& y);
+/// An activation by its values.
+struct Curve
+{
+    std::string function;
+    double slope = 1; ///< Layer::slope
+};
+
+/// The activation that is nearest to these values of f(x): relu, silu, ...; nothing if none is
+/// near.
+[[nodiscard]] std::optional<Curve> curve_of(const std::vector<double>& x,
+                                            const std::vector<double>& y);
 
 } // namespace tessera::network::onnx

@@ -3,6 +3,7 @@
 
 #include "base/nearest.h"
 #include "network/onnx/importer.h"
+#include "network/onnx/rewriter.h"
 #include "network/onnx/unsupported.h"
 #include "tessera/error.h"
 
@@ -57,29 +58,16 @@ const std::map<std::string, Form>& forms()
         {"QLinearGlobalAveragePool", {kContributed, "GlobalAveragePool", {0}, 3, {}, 0, {}}},
         {"QLinearLeakyRelu", {kContributed, "LeakyRelu", {0}, 3, {}, 0, {}}},
         {"QLinearSigmoid", {kContributed, "Sigmoid", {0}, 3, {}, 0, {}}},
+        {"QLinearSoftmax", {kContributed, "Softmax", {0}, 3, {}, 0, {}}},
     };
     return kForms;
 }
 
 /// Rewrites the nodes of a graph one by one, in their order.
-class Speller
+class Speller : Rewriter
 {
 public:
-    explicit Speller(Graph& graph) : graph_(graph)
-    {
-        for (const auto& [name, tensor] : graph.constants)
-        {
-            names_.insert(name);
-        }
-        for (const Port& port : graph.inputs)
-        {
-            names_.insert(port.name);
-        }
-        for (const Node& node : graph.nodes)
-        {
-            names_.insert(node.outputs.begin(), node.outputs.end());
-        }
-    }
+    explicit Speller(Graph& graph) : Rewriter(graph) {}
 
     void run()
     {
@@ -112,33 +100,6 @@ private:
     {
         return node.operation == "QLinearConcat" && node.domain == kContributed;
     }
-    [[nodiscard]] static std::string operand(const Node& node, std::size_t slot)
-    {
-        return slot < node.inputs.size() ? node.inputs[slot] : std::string();
-    }
-
-    std::string fresh(const std::string& stem)
-    {
-        std::string name = stem;
-        while (!names_.insert(name).second)
-        {
-            name += '\'';
-        }
-        return name;
-    }
-
-    Node& add(const Node& stands_for, const char* operation, std::vector<std::string> inputs,
-              std::vector<std::string> outputs)
-    {
-        Node node;
-        node.name = stands_for.name;
-        node.operation = operation;
-        node.inputs = std::move(inputs);
-        node.outputs = std::move(outputs);
-        graph_.nodes.push_back(std::move(node));
-        return graph_.nodes.back();
-    }
-
     /// The reals of operand `slot`, whose scale and zero point follow it.
     std::string reals(const Node& node, std::size_t slot, std::int64_t axis)
     {
@@ -210,9 +171,6 @@ private:
         }
         finish(node, "Concat", std::move(inputs), operand(node, 0), operand(node, 1));
     }
-
-    Graph& graph_;
-    std::unordered_set<std::string> names_;
 };
 
 /// Rounded to nearest, ties to even, as ONNX wants it.
@@ -261,12 +219,12 @@ std::string why_not_quantized(const Node& node)
 
 std::int64_t Coding::least() const
 {
-    return type.has_sign ? -(std::int64_t{1} << (type.bits - 1)) : 0;
+    return range ? range->least : type.has_sign ? -(std::int64_t{1} << (type.bits - 1)) : 0;
 }
 
 std::int64_t Coding::most() const
 {
-    return (std::int64_t{1} << (type.bits - (type.has_sign ? 1 : 0))) - 1;
+    return range ? range->most : (std::int64_t{1} << (type.bits - (type.has_sign ? 1 : 0))) - 1;
 }
 
 std::string name_of(const IntegerType& type)
@@ -353,6 +311,7 @@ Coding coding_of(const Node& node, const Operands& operands, const Extents& exte
     {
         wrong("has codes that are no whole numbers of 8, 16 or 32 bits", again);
     }
+    coding.range = node.code_range;
     if (!scale->known || (zero_point != nullptr && !zero_point->known))
     {
         return coding;

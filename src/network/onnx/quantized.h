@@ -31,8 +31,10 @@ struct Coding
     bool per_axis = false;                ///< one scale for each position along `axis`
     std::size_t axis = 0;
     IntegerType type; ///< of the codes
+    /// Of the codes, where they do not use the whole type.
+    std::optional<CodeRange> range;
 
-    /// Of the type.
+    /// Of the codes.
     [[nodiscard]] std::int64_t least() const;
     [[nodiscard]] std::int64_t most() const;
     /// Of a layer whose output is coded so, with one scale that is known.

@@ -103,18 +103,6 @@ void Importer::conv(const Node& node)
                           text_of(sizes) + "; leave the attribute out or make them agree");
     }
     json keys = window(node, map, sizes, true);
-    keys["channels"] = channels;
-    keys["groups"] = groups;
-    keys["bias"] = has(node, 2);
-    const LayerId layer = add("conv2d", "", {map.layer}, std::move(keys));
-    const Layer& made = result_.network[layer];
-    if (kernel.extents[1] * groups != map.extent(1))
-    {
-        throw Unsupported("with weights for " + std::to_string(kernel.extents[1]) +
-                          " channels a group and an input of " + std::to_string(map.extent(1)));
-    }
-    const std::size_t inner = static_cast<std::size_t>(kernel.extents[1]);
-    const std::size_t positions = std::size_t{made.kernel_height} * made.kernel_width;
     Tensor bias;
     const bool biased = has(node, 2);
     if (biased)
@@ -125,7 +113,27 @@ void Importer::conv(const Node& node)
             throw Unsupported("with a bias of another size");
         }
     }
-    if (kernel.known && kernel.real && (!biased || (bias.known && bias.real)))
+    set(node, map_of(convolved(map, kernel, biased ? &bias : nullptr, groups, std::move(keys)),
+                     map.rank()));
+}
+
+LayerId Importer::convolved(const View& map, const Tensor& kernel, const Tensor* bias,
+                            std::int64_t groups, json keys)
+{
+    const std::int64_t channels = kernel.extents[0];
+    keys["channels"] = channels;
+    keys["groups"] = groups;
+    keys["bias"] = bias != nullptr;
+    const LayerId layer = add("conv2d", "", {map.layer}, std::move(keys));
+    const Layer& made = result_.network[layer];
+    if (kernel.extents[1] * groups != map.extent(1))
+    {
+        throw Unsupported("with weights for " + std::to_string(kernel.extents[1]) +
+                          " channels a group and an input of " + std::to_string(map.extent(1)));
+    }
+    const std::size_t inner = static_cast<std::size_t>(kernel.extents[1]);
+    const std::size_t positions = std::size_t{made.kernel_height} * made.kernel_width;
+    if (kernel.known && kernel.real && (bias == nullptr || (bias->known && bias->real)))
     {
         Weights& w = weights(layer);
         w.known = true;
@@ -149,14 +157,14 @@ void Importer::conv(const Node& node)
         };
         arrange(kernel.reals, w.matrix);
         w.codes.problem_of_weights = kernel.lost_codes;
-        w.bias = biased ? bias.reals : std::vector<float>();
+        w.bias = bias != nullptr ? bias->reals : std::vector<float>();
         if (!kernel.steps.empty())
         {
             arrange(kernel.integers, w.codes.matrix);
-            take_steps(kernel, 0, biased ? &bias : nullptr, w);
+            take_steps(kernel, 0, bias, w);
         }
     }
-    set(node, map_of(layer, map.rank()));
+    return layer;
 }
 
 namespace

@@ -87,12 +87,18 @@ private:
         return f == "relu"         ? std::max(x, 0.0)
                : f == "relu6"      ? std::clamp(x, 0.0, 6.0)
                : f == "leaky_relu" ? (x < 0 ? x * layer.slope : x)
-               : f == "silu"       ? x * sigmoid(x)
+               : f == "silu"       ? x * sigmoid(layer.slope * x)
                : f == "mish"       ? x * std::tanh(std::log1p(std::exp(x)))
                : f == "gelu"       ? x / 2 * (1 + std::erf(x / std::sqrt(2.0)))
                : f == "sigmoid"    ? sigmoid(x)
                : f == "tanh"       ? std::tanh(x)
-                                   : x * std::clamp(x + 3, 0.0, 6.0) / 6;
+               : f == "gelu_tanh"
+                   ? x / 2 * (1 + std::tanh(0.7978845608028654 * (x + 0.044715 * std::pow(x, 3))))
+               : f == "elu" ? (x < 0 ? layer.slope * (std::exp(x) - 1) : x)
+               : f == "selu"
+                   ? 1.05070102214813232 * (x < 0 ? 1.67326319217681885 * (std::exp(x) - 1) : x)
+               : f == "sign" ? (x < 0 ? -layer.slope : layer.slope)
+                             : x * std::clamp(x + 3, 0.0, 6.0) / 6;
     }
 
     void step(const Layer& layer, const Weights& weights, Map& out) const
@@ -215,8 +221,18 @@ private:
                 });
             break;
         case LayerKind::activation:
-            each([&](std::size_t y, std::size_t x, std::size_t c)
-                 { return activate(layer, in[at(to, y, x, c)]); });
+            if (layer.activation == "prelu")
+            {
+                need(weights);
+            }
+            each(
+                [&](std::size_t y, std::size_t x, std::size_t c)
+                {
+                    const double value = in[at(to, y, x, c)];
+                    return layer.activation != "prelu" ? activate(layer, value)
+                           : value < 0 ? value * static_cast<double>(weights.scale[c])
+                                       : value;
+                });
             break;
         case LayerKind::batch_norm:
             need(weights);
@@ -246,7 +262,7 @@ private:
                 {
                     double mean = 0;
                     double variance = 0;
-                    for (std::size_t other = 0; other < to.channels; ++other)
+                    for (std::size_t other = 0; layer.centred && other < to.channels; ++other)
                     {
                         mean += in[at(to, y, x, other)] / to.channels;
                     }

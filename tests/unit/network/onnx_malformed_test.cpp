@@ -336,8 +336,8 @@ TEST(OnnxOperators, AllUnsupportedOnesAreNamedAtOnce)
         [](Model& m)
         {
             m.graph().mutable_node(0)->set_op_type("Einsum");
-            m.node("Selu", {"out"}, {"a"});
-            m.node("Selu", {"image"}, {"b"});
+            m.node("Softsign", {"out"}, {"a"});
+            m.node("Softsign", {"image"}, {"b"});
             m.node("Own", {"image"}, {"c"}).set_domain("com.example");
             Model::list(m.node("Transpose", {"image"}, {"d"}), "perm", {0, 0, 1, 2});
             for (const char* name : {"a", "b", "c", "d"})
@@ -347,7 +347,7 @@ TEST(OnnxOperators, AllUnsupportedOnesAreNamedAtOnce)
         });
     EXPECT_THAT(message, HasSubstr("has 5 nodes"));
     EXPECT_THAT(message, HasSubstr("Einsum at 'the_Relu1'"));
-    EXPECT_THAT(message, HasSubstr("Selu at 'the_Selu3', 'the_Selu4'"));
+    EXPECT_THAT(message, HasSubstr("Softsign at 'the_Softsign3', 'the_Softsign4'"));
     EXPECT_THAT(message, HasSubstr("Own at 'the_Own5'"));
     EXPECT_THAT(message, HasSubstr("Transpose (has a perm that is no order of 4 axes) at"));
 }

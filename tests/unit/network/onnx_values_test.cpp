@@ -5,6 +5,7 @@
 
 #include "float_executor.h"
 #include "onnx_file.h"
+#include "onnx_run.h"
 #include "tessera/error.h"
 
 #include <gtest/gtest.h>
@@ -13,7 +14,6 @@
 #include <cstring>
 #include <filesystem>
 #include <map>
-#include <numeric>
 
 namespace tessera::network
 {
@@ -22,33 +22,6 @@ namespace
 
 namespace fs = std::filesystem;
 namespace pb = ::onnx;
-
-/// For each element of a view's layer its position in the ONNX tensor.
-std::vector<std::size_t> positions_of(const onnx::View& view)
-{
-    std::vector<std::size_t> strides(view.atoms.size(), 0);
-    std::size_t stride = 1;
-    const onnx::Factors order = view.order();
-    for (std::size_t i = order.size(); i-- > 0;)
-    {
-        strides[order[i]] = stride;
-        stride *= static_cast<std::size_t>(view.atoms[order[i]]);
-    }
-    std::vector<std::size_t> positions{0};
-    for (std::size_t atom = 0; atom < view.atoms.size(); ++atom)
-    {
-        std::vector<std::size_t> next;
-        for (const std::size_t base : positions)
-        {
-            for (std::size_t i = 0; i < static_cast<std::size_t>(view.atoms[atom]); ++i)
-            {
-                next.push_back(base + i * strides[atom]);
-            }
-        }
-        positions = std::move(next);
-    }
-    return positions;
-}
 
 std::vector<double> floats_of(const pb::TensorProto& tensor)
 {
@@ -155,15 +128,18 @@ TEST(OnnxValues, AreThoseThatOnnxPublishes)
         std::cout << operation << ' ' << count << ", ";
     }
     std::cout << '\n';
-    for (const char* operation : {"Add",         "AveragePool", "BatchNormalization",
-                                  "Clip",        "Concat",      "Conv",
-                                  "Flatten",     "Gemm",        "GlobalAveragePool",
-                                  "HardSigmoid", "HardSwish",   "LayerNormalization",
-                                  "LeakyRelu",   "MatMul",      "MaxPool",
-                                  "Mul",         "ReduceMean",  "Relu",
-                                  "Reshape",     "Sigmoid",     "Slice",
-                                  "Softmax",     "Split",       "Squeeze",
-                                  "Sub",         "Tanh",        "Transpose",
+    for (const char* operation : {"Celu",        "ConvTranspose", "DepthToSpace",
+                                  "Elu",         "Max",           "Min",
+                                  "PRelu",       "Selu",          "SpaceToDepth",
+                                  "Add",         "AveragePool",   "BatchNormalization",
+                                  "Clip",        "Concat",        "Conv",
+                                  "Flatten",     "Gemm",          "GlobalAveragePool",
+                                  "HardSigmoid", "HardSwish",     "LayerNormalization",
+                                  "LeakyRelu",   "MatMul",        "MaxPool",
+                                  "Mul",         "ReduceMean",    "Relu",
+                                  "Reshape",     "Sigmoid",       "Slice",
+                                  "Softmax",     "Split",         "Squeeze",
+                                  "Sub",         "Tanh",          "Transpose",
                                   "Unsqueeze"})
     {
         EXPECT_GT(compared[operation], 0) << operation;

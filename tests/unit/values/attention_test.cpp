@@ -27,8 +27,8 @@ using network::LayerKind;
 constexpr std::uint32_t kTokens = 8;
 constexpr std::uint32_t kFeatures = 16;
 
-/// Two heads, with norms before and behind them, a scale on the queries and a gate: every kind of
-/// layer that attention brings with it.
+/// Two heads, with norms before and behind them, one by the mean and one without it, a scale on the
+/// queries and a gate: every kind of layer that attention brings with it.
 network::WeightedNetwork transformer_block(std::mt19937& random)
 {
     network::WeightedNetwork weighted;
@@ -46,11 +46,12 @@ network::WeightedNetwork transformer_block(std::mt19937& random)
         {"name": "context", "kind": "matmul", "heads": 2, "inputs": ["softmax", "v"]},
         {"name": "project", "kind": "dense", "channels": 16},
         {"name": "sum", "kind": "add", "inputs": ["x", "project"]},
-        {"name": "norm2", "kind": "layer_norm"},
+        {"name": "norm2", "kind": "layer_norm", "centred": false},
         {"name": "up", "kind": "dense", "channels": 32},
         {"name": "gelu", "kind": "activation", "function": "gelu"},
         {"name": "gate", "kind": "dense", "channels": 32, "inputs": ["norm2"]},
-        {"name": "gated", "kind": "mul", "inputs": ["gelu", "gate"]},
+        {"name": "bent", "kind": "activation", "function": "prelu"},
+        {"name": "gated", "kind": "mul", "inputs": ["gelu", "bent"]},
         {"name": "down", "kind": "dense", "channels": 16},
         {"name": "out", "kind": "add", "inputs": ["sum", "down"]}]})",
                                       "block.json");
@@ -71,6 +72,13 @@ network::WeightedNetwork transformer_block(std::mt19937& random)
             for (std::size_t c = 0; c < its.columns; ++c)
             {
                 its.bias.push_back(normal(random) * 0.1F);
+            }
+        }
+        else if (layer.activation == "prelu")
+        {
+            for (std::uint32_t c = 0; c < layer.output.channels; ++c)
+            {
+                its.scale.push_back(normal(random) * 0.5F); // above 0 and below
             }
         }
         else if (layer.kind == LayerKind::layer_norm || layer.kind == LayerKind::batch_norm)
@@ -136,10 +144,8 @@ TEST_F(Attention, EveryLayerIsARoundingAwayFromReals)
 {
     const std::vector<std::pair<LayerKind, double>> most{
         {LayerKind::softmax, 0.52}, // powers are rounded too
-        {LayerKind::layer_norm, 0.6},
-        {LayerKind::matmul, 0.5001},
-        {LayerKind::mul, 0.5001},
-        {LayerKind::batch_norm, 0.51}};
+        {LayerKind::layer_norm, 0.6},  {LayerKind::matmul, 0.5001},  {LayerKind::mul, 0.5001},
+        {LayerKind::activation, 0.51}, {LayerKind::batch_norm, 0.51}};
     std::size_t judged = 0;
     for (std::size_t image = 0; image < 20; ++image)
     {
@@ -262,17 +268,19 @@ TEST_F(Attention, ShippedChipsComputeItBitForBit)
 /// Whatever is not what the README says of numbers makes a difference somewhere.
 TEST_F(Attention, EveryNumberMatters)
 {
-    const auto layer = [&](IntegerNetwork& network, const char* name) -> IntegerLayer&
+    const auto layer_id = [](const IntegerNetwork& network, const char* name)
     {
         for (std::size_t i = 0; i < network.layers.size(); ++i)
         {
             if (network.network.layers[i].name == name)
             {
-                return network.layers[i];
+                return i;
             }
         }
         throw std::logic_error(name);
     };
+    const auto layer = [&](IntegerNetwork& network, const char* name) -> IntegerLayer&
+    { return network.layers[layer_id(network, name)]; };
     const std::vector<std::function<void(IntegerNetwork&)>> changes{
         [&](IntegerNetwork& its) { layer(its, "norm1").weights(0, 3) ^= 1 << 8; },
         [&](IntegerNetwork& its) { layer(its, "norm1").bias[2] += 1 << 18; },
@@ -285,6 +293,9 @@ TEST_F(Attention, EveryNumberMatters)
         },
         [&](IntegerNetwork& its) { layer(its, "scores").ratio[0].multiplier += 1 << 22; },
         [&](IntegerNetwork& its) { layer(its, "q").weights(1, 1) ^= 1; },
+        [&](IntegerNetwork& its) { layer(its, "bent").weights(0, 5) *= -1; },
+        [&](IntegerNetwork& its) { layer(its, "bent").ratio.back().multiplier /= 2; },
+        [&](IntegerNetwork& its) { its.network.layers[layer_id(its, "norm2")].centred = true; },
         [&](IntegerNetwork& its) { layer(its, "gated").ratio[0].multiplier += 1 << 22; }};
     const auto outputs = [&](const IntegerNetwork& network)
     {
@@ -335,6 +346,7 @@ TEST_F(Attention, RefusesWhatCannotBe)
     refused("norm1", "epsilon", [](IntegerLayer& its) { its.epsilon = -1; });
     refused("norm1", "15 bits", [](IntegerLayer& its) { its.weights(0, 0) = 1 << 15U; });
     refused("norm1", "a channel", [](IntegerLayer& its) { its.bias.pop_back(); });
+    refused("bent", "a channel", [](IntegerLayer& its) { its.ratio.pop_back(); });
     refused("scores", "multiplier", [](IntegerLayer& its) { its.ratio.clear(); });
     refused("gated", "multiplier", [](IntegerLayer& its) { its.ratio.clear(); });
     refused("k", "32 bits", [](IntegerLayer& its) { its.bias[0] = std::int64_t{1} << 31U; });

@@ -29,7 +29,17 @@ inline network::Network random_countable_network(Dice& dice)
     {
         json more = text;
         more["layers"].push_back(random_layer(dice, network));
-        const std::string kind = more["layers"].back()["kind"];
+        json& last = more["layers"].back();
+        const std::string kind = last["kind"];
+        // Every other one of its kind that the dice do not know of.
+        if (kind == "activation" && network.layers.size() % 2 == 0)
+        {
+            last["function"] = "prelu";
+        }
+        else if (kind == "layer_norm" && network.layers.size() % 2 == 0)
+        {
+            last["centred"] = false;
+        }
         if (std::find(kinds.begin(), kinds.end(), kind) == kinds.end())
         {
             continue;
@@ -125,7 +135,8 @@ inline values::IntegerNetwork random_integers(Dice& dice, const network::Network
         {
             its.ratio.push_back(values::Ratio::of(dice(1, 100) * 1e-4));
         }
-        else if (layer.kind == LayerKind::layer_norm || layer.kind == LayerKind::batch_norm)
+        else if (layer.kind == LayerKind::layer_norm || layer.kind == LayerKind::batch_norm ||
+                 layer.activation == "prelu")
         {
             const bool norm = layer.kind == LayerKind::layer_norm;
             its.weights = numerics::Matrix<std::int32_t>(1, layer.output.channels);
@@ -136,6 +147,10 @@ inline values::IntegerNetwork random_integers(Dice& dice, const network::Network
                 its.ratio.push_back(values::Ratio::of(dice(1, 100) * (norm ? 1e-7 : 1e-6)));
             }
             its.epsilon = norm ? dice(0, 100) : 0;
+            if (layer.kind == LayerKind::activation)
+            {
+                its.ratio.push_back({dice(1, 3000), 10});
+            }
         }
         else if (layer.kind == LayerKind::softmax)
         {
