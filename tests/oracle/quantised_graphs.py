@@ -234,7 +234,7 @@ class Generator:
     def gemm(self, x):
         rows, columns = self.graph.shape(x.name)[1], self.whole(1, 7)
         transposed = self.chance(0.7)
-        alpha = float(np.float32(self.pick([1, 1, 1, 0.5, 1.7])))
+        alpha = float(np.float32(self.pick([1] * 8 + [0.5, 1.7])))
         w, scale, zero = self.weights((columns, rows) if transposed else (rows, columns), 0 if transposed else 1)
         bias = self.rng.normal(size=columns) * 0.3
         bias_scale = np.float32(x.scale) * np.float32(scale)
@@ -251,7 +251,7 @@ class Generator:
         inputs = [self.real(x), self.graph.node("DequantizeLinear", [w, scale, zero],
                                                 **({"axis": 0 if transposed else 1} if self.per_channel else {}))]
         self.bias(inputs, bias, bias_scale)
-        if len(inputs) == 3 and self.chance(0.2):
+        if len(inputs) == 3 and self.chance(0.1):
             at["beta"] = 0.5
         return self.after(self.graph.node("Gemm", inputs, **at))
 
@@ -315,7 +315,7 @@ class Generator:
 
     def soft_max(self, x):
         axis = 1 if len(self.graph.shape(x.name)) == 4 else -1
-        if self.operators:
+        if self.operators and self.chance(0.15):  # few importers know it
             from onnx_eval import softmax_of
             make = lambda y: ("QLinearSoftmax", [x.name, x.scale, x.zero, *y], "com.microsoft",  # noqa: E731
                               {"axis": axis, "opset": 13})
@@ -477,6 +477,7 @@ class Generator:
         ["global_pool", "activate", "activate", "batch_norm", "batch_norm", "pad", "pad", "slice", "split",
          "requantise", "soft_max", "constant_operand"] + ["on_codes"] * 6
     VECTORS = ["gemm"] * 4 + ["mat_mul"] * 5 + ["activate", "activate", "soft_max", "requantise", "constant_operand"]
+    MOVES = {"pad", "concat", "slice", "split", "on_codes", "requantise"}
     TOKENS = ["mat_mul"] * 5 + ["activate", "soft_max", "attention", "attention", "constant_operand"]
 
     def start(self, shape):
@@ -491,8 +492,14 @@ class Generator:
         return Codes(self.graph.input("x", codes), scale, zero)
 
     def make(self):
+        while True:
+            self.grow()
+            if set(self.blocks) - {"requantise", "on_codes", "slice"}:  # something is computed
+                return self.graph
+
+    def grow(self):
         form = self.rng.random()
-        self.blocks = []
+        self.graph, self.blocks = Builder(self.graph.opset), []
         if form < 0.65:
             x = self.start((1, self.whole(1, 4), self.whole(3, 8), self.whole(3, 8)))
             for i in range(self.whole(1, 3)):
@@ -510,8 +517,9 @@ class Generator:
             x = self.start((1, self.whole(2, 6), self.whole(2, 9)))
             for _ in range(self.whole(1, 3)):
                 x = self.step(self.pick(self.TOKENS), x)
+        if self.blocks[-1] in self.MOVES and self.chance(0.9):  # somebody must look at it
+            x = self.step("conv" if len(self.graph.shape(x.name)) == 4 else "mat_mul", x)
         self.graph.output(self.real(x) if self.chance(0.85) else x.name)
-        return self.graph
 
     def step(self, block, x):
         self.blocks.append(block)
