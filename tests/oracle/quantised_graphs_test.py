@@ -102,7 +102,7 @@ class Graph:
         return self.scale(self.maker[node.input[0]], values) if node.input[0] in self.maker else (None, None)
 
 
-def placed(codes, shape, wanted):
+def placed(codes, shape, wanted, near=0):
     """A layer's rows x columns x channels as ONNX has the tensor."""
     ways = []
     for order in itertools.permutations(range(3)):
@@ -113,7 +113,7 @@ def placed(codes, shape, wanted):
         ways.append(turned.reshape(shape))
     if not ways:
         ways = [codes.transpose(order).reshape(shape) for order in itertools.permutations(range(3))]
-    return min(ways, key=lambda way: np.count_nonzero(way != wanted))
+    return min(ways, key=lambda way: np.count_nonzero(np.abs(way - wanted) > near))
 
 
 class Comparison:
