@@ -88,7 +88,9 @@ class Generator:
 
     def activation(self, x):
         kind = self.pick(["Relu", "Relu", "Relu6", "LeakyRelu", "Sigmoid", "Tanh", "Silu", "Gelu", "HardSwish",
-                          "HardSwishParts", "PRelu", "Mish"])
+                          "HardSwishParts", "Mish"])
+        if self.chance(0.01):
+            kind = "PRelu"
         if kind == "Relu6":
             return self.node("Clip", [x, np.float32(0), np.float32(6)])
         if kind == "LeakyRelu":
@@ -170,9 +172,9 @@ class Generator:
 
     def shuffle(self, x):
         n, c, h, w = self.shape(x)
-        if c % 4 == 0 and self.chance(0.5):
+        if c % 4 == 0 and self.chance(0.1):
             return self.node("DepthToSpace", [x], blocksize=2, mode=self.pick(["DCR", "CRD"]))
-        if h % 2 == 0 and w % 2 == 0 and self.chance(0.4):
+        if h % 2 == 0 and w % 2 == 0 and self.chance(0.1):
             return self.node("SpaceToDepth", [x], blocksize=2)
         group = self.pick([g for g in range(1, c + 1) if c % g == 0])
         y = self.node("Reshape", [x, np.array([n, group, c // group, h, w], np.int64)])
@@ -296,8 +298,9 @@ class Generator:
             x = self.linear(x, 4)
         return x
 
-    MAPS = ["conv"] * 6 + ["residual"] * 2 + ["pool"] * 4 + \
-        ["gate", "branches", "parts", "pad", "upsample", "shuffle", "scaled", "lone_activation", "lone_norm", "conv_transpose"]
+    MAPS = (["conv"] * 6 + ["residual"] * 2 + ["pool"] * 4
+            + ["gate", "branches", "parts", "pad", "upsample", "shuffle", "scaled", "lone_activation", "lone_norm"]) * 4 + \
+        ["conv_transpose"]
 
     def convolutional(self):
         x = self.graph.input("x", self.normal(1, self.whole(1, 4), self.whole(3, 10), self.whole(3, 10), sigma=1))

@@ -122,7 +122,7 @@ def check_codes(folder, cases, image, number):
         if name not in layers:
             expect(False, f"{kind} {at}: no codes")
             continue
-        got = layers[name][0].transpose(2, 0, 1)
+        got = layers[name][0][0].transpose(2, 0, 1)
         if got.shape != wanted.shape:
             expect(False, f"{kind} {at}: of codes {got.shape}, expected {wanted.shape}")
             continue

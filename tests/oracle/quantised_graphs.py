@@ -25,6 +25,8 @@ class Generator:
         self.operators = self.chance(0.35)   # QOperator form
         self.per_channel = self.chance(0.6)
         self.odd = self.chance(0.2)          # scales that no calibration would choose
+        # A real constant that is added to sums is rounded to their unit: it must be 1/50 of a code at most.
+        self.unit, self.real_constant = 0.0, False
 
     # Drawing -----------------------------------------------------------------------------------------------------
     def chance(self, p):
@@ -51,10 +53,14 @@ class Generator:
         else:
             scale = (high - low) / 255
             zero = round(limits.min - low / scale) if scale > 0 else 0
-        scale = max(scale, 1e-4)
+        scale, draw = max(scale, 1e-4), 3
         if self.odd:
             draw = self.whole(0, 5)
             scale = [scale * 0.4, scale * 3, 2.0 ** np.ceil(np.log2(scale)), scale, scale, scale][draw]
+        if self.real_constant:
+            scale = max(scale, 50 * self.unit)
+        self.unit, self.real_constant = 0.0, False
+        if self.odd:
             zero = zero if draw < 4 else self.whole(int(limits.min), int(limits.max))
         return np.float32(scale), dtype(np.clip(zero, limits.min, limits.max))
 
@@ -76,20 +82,22 @@ class Generator:
     def weights(self, shape, axis):
         """Codes, scale and zero point of constants; `axis` counts output channels."""
         w = self.rng.normal(size=shape) * self.rng.uniform(0.2, 1) / np.sqrt(np.prod(shape) / shape[axis])
-        unsigned = self.chance(0.15)
         others = tuple(i for i in range(len(shape)) if i != axis)
         greatest = np.abs(w).max(others, keepdims=True)
         if not self.per_channel:
             greatest = greatest.max(keepdims=True)
         scale = np.maximum(greatest, 1e-3) / 127
+        dtype = UNSIGNED if self.chance(0.15) else SIGNED
+        zero = np.full(scale.shape, 128 if dtype == UNSIGNED else 0)
+        if self.chance(0.15):
+            zero += self.rng.integers(-9, 10, zero.shape)
+        limits = np.iinfo(dtype)
         codes = np.clip(np.rint(w / scale), -127 if self.chance(0.8) else -128, 127).astype(int)
         codes.reshape(-1)[0] = 127
-        scale = scale.astype(np.float32).reshape(-1) if self.per_channel else np.float32(scale.reshape(()))
-        if unsigned:
-            zero = np.full(scale.shape, 128, UNSIGNED)
-            return (codes + 128).astype(UNSIGNED), scale, zero
-        zero = np.zeros(scale.shape, SIGNED)
-        return codes.astype(SIGNED), scale, zero
+        codes = np.clip(codes + zero, limits.min, limits.max).astype(dtype)
+        if self.per_channel:
+            return codes, scale.astype(np.float32).reshape(-1), zero.astype(dtype).reshape(-1)
+        return codes, np.float32(scale.reshape(())), dtype(zero.reshape(()))
 
     # Convolutions and products, both forms -----------------------------------------------------------------------
     def windows(self, extents, most=3):
@@ -126,8 +134,8 @@ class Generator:
             b = [np.rint(bias / np.float64(bias_scale)).astype(np.int32)] if self.chance(0.6) else []
             return self.qlinear(lambda y: ("QLinearConv", [x.name, x.scale, x.zero, w, scale, zero, *y, *b], "", at),
                                 x, w, scale, zero, at, b)
-        inputs = [self.real(x), self.graph.node("DequantizeLinear", [w, scale, zero],
-                                                **({"axis": 0} if self.per_channel else {}))]
+        inputs = [self.real(x), self.dequantised(w, scale, zero, 0)]
+        self.unit = float(np.max(bias_scale))
         self.bias(inputs, bias, bias_scale)
         return self.after(self.graph.node("Conv", inputs, **at))
 
@@ -140,6 +148,10 @@ class Generator:
                                           **({"axis": 0} if self.per_channel else {})))
         elif draw < 0.7:
             inputs.append(bias.astype(np.float32))
+            self.real_constant = True
+
+    def dequantised(self, w, scale, zero, axis):
+        return self.graph.node("DequantizeLinear", [w, scale, zero], **({"axis": axis} if np.ndim(scale) else {}))
 
     def qlinear(self, make, x, w, scale, zero, at, b):
         """Runs the node once with a scale of 1 to see the range of its result."""
@@ -176,26 +188,29 @@ class Generator:
         elif draw < 0.94:
             shape = [1] * (len(self.graph.shape(real)) - 1)
             shape[0 if len(shape) == 3 else -1] = self.graph.shape(real)[1 if len(shape) == 3 else -1]
-            real = self.graph.node("Add", [self.middle(real, 0.5), self.some_constant(shape)])
+            real = self.middle(real, 0.5)
+            real = self.graph.node("Add", [real, self.some_constant(shape)])
         return self.quantise(real)
 
     def some_constant(self, shape, around=0.0):
         """A constant operand: plain reals, or codes that are dequantised."""
         value = self.rng.normal(size=shape) * 0.4 + around
+        unit = self.unit
         if self.chance(0.5):
+            self.real_constant = True
             return value.astype(np.float32)
         scale, zero = self.range_of(value, symmetric=None)
+        self.unit, self.real_constant = unit, True
         limits = np.iinfo(zero.dtype)
         codes = np.clip(np.rint(value / np.float64(scale)) + zero, limits.min, limits.max).astype(zero.dtype)
         return self.graph.node("DequantizeLinear", [codes, scale, zero])
 
     def norm(self, real):
-        c = self.graph.shape(real)[1]
-        rng = self.rng
-        return self.graph.node("BatchNormalization", [
-            real, *(v.astype(np.float32) for v in (rng.uniform(0.5, 1.5, c) * self.pick([1, 1, 1, -1]),
-                                                   rng.normal(size=c) * 0.3, rng.normal(size=c) * 0.2,
-                                                   rng.uniform(0.3, 2, c)))])
+        rng, c = self.rng, self.graph.shape(real)[1]
+        scale, variance = rng.uniform(0.5, 1.5, c) * self.pick([1, 1, 1, -1]), rng.uniform(0.3, 2, c)
+        self.unit, self.real_constant = self.unit * np.abs(scale / np.sqrt(variance)).max(), True
+        constants = [scale, rng.normal(size=c) * 0.3, rng.normal(size=c) * 0.2, variance]
+        return self.graph.node("BatchNormalization", [real, *(v.astype(np.float32) for v in constants)])
 
     def activation(self, real):
         kind = self.pick(["Relu", "LeakyRelu", "Sigmoid", "Tanh", "HardSwish", "Clip", "Silu", "HardSigmoid"])
@@ -219,12 +234,12 @@ class Generator:
             make = lambda y: ("QLinearMatMul", [x.name, x.scale, x.zero, w, scale, zero, *y], "", {})  # noqa: E731
             real = (w.astype(float) - zero) * np.float64(scale)
             return self.operator(make, self.value_of(x) @ real)
-        inputs = [self.real(x), self.graph.node("DequantizeLinear", [w, scale, zero],
-                                                **({"axis": 1} if self.per_channel else {}))]
-        real = self.graph.node("MatMul", inputs)
+        self.unit = float(np.max(np.float32(x.scale) * scale))
+        real = self.graph.node("MatMul", [self.real(x), self.dequantised(w, scale, zero, 1)])
         if self.chance(0.6):
+            real = self.middle(real, 0.4)
             bias = self.some_constant([columns])
-            operands = [self.middle(real, 0.4), bias]
+            operands = [real, bias]
             real = self.graph.node("Add", operands if self.chance(0.7) else operands[::-1])
         return self.after(real)
 
@@ -242,17 +257,18 @@ class Generator:
         at.update({"alpha": alpha} if alpha != 1 else {})
         if self.operators and np.ndim(scale) == 0 or self.operators and self.chance(0.5):
             b = np.rint(bias / (np.float64(bias_scale) * alpha)).astype(np.int32) if self.chance(0.6) else None
-            matrix = (w.astype(float) - zero.reshape(-1, 1) if transposed and zero.size > 1 else w.astype(float) - zero)
+            matrix = w.astype(float) - (zero.reshape(-1, 1) if transposed and zero.size > 1 else zero)
             sums = (self.value_of(x) / np.float64(x.scale)) @ (matrix.T if transposed else matrix)
             value = (sums if b is None else sums + b) * np.float64(bias_scale) * alpha
             make = lambda y: ("QGemm", [x.name, x.scale, x.zero, w, scale, zero, "" if b is None else b, *y],  # noqa: E731
                               "com.microsoft", at)
             return self.operator(make, value)
-        inputs = [self.real(x), self.graph.node("DequantizeLinear", [w, scale, zero],
-                                                **({"axis": 0 if transposed else 1} if self.per_channel else {}))]
+        inputs = [self.real(x), self.dequantised(w, scale, zero, 0 if transposed else 1)]
+        self.unit = float(np.max(bias_scale)) * alpha
         self.bias(inputs, bias, bias_scale)
         if len(inputs) == 3 and self.chance(0.1):
             at["beta"] = 0.5
+        self.real_constant |= alpha != 1 or "beta" in at
         return self.after(self.graph.node("Gemm", inputs, **at))
 
     # Elementwise -------------------------------------------------------------------------------------------------
@@ -277,8 +293,7 @@ class Generator:
             if self.operators:
                 return self.qlinear(lambda y: ("QLinearConv", [x.name, x.scale, x.zero, w, scale, zero, *y], "", {}),
                                     x, w, scale, zero, {}, [])
-            return self.quantise(self.graph.node("Conv", [self.real(x), self.graph.node(
-                "DequantizeLinear", [w, scale, zero], **({"axis": 0} if self.per_channel else {}))]))
+            return self.quantise(self.graph.node("Conv", [self.real(x), self.dequantised(w, scale, zero, 0)]))
         return self.quantise(self.activation(self.real(x)))
 
     def add(self, x):
@@ -386,8 +401,7 @@ class Generator:
     def conv_like(self, x):
         c, k = self.graph.shape(x.name)[1], self.whole(1, 4)
         w, scale, zero = self.weights((k, c, 1, 1), 0)
-        real = self.graph.node("Conv", [self.real(x), self.graph.node(
-            "DequantizeLinear", [w, scale, zero], **({"axis": 0} if self.per_channel else {}))])
+        real = self.graph.node("Conv", [self.real(x), self.dequantised(w, scale, zero, 0)])
         return self.quantise(real)
 
     def slice_args(self, shape):
@@ -468,8 +482,7 @@ class Generator:
 
     def mat_mul_to(self, x, columns):
         w, scale, zero = self.weights((self.graph.shape(x.name)[-1], columns), 1)
-        real = self.graph.node("MatMul", [self.real(x), self.graph.node(
-            "DequantizeLinear", [w, scale, zero], **({"axis": 1} if self.per_channel else {}))])
+        real = self.graph.node("MatMul", [self.real(x), self.dequantised(w, scale, zero, 1)])
         return self.quantise(real)
 
     # Whole graphs ------------------------------------------------------------------------------------------------

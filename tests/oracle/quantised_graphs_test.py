@@ -149,13 +149,15 @@ class Comparison:
             return None
         scale, zero = self.graph.scale(node, self.evaluator.tensors)
         layer = next((layer for layer in self.graph.names(node) if name in self.claims.get(layer, [])), None)
-        if layer is None or scale is None or abs(self.layers[layer][1] / scale - 1) > 1e-6 or \
-                self.layers[layer][0].size != value.size:
+        shown = [codes for codes, its in self.layers.get(layer, []) if scale is not None
+                 and abs(its / scale - 1) < 1e-6 and codes.size == value.size]
+        if not shown:
             return self.not_shown(name, value)
         later = [other for other in self.claims[layer][self.claims[layer].index(name) + 1:]
                  if self.may_be(other, scale)]
         limits = np.iinfo(value.dtype)
-        codes = placed(self.layers[layer][0] + zero, value.shape, value)
+        codes = min((placed(codes + zero, value.shape, value) for codes in shown),
+                    key=lambda codes: np.count_nonzero(codes != value))
         excess, differing, text = self.judged(node, name, value, codes)
         kind = self.graph.bound(node)
         if excess > BOUNDS[kind] and later:  # the layer's codes are those of what was merged into it
@@ -228,13 +230,13 @@ def tessera(folder, *arguments):
 
 
 def read_layers(path, image):
-    layers = {}
+    layers = collections.defaultdict(list)
     with h5py.File(path, "r") as file:
         for dataset in file["layers"].values():
             name = dataset.attrs["layer"]
             name = (name.decode() if isinstance(name, bytes) else str(name)).split(".")[0]  # n1_Add.bias
-            layers[name] = (dataset[image].astype(np.int64), float(dataset.attrs["scale"]))
-    return layers
+            layers[name].append((dataset[image].astype(np.int64), float(dataset.attrs["scale"])))
+    return dict(layers)
 
 
 def names_of(model):
