@@ -249,7 +249,7 @@ class Generator:
     def gemm(self, x):
         rows, columns = self.graph.shape(x.name)[1], self.whole(1, 7)
         transposed = self.chance(0.7)
-        alpha = float(np.float32(self.pick([1] * 8 + [0.5, 1.7])))
+        alpha = float(np.float32(self.pick([1] * 18 + [0.5, 1.7])))
         w, scale, zero = self.weights((columns, rows) if transposed else (rows, columns), 0 if transposed else 1)
         bias = self.rng.normal(size=columns) * 0.3
         bias_scale = np.float32(x.scale) * np.float32(scale)
@@ -266,7 +266,7 @@ class Generator:
         inputs = [self.real(x), self.dequantised(w, scale, zero, 0 if transposed else 1)]
         self.unit = float(np.max(bias_scale)) * alpha
         self.bias(inputs, bias, bias_scale)
-        if len(inputs) == 3 and self.chance(0.1):
+        if len(inputs) == 3 and self.chance(0.05):
             at["beta"] = 0.5
         self.real_constant |= alpha != 1 or "beta" in at
         return self.after(self.graph.node("Gemm", inputs, **at))

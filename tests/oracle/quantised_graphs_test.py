@@ -32,6 +32,7 @@ BINARY = os.environ.get("TESSERA")
 BOUNDS = {"exact": 1e-6,    # products, sums, means, what moves elements
           "derived": 0.01,  # reals that become whole numbers: biases, norms, constant operands
           "table": 0.01}    # softmax, sigmoid and their like
+INPUT = 2e-5               # of the first quantiser: QuantizeLinear divides in float32
 TABLES = {"Sigmoid", "Tanh", "HardSwish", "HardSigmoid", "LeakyRelu", "Softmax", "QLinearSigmoid", "QLinearLeakyRelu",
           "QLinearSoftmax"}
 ACCEPTED = 0.95
@@ -43,6 +44,7 @@ class Graph:
     def __init__(self, model):
         self.model = model
         self.constants = {tensor.name for tensor in model.graph.initializer}
+        self.fed = {value.name for value in model.graph.input}
         self.maker = {name: node for node in model.graph.node for name in node.output}
 
     def constant(self, name):
@@ -204,7 +206,9 @@ class Comparison:
         codes, from_half = value.astype(np.int64), real - np.floor(real) - 0.5
         if self.up:
             codes = np.where(np.abs(from_half) < 1e-9, np.floor(real).astype(np.int64) + 1, codes)
-        near = np.abs(from_half) <= BOUNDS[self.graph.bound(self.graph.maker[name])]
+        node = self.graph.maker[name]
+        bound = INPUT if node.input[0] in self.graph.fed else BOUNDS[self.graph.bound(node)]
+        near = np.abs(from_half) <= bound
         for at in map(tuple, np.argwhere(near & (real > limits.min) & (real < limits.max))):
             self.doubtful.append((name, at))
             if (name, at) in self.other_side:
@@ -290,12 +294,12 @@ def run_and_compare(folder, model, images):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--graphs", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=1000)
+    parser.add_argument("--graphs", type=int, default=100 if os.environ.get("TESSERA_SANITIZE") else 500)
+    parser.add_argument("--seed", type=int, default=1000, help="of the first graph; each has the next one")
     parser.add_argument("--only", type=int, help="one graph of them")
     parser.add_argument("--keep", help="folder for the models that differ or are refused")
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--show-refused", action="store_true")
+    parser.add_argument("--jobs", type=int, default=2, help="graphs at a time")
+    parser.add_argument("--show-refused", action="store_true", help="list refused graphs too")
     options = parser.parse_args()
     if not BINARY:
         sys.exit("set TESSERA to the binary to test")
