@@ -13,7 +13,8 @@ TYPES = {np.dtype(np.float32): TensorProto.FLOAT, np.dtype(np.uint8): TensorProt
 class Builder:
     """A graph that grows node by node. `values` has what each tensor is for the calibration image."""
 
-    def __init__(self, opset=14):
+    def __init__(self, opset=14, constant_nodes=False):
+        self.constant_nodes = constant_nodes  # or initializers
         self.nodes, self.constants, self.values = [], {}, {}
         self.inputs, self.outputs, self.opset = [], [], opset
         self.evaluator = onnx_eval.Evaluator(self.model())
@@ -41,19 +42,23 @@ class Builder:
         self.outputs.append((name, list(value.shape), dtype))
 
     def constant(self, value):
-        """An initializer; reals are float32."""
+        """A constant; reals are float32."""
         value = np.asarray(value)
         value = value.astype(np.float32) if value.dtype.kind == "f" else value
-        name = f"c{len(self.constants)}"
-        self.constants[name] = value
+        name = f"c{len(self.values)}"
+        if self.constant_nodes:
+            self.nodes.append(helper.make_node("Constant", [], [name], name=f"n{len(self.nodes)}_Constant",
+                                               value=numpy_helper.from_array(value, name)))
+        else:
+            self.constants[name] = value
         self.values[name] = onnx_eval.widened(value)
         return name
 
     def node(self, kind, inputs, outputs=1, domain="", **attributes):
         """Adds a node and returns its output's name, a list of them if there are several. What is no name
         becomes a constant."""
-        number = len(self.nodes)
         inputs = [value if isinstance(value, str) else self.constant(value) for value in inputs]
+        number = len(self.nodes)
         names = [f"t{number}" + (f"_{i}" if outputs > 1 else "") for i in range(outputs)]
         self.nodes.append(helper.make_node(kind, inputs, names, name=f"n{number}_{kind}", domain=domain, **attributes))
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in self.nodes[-1].attribute}
@@ -76,6 +81,8 @@ def listing(model):
         return f"{a.name}={value.decode() if isinstance(value, bytes) else value}"
     lines = []
     constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    constants.update({n.output[0]: numpy_helper.to_array(n.attribute[0].t) for n in model.graph.node
+                      if n.op_type == "Constant"})
 
     def operand(name):
         if name not in constants:
@@ -83,6 +90,8 @@ def listing(model):
         value = constants[name]
         return str(value.tolist()) if value.size <= 4 else f"{value.dtype}{list(value.shape)}"
     for node in model.graph.node:
+        if node.op_type == "Constant":
+            continue
         arguments = [operand(name) for name in node.input] + [attribute(a) for a in node.attribute]
         lines.append(f"{'/'.join(node.output)}={node.op_type}({', '.join(arguments)})")
     first = model.graph.input[0]

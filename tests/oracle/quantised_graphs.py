@@ -3,6 +3,8 @@
 import numpy as np
 
 from onnx_builder import Builder
+from onnx_eval import along, convolution, mean_pool, softmax_of
+from onnx_eval import real as real_of
 
 SIGNED, UNSIGNED = np.int8, np.uint8
 
@@ -65,12 +67,18 @@ class Generator:
         return np.float32(scale), dtype(np.clip(zero, limits.min, limits.max))
 
     # Quantisers --------------------------------------------------------------------------------------------------
-    def quantise(self, real, like=None, dtype=None, **how):
-        scale, zero = (like.scale, like.zero) if like else self.range_of(self.graph.values[real], dtype, **how)
-        return Codes(self.graph.node("QuantizeLinear", [real, scale, zero]), scale, zero)
+    def quantise(self, value, like=None, dtype=None, **how):
+        scale, zero = (like.scale, like.zero) if like else self.range_of(self.graph.values[value], dtype, **how)
+        return Codes(self.graph.node("QuantizeLinear", [value, *self.given(scale, zero)]), scale, zero)
+
+    def given(self, scale, zero):
+        """A zero point of uint8 0 need not be."""
+        return [scale] if zero.dtype == UNSIGNED and zero == 0 and self.chance(0.3) else [scale, zero]
 
     def real(self, codes):
-        return self.graph.node("DequantizeLinear", [codes.name, codes.scale, codes.zero])
+        if codes.name not in self.reals or self.chance(0.5):
+            self.reals[codes.name] = self.graph.node("DequantizeLinear", [codes.name, *self.given(codes.scale, codes.zero)])
+        return self.reals[codes.name]
 
     def middle(self, real, p=0.15):
         """Perhaps a quantiser more, in the middle."""
@@ -151,17 +159,17 @@ class Generator:
             self.real_constant = True
 
     def dequantised(self, w, scale, zero, axis):
-        return self.graph.node("DequantizeLinear", [w, scale, zero], **({"axis": axis} if np.ndim(scale) else {}))
+        at = {"axis": axis} if np.ndim(scale) else {}
+        if self.chance(0.15):  # from reals, as trainers with quantisers in them write it
+            value = real_of(w, np.float64(scale), zero, axis).astype(np.float32)
+            w = self.graph.node("QuantizeLinear", [value, scale, zero], **at)
+        return self.graph.node("DequantizeLinear", [w, scale, zero], **at)
 
     def qlinear(self, make, x, w, scale, zero, at, b):
         """Runs the node once with a scale of 1 to see the range of its result."""
-        import onnx_eval
-        graph = self.graph
-        real = (onnx_eval.real(graph.values[x.name], np.float64(x.scale), x.zero),
-                onnx_eval.real(w, np.float64(scale), zero, 0))
-        value = onnx_eval.convolution(at, *real)
+        value = convolution(at, self.value_of(x), real_of(w, np.float64(scale), zero, 0))
         if b:
-            value = value + onnx_eval.along(b[0] * np.float64(x.scale) * np.float64(scale), 1, 4)
+            value = value + along(b[0] * np.float64(x.scale) * np.float64(scale), 1, 4)
         return self.operator(make, value)
 
     def operator(self, make, value, dtype=None):
@@ -331,7 +339,6 @@ class Generator:
     def soft_max(self, x):
         axis = 1 if len(self.graph.shape(x.name)) == 4 else -1
         if self.operators and self.chance(0.15):  # few importers know it
-            from onnx_eval import softmax_of
             make = lambda y: ("QLinearSoftmax", [x.name, x.scale, x.zero, *y], "com.microsoft",  # noqa: E731
                               {"axis": axis, "opset": 13})
             return self.operator(make, softmax_of(self.value_of(x), axis))
@@ -359,7 +366,6 @@ class Generator:
         if self.chance(0.5):
             at["count_include_pad"] = 1
         if self.operators:
-            from onnx_eval import mean_pool
             make = lambda y: ("QLinearAveragePool", [x.name, x.scale, x.zero, *y], "com.microsoft", at)  # noqa: E731
             return self.operator(make, mean_pool(at, self.value_of(x)))
         real = self.graph.node("AveragePool", [self.real(x)], **at)
@@ -512,7 +518,8 @@ class Generator:
 
     def grow(self):
         form = self.rng.random()
-        self.graph, self.blocks = Builder(self.graph.opset), []
+        self.graph, self.blocks = Builder(self.graph.opset, self.chance(0.1)), []
+        self.reals = {}  # of codes: what DequantizeLinear made of them
         if form < 0.65:
             x = self.start((1, self.whole(1, 4), self.whole(3, 8), self.whole(3, 8)))
             for i in range(self.whole(1, 3)):

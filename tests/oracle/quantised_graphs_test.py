@@ -22,6 +22,7 @@ import tempfile
 import h5py
 import numpy as np
 import onnx
+from onnx import numpy_helper
 
 import onnx_eval
 from onnx_builder import as_image, listing
@@ -43,7 +44,9 @@ class Graph:
 
     def __init__(self, model):
         self.model = model
-        self.constants = {tensor.name for tensor in model.graph.initializer}
+        self.constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+        self.constants.update({node.output[0]: numpy_helper.to_array(node.attribute[0].t)
+                               for node in model.graph.node if node.op_type == "Constant"})
         self.fed = {value.name for value in model.graph.input}
         self.maker = {name: node for node in model.graph.node for name in node.output}
 
@@ -93,15 +96,18 @@ class Graph:
                 return names
             names.append(node.name)
 
-    def scale(self, node, values):
-        """Of the codes that a node makes: its own, or that of whoever reads them next."""
-        if node.op_type == "QuantizeLinear":
-            return float(values[node.input[1]]), int(values[node.input[2]])
-        place = {"QLinearConv": 6, "QLinearMatMul": 6, "QLinearAdd": 6, "QLinearMul": 6, "QLinearConcat": 0,
-                 "QGemm": 7}.get(node.op_type, 3 if node.op_type.startswith("QLinear") else None)
-        if place is not None:
-            return float(values[node.input[place]]), int(values[node.input[place + 1]])
-        return self.scale(self.maker[node.input[0]], values) if node.input[0] in self.maker else (None, None)
+    def scale(self, node):
+        """Of the codes that a node makes, with their zero point: its own, or that of whoever it moves them for."""
+        place = {"QuantizeLinear": 1, "QLinearConv": 6, "QLinearMatMul": 6, "QLinearAdd": 6, "QLinearMul": 6,
+                 "QLinearConcat": 0, "QGemm": 7}.get(node.op_type, 3 if node.op_type.startswith("QLinear") else None)
+        if place is None:
+            if node.input[0] in self.maker:
+                return self.scale(self.maker[node.input[0]])
+            readers = [n for n in self.model.graph.node if n.input and n.input[0] == node.output[0]]
+            return next(((float(self.constants[n.input[1]]), int(self.constants[n.input[2]])) for n in readers
+                         if n.op_type == "DequantizeLinear" and len(n.input) > 2), (None, None))
+        zero = self.constants[node.input[place + 1]] if len(node.input) > place + 1 else 0
+        return float(self.constants[node.input[place]]), int(zero)
 
 
 def placed(codes, shape, wanted, near=0):
@@ -149,10 +155,16 @@ class Comparison:
         node = self.graph.maker[name]
         if value.dtype.kind not in "iu" or value.dtype.itemsize > 1 or self.graph.constant(name):
             return None
-        scale, zero = self.graph.scale(node, self.evaluator.tensors)
+        scale, zero = self.graph.scale(node)
         layer = next((layer for layer in self.graph.names(node) if name in self.claims.get(layer, [])), None)
-        shown = [codes for codes, its in self.layers.get(layer, []) if scale is not None
-                 and abs(its / scale - 1) < 1e-6 and codes.size == value.size]
+        shown = [(codes, exact) for codes, its, exact in self.layers.get(layer, [])
+                 if scale is not None and abs(its / scale - 1) < 1e-6]
+        its_own = layer in self.graph.names(node)[:2 if node.op_type == "QuantizeLinear" else 1]
+        for codes, exact in shown:
+            if its_own and exact and codes.size != value.size:
+                self.unlike = self.unlike or f"{layer}: shape {codes.shape}, expected {value.shape}"
+                self.differing += value.size
+        shown = [codes for codes, _ in shown if codes.size == value.size]
         if not shown:
             return self.not_shown(name, value)
         later = [other for other in self.claims[layer][self.claims[layer].index(name) + 1:]
@@ -177,7 +189,7 @@ class Comparison:
         node = self.graph.maker[name]
         if not (node.op_type == "QuantizeLinear" or node.op_type.startswith("Q")):
             return False
-        its = self.graph.scale(node, self.evaluator.tensors)[0]
+        its = self.graph.scale(node)[0]
         return its is not None and abs(its / scale - 1) < 1e-6
 
     def judged(self, node, name, value, codes):
@@ -193,7 +205,7 @@ class Comparison:
         differing = np.count_nonzero(excess > BOUNDS[self.graph.bound(node)])
         return float(excess[at]), differing, (
             f"{node.name} ({'+'.join(n.op_type for n in self.graph.between(node))}) at {list(map(int, at))}: expected "
-            f"{value[at]} ({real[at]:.7g} before rounding), got {codes[at]}; "
+            f"{value[at]} ({real[at]:.10g} before rounding), got {codes[at]}, {excess[at]:.2g} beyond half a code; "
             f"{differing} of {excess.size} differ")
 
     def not_shown(self, name, value):
@@ -238,8 +250,9 @@ def read_layers(path, image):
     with h5py.File(path, "r") as file:
         for dataset in file["layers"].values():
             name = dataset.attrs["layer"]
-            name = (name.decode() if isinstance(name, bytes) else str(name)).split(".")[0]  # n1_Add.bias
-            layers[name].append((dataset[image].astype(np.int64), float(dataset.attrs["scale"])))
+            name = name.decode() if isinstance(name, bytes) else str(name)
+            base = name.split(".")[0]  # of n1_Add.bias
+            layers[base].append((dataset[image].astype(np.int64), float(dataset.attrs["scale"]), name == base))
     return dict(layers)
 
 
