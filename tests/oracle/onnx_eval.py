@@ -105,6 +105,19 @@ def dequantize_linear(ev, at, inputs):
     return value.astype(np.float32).astype(np.float64) if ev.single else value
 
 
+@operator("Quant", domain="qonnx.custom_op.general")
+def quant(ev, at, inputs):
+    """QONNX: rounds with the zero point, after saturation, and gives reals."""
+    x, scale, zero, bits = inputs
+    bits, signed, narrow = int(bits.reshape(())), at.get("signed", 1), at.get("narrow", 0)
+    low = -2 ** (bits - 1) + bool(narrow) if signed else 0
+    high = 2 ** (bits - 1) - 1 if signed else 2**bits - 1 - bool(narrow)
+    rounding = {"ROUND": np.rint, "CEIL": np.ceil, "FLOOR": np.floor, "ROUND_TO_ZERO": np.trunc}[
+        at.get("rounding_mode", "ROUND")]
+    ev.unrounded[ev.outputs[0]] = x / scale + zero
+    return (rounding(np.clip(x / scale + zero, low, high)) - zero) * scale
+
+
 # Windows ---------------------------------------------------------------------------------------------------------
 class Windows:
     """Where the windows of a convolution or pool lie, by spatial axis."""

@@ -22,7 +22,8 @@ def evaluate(kind, inputs, domain="", opset=14, single=False, **attributes):
     node = helper.make_node(kind, names, ["y"], domain=domain, **attributes)
     constants = [numpy_helper.from_array(np.asarray(v), n) for n, v in zip(names, inputs) if v is not None]
     graph = helper.make_graph([node], "g", [], [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)], constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1),
+                                                        helper.make_opsetid("qonnx.custom_op.general", 1)])
     evaluator = onnx_eval.Evaluator(model, single)
     return evaluator.run({})["y"], evaluator
 
@@ -79,6 +80,14 @@ class Closed(unittest.TestCase):
         self.check([[187, 254]], "QLinearSigmoid", [*quantised, f(1 / 256), u8(0)], **ms)
         self.check([[7, 18]], "QLinearLeakyRelu", [*other, f(1), u8(10)], alpha=0.5, **ms)
         self.check([[5, 251]], "QLinearSoftmax", [*quantised, f(1 / 256), u8(0)], axis=1, opset=13, **ms)
+
+    def test_quant_of_qonnx(self):
+        x, more = f([-9, -0.75, 0.25, 0.75, 9]), {"domain": "qonnx.custom_op.general"}
+        # Codes -18, -1.5, 0.5, 1.5, 18 plus the zero point 1: even ones of what lies between.
+        self.check([-4.5, -0.5, 0.5, 0.5, 3], "Quant", [x, f(0.5), f(1), f(4)], **more)
+        self.check([-4, -0.5, 0.5, 0.5, 3], "Quant", [x, f(0.5), f(1), f(4)], narrow=1, **more)
+        self.check([-0.5, -0.5, 0.5, 0.5, 7], "Quant", [x, f(0.5), f(1), f(4)], signed=0, **more)
+        self.check([-4, -1, 0, 0.5, 3.5], "Quant", [x, f(0.5), f(0), f(4)], rounding_mode="FLOOR", **more)
 
     def test_qgemm(self):
         # The bias has alpha x both scales: 0.5 (2 x 3 + 4) = 5
