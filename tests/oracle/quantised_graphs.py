@@ -513,7 +513,7 @@ class Generator:
     def make(self):
         while True:
             self.grow()
-            if set(self.blocks) - {"requantise", "on_codes", "slice"}:  # something is computed
+            if set(self.blocks) - {"requantise", "on_codes", "slice", "pad"}:  # something is computed
                 return self.graph
 
     def grow(self):

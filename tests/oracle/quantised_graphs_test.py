@@ -63,7 +63,7 @@ class Graph:
         found, todo = [], [node.input[0]]
         while todo:
             maker = self.maker.get(todo.pop())
-            if maker is not None and maker.op_type != "DequantizeLinear" and not any(maker is f for f in found):
+            if maker is not None and maker.op_type not in ("DequantizeLinear", "Constant") and not any(maker is f for f in found):
                 found.append(maker)
                 todo += maker.input
         return found
@@ -132,7 +132,7 @@ class Comparison:
         self.graph, self.layers, self.up, self.other_side = Graph(model), layers, up, set(other_side)
         self.doubtful = []  # of tensors that are not shown: elements that may be one code off
         self.evaluator = onnx_eval.Evaluator(model)
-        self.claims = self.claimed()
+        self.claims, self.deferred = self.claimed(), {}  # words of what did not fit, by layer
         self.compared, self.hidden, self.deviation = 0, 0, collections.defaultdict(float)
         self.unlike, self.differing = None, 0  # words; elements in all
 
@@ -176,8 +176,9 @@ class Comparison:
         excess, differing, text = self.judged(node, name, value, codes)
         kind = self.graph.bound(node)
         if excess > BOUNDS[kind] and later:  # the layer's codes are those of what was merged into it
+            self.deferred.setdefault(layer, text)
             return self.not_shown(name, value)
-        self.claims[layer] = []
+        text, self.claims[layer] = self.deferred.get(layer, text), []
         self.compared += 1
         if excess > BOUNDS[kind]:
             self.unlike = self.unlike or text
