@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What float networks compute: float_outputs NETWORK.onnx... reads an image (float32, rows x columns
-// x channels) from NETWORK.onnx.in, writes the output layers' elements to NETWORK.onnx.out, and
-// prints a line a network: "computed" with the outputs' shapes, or "refused" and why.
+// What float networks compute: float_outputs NETWORK.onnx... reads an image (float32, rows x
+// columns x channels) from NETWORK.onnx.in, writes the output layers' elements to NETWORK.onnx.out,
+// and prints a line a network: "computed" with the outputs' shapes, or "refused" and why.
 #include "network/weights.h"
 #include "tessera/error.h"
 #include "values/float_network.h"

@@ -111,8 +111,9 @@ class Graph:
         return float(self.constants[node.input[place]]), int(zero)
 
 
-def placed(codes, shape, wanted, near=0):
-    """A layer's rows x columns x channels as ONNX has the tensor."""
+def placed(codes, shape, wanted, near=0, source=None):
+    """A layer's rows x columns x channels as ONNX has the tensor, which may have been a map (`source`: channels x
+    rows x columns)."""
     ways = []
     for order in itertools.permutations(range(3)):
         turned = codes.transpose(order)
@@ -120,6 +121,10 @@ def placed(codes, shape, wanted, near=0):
                 [e for e in turned.shape if e > 1] != [e for e in shape if e > 1]:
             continue
         ways.append(turned.reshape(shape))
+    if len(shape) == 2 and source is not None and codes.size == np.prod(source):
+        # A flattened map whose elements still lie as the map's.
+        channels, rows, columns = source
+        ways.append(codes.reshape(rows, columns, channels).transpose(2, 0, 1).reshape(shape))
     if not ways:
         ways = [codes.transpose(order).reshape(shape) for order in itertools.permutations(range(3))]
     return min(ways, key=lambda way: np.count_nonzero(np.abs(way - wanted) > near))
@@ -171,7 +176,8 @@ class Comparison:
         later = [other for other in self.claims[layer][self.claims[layer].index(name) + 1:]
                  if self.may_be(other, scale)]
         limits = np.iinfo(value.dtype)
-        codes = min((placed(codes + zero, value.shape, value) for codes in shown),
+        source = self.map_before(node)
+        codes = min((placed(codes + zero, value.shape, value, source=source) for codes in shown),
                     key=lambda codes: np.count_nonzero(codes != value))
         excess, differing, text = self.judged(node, name, value, codes)
         kind = self.graph.bound(node)
@@ -186,6 +192,15 @@ class Comparison:
         elif self.unlike is None:
             self.deviation[kind] = max(self.deviation[kind], excess)
         return np.clip(codes, limits.min, limits.max).astype(value.dtype)
+
+    def map_before(self, node):
+        """Of the map that a node's operand was before it was flattened: channels, rows, columns."""
+        while node is not None and node.input:
+            value = self.evaluator.tensors.get(node.input[0])
+            if value is not None and value.ndim == 4:
+                return value.shape[1:]
+            node = self.graph.maker.get(node.input[0])
+        return None
 
     def may_be(self, name, scale):
         node = self.graph.maker[name]
