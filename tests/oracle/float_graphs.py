@@ -163,7 +163,8 @@ class Generator:
         return self.node("Concat", [b, self.activation(a)], axis=1)
 
     def pad(self, x):
-        pads = np.array([0, 0, *(self.whole(0, 2) for _ in range(2)), 0, 0, *(self.whole(0, 2) for _ in range(2))], np.int64)
+        top, left, bottom, right = (self.whole(0, 2) for _ in range(4))
+        pads = np.array([0, 0, top, left, 0, 0, bottom, right], np.int64)
         return self.node("Pad", [x, pads, np.float32(0 if self.chance(0.7) else 0.4)])
 
     def upsample(self, x):
@@ -232,7 +233,8 @@ class Generator:
         if self.graph.opset >= 17 and self.chance(0.6):
             return self.node("LayerNormalization", [x, weight, bias], axis=-1, epsilon=1e-5)
         centred = self.node("Sub", [x, self.node("ReduceMean", [x], axes=[-1], keepdims=1)])
-        square = self.node("Pow", [centred, np.float32(2)]) if self.chance(0.7) else self.node("Mul", [centred, centred])
+        power = self.chance(0.7)
+        square = self.node("Pow", [centred, np.float32(2)]) if power else self.node("Mul", [centred, centred])
         variance = self.node("ReduceMean", [square], axes=[-1], keepdims=1)
         root = self.node("Sqrt", [self.node("Add", [variance, np.float32(1e-5)])])
         y = self.node("Div", [centred, root])
@@ -280,7 +282,8 @@ class Generator:
         if self.chance(0.3):  # patches of an image
             c, p, rows, columns = self.whole(1, 3), self.whole(1, 3), self.whole(1, 3), self.whole(1, 3)
             x = self.graph.input("x", self.normal(1, c, rows * p, columns * p, sigma=1))
-            x = self.node("Conv", [x, self.normal(f, c, p, p), self.normal(f, sigma=0.2)], kernel_shape=[p, p], strides=[p, p])
+            weights = [self.normal(f, c, p, p), self.normal(f, sigma=0.2)]
+            x = self.node("Conv", [x, *weights], kernel_shape=[p, p], strides=[p, p])
             t = rows * columns
             x = self.node("Transpose", [self.node("Reshape", [x, np.array([1, f, t], np.int64)])], perm=[0, 2, 1])
         else:
@@ -298,9 +301,9 @@ class Generator:
             x = self.linear(x, 4)
         return x
 
-    MAPS = (["conv"] * 6 + ["residual"] * 2 + ["pool"] * 4
-            + ["gate", "branches", "parts", "pad", "upsample", "shuffle", "scaled", "lone_activation", "lone_norm"]) * 4 + \
-        ["conv_transpose"]
+    MAPS = (["conv"] * 6 + ["residual"] * 2 + ["pool"] * 4 + ["gate", "branches", "parts", "pad", "upsample", "shuffle",
+                                                              "scaled", "lone_activation", "lone_norm"]) * 4
+    MAPS.append("conv_transpose")
 
     def convolutional(self):
         x = self.graph.input("x", self.normal(1, self.whole(1, 4), self.whole(3, 10), self.whole(3, 10), sigma=1))

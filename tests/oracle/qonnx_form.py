@@ -68,7 +68,8 @@ def rewritten(model):
                 renamed[node.output[0]] = made[node.input[0]]
                 continue
             made[node.input[0]] = node.output[0]
-            operand, bits, signed, name = renamed.get(source.input[0], source.input[0]), 8, zero.dtype.kind == "i", source.name
+            operand, bits, signed = renamed.get(source.input[0], source.input[0]), 8, zero.dtype.kind == "i"
+            name = source.name
             rank = constants[operand].ndim if operand in constants else 4
         else:
             return None
@@ -80,9 +81,9 @@ def rewritten(model):
     used = {name for node in nodes for name in node.input}
     outputs = [helper.make_tensor_value_info(renamed.get(v.name, v.name), onnx.TensorProto.FLOAT,
                                              [d.dim_value for d in v.type.tensor_type.shape.dim]) for v in graph.output]
+    initializers = [numpy_helper.from_array(value, name) for name, value in initializers.items() if name in used]
     result = helper.make_model(
-        helper.make_graph(nodes, "g", list(graph.input), outputs,
-                          [numpy_helper.from_array(value, name) for name, value in initializers.items() if name in used]),
+        helper.make_graph(nodes, "g", list(graph.input), outputs, initializers),
         opset_imports=[*model.opset_import, helper.make_opsetid(DOMAIN, 1)])
     result.ir_version = 8
     return result

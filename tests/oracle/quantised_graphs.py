@@ -77,7 +77,8 @@ class Generator:
 
     def real(self, codes):
         if codes.name not in self.reals or self.chance(0.5):
-            self.reals[codes.name] = self.graph.node("DequantizeLinear", [codes.name, *self.given(codes.scale, codes.zero)])
+            inputs = [codes.name, *self.given(codes.scale, codes.zero)]
+            self.reals[codes.name] = self.graph.node("DequantizeLinear", inputs)
         return self.reals[codes.name]
 
     def middle(self, real, p=0.15):
@@ -229,7 +230,8 @@ class Generator:
         if kind == "HardSigmoid":
             return self.graph.node(kind, [real], alpha=1 / 6, beta=0.5)
         if kind == "Clip":
-            return self.graph.node(kind, [real, np.float32(self.pick([-0.5, 0, 0])), np.float32(self.pick([0.6, 1, 6]))])
+            limits = np.float32(self.pick([-0.5, 0, 0])), np.float32(self.pick([0.6, 1, 6]))
+            return self.graph.node(kind, [real, *limits])
         if kind == "Silu":
             return self.graph.node("Mul", [real, self.middle(self.graph.node("Sigmoid", [real]), 0.5)])
         return self.graph.node(kind, [real])
@@ -268,9 +270,8 @@ class Generator:
             matrix = w.astype(float) - (zero.reshape(-1, 1) if transposed and zero.size > 1 else zero)
             sums = (self.value_of(x) / np.float64(x.scale)) @ (matrix.T if transposed else matrix)
             value = (sums if b is None else sums + b) * np.float64(bias_scale) * alpha
-            make = lambda y: ("QGemm", [x.name, x.scale, x.zero, w, scale, zero, "" if b is None else b, *y],  # noqa: E731
-                              "com.microsoft", at)
-            return self.operator(make, value)
+            operands = [x.name, x.scale, x.zero, w, scale, zero, "" if b is None else b]
+            return self.operator(lambda y: ("QGemm", [*operands, *y], "com.microsoft", at), value)
         inputs = [self.real(x), self.dequantised(w, scale, zero, 0 if transposed else 1)]
         self.unit = float(np.max(bias_scale)) * alpha
         self.bias(inputs, bias, bias_scale)
@@ -386,8 +387,9 @@ class Generator:
     # What moves elements, on reals -------------------------------------------------------------------------------
     def pads(self, rank):
         if rank == 4:
-            return np.array([0, 0, self.whole(0, 2), self.whole(0, 1), 0, 0, self.whole(0, 1), self.whole(0, 2)], np.int64)
-        return np.array([0] * rank + [0] * (rank - 1) + [0], np.int64)
+            top, left, bottom, right = (self.whole(0, most) for most in (2, 1, 1, 2))
+            return np.array([0, 0, top, left, 0, 0, bottom, right], np.int64)
+        return np.zeros(2 * rank, np.int64)
 
     def pad(self, x):
         value = np.float32(0 if self.chance(0.5) else self.rng.normal() * 0.5)
@@ -399,8 +401,8 @@ class Generator:
         axis = 1
         if self.operators and self.chance(0.7):
             parts = [x, other]
-            make = lambda y: ("QLinearConcat", [*y, *(v for p in parts for v in (p.name, p.scale, p.zero))],  # noqa: E731
-                              "com.microsoft", {"axis": axis})
+            operands = [value for part in parts for value in (part.name, part.scale, part.zero)]
+            make = lambda y: ("QLinearConcat", [*y, *operands], "com.microsoft", {"axis": axis})  # noqa: E731
             return self.operator(make, np.concatenate([self.value_of(p) for p in parts], axis))
         return self.quantise(self.graph.node("Concat", [self.real(x), self.real(other)], axis=axis))
 
@@ -479,7 +481,8 @@ class Generator:
         a, b = self.mat_mul_to(x, 4), self.mat_mul_to(x, 4)
         turned = self.like(b, self.graph.node("Transpose", [b.name], perm=[0, 2, 1]))
         if self.operators:
-            make = lambda y: ("QLinearMatMul", [a.name, a.scale, a.zero, turned.name, b.scale, b.zero, *y], "", {})  # noqa: E731
+            operands = [a.name, a.scale, a.zero, turned.name, b.scale, b.zero]
+            make = lambda y: ("QLinearMatMul", [*operands, *y], "", {})  # noqa: E731
             scores = self.operator(make, self.value_of(a) @ self.value_of(turned))
         else:
             scores = self.quantise(self.graph.node("MatMul", [self.real(a), self.real(turned)]))

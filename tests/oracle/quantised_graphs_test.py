@@ -63,7 +63,9 @@ class Graph:
         found, todo = [], [node.input[0]]
         while todo:
             maker = self.maker.get(todo.pop())
-            if maker is not None and maker.op_type not in ("DequantizeLinear", "Constant") and not any(maker is f for f in found):
+            if maker is None or maker.op_type in ("DequantizeLinear", "Constant"):
+                continue
+            if not any(maker is node for node in found):
                 found.append(maker)
                 todo += maker.input
         return found
@@ -304,8 +306,8 @@ def run_and_compare(folder, model, images):
     made = tessera(folder, "quantize", "--network", "g.onnx", "-o", "g.integers")
     ran = made
     if made.returncode == 0:
-        ran = tessera(folder, "run", "--network", "g.onnx", "--integers", "g.integers", "--chip", "clsa-256", "--values",
-                      "x.npy", "--images", len(images), "--errors", "lossless", "-o", "out", "--force", "--quiet")
+        ran = tessera(folder, "run", "--network", "g.onnx", "--integers", "g.integers", "--chip", "clsa-256",
+                      "--values", "x.npy", "--images", len(images), "--errors", "lossless", "-o", "out", "--quiet")
     if ran.returncode:
         step, message = "quantize" if ran is made else "run", " ".join((ran.stderr or ran.stdout).split())
         named = any(re.search(rf"(?<![\w]){re.escape(name)}(?![\w])", message) for name in names_of(model) | {"Quant"})
