@@ -6,6 +6,7 @@
 #include "tessera/error.h"
 #include "values/float_network.h"
 
+#include <algorithm>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -31,6 +32,13 @@ std::vector<float> read_floats(const std::string& path, std::size_t count)
     return values;
 }
 
+const network::Layer& input_of(const network::Network& network)
+{
+    return *std::find_if(network.layers.begin(), network.layers.end(),
+                         [](const network::Layer& layer)
+                         { return layer.kind == network::LayerKind::input; });
+}
+
 std::string shape_text(const network::Shape& shape)
 {
     return std::to_string(shape.height) + 'x' + std::to_string(shape.width) + 'x' +
@@ -41,8 +49,8 @@ void compute(const std::string& path)
 {
     const network::WeightedNetwork weighted = network::load_with_weights(path);
     values::check_weights(weighted, path);
-    const network::Shape shape = values::input_shape(weighted.network, path);
-    const std::vector<float> image = read_floats(path + ".in", shape.elements());
+    const std::vector<float> image =
+        read_floats(path + ".in", input_of(weighted.network).output.elements());
     const std::vector<values::Map<float>> maps = values::FloatNetwork(weighted).run(image.data());
     std::ofstream file(path + ".out", std::ios::binary);
     std::cout << "computed";
