@@ -7,6 +7,7 @@
 #include "random_integers.h"
 #include "trace/reader.h"
 #include "unit/effort.h"
+#include "values/calibrate.h"
 #include "values/comparison.h"
 #include "values/reference.h"
 
@@ -253,7 +254,7 @@ TEST(Machine, ComputesAttentionWithWrittenOperands)
         if (analogue.needs_calibration())
         {
             analogue = calibrated(analogue, integers, values::pieces_of(integers, chip),
-                                  {test::random_input(dice, integers)});
+                                  {test::random_input(dice, integers)}, 1, 1);
         }
         expect_right(run_on(chip, trace, integers, analogue, inputs), false, finite);
         ASSERT_FALSE(HasFailure());
@@ -418,8 +419,8 @@ TEST(Machine, NamesWhatWasNotWritten)
         const LayerId product = trace.header.blocks[shorter->block.index()].layer;
         const Crossbars crossbars(integers, pieces_of(trace, integers, chip),
                                   lossless(analogue_of(chip)), 1, 1);
-        const auto machine =
-            machine_after(chip, trace, integers, crossbars, {test::random_input(dice, integers)});
+        const auto machine = machine_after(chip, trace, integers, crossbars,
+                                           {test::random_input(dice, integers)}, 1, 1);
         ASSERT_FALSE(machine->poison().empty());
         const Poison& first = machine->poison().front();
         EXPECT_EQ(first.tensor, network[product].inputs[1]);
@@ -456,7 +457,7 @@ TEST(Machine, ComputesRandomNetworksInChargeAndTime)
         if (dice(0, 1) == 0)
         {
             analogue = calibrated(analogue, integers, values::pieces_of(integers, chip),
-                                  {test::random_input(dice, integers)});
+                                  {test::random_input(dice, integers)}, 1, 1);
         }
         expect_right(run_on(chip, trace, integers, analogue, inputs), false, finite);
         ASSERT_FALSE(HasFailure());
