@@ -64,12 +64,12 @@ void print_json(std::ostream& out, const values::AccuracyReport& report, bool co
 
 void print_tables(std::ostream& out, const values::AccuracyReport& report, bool complete)
 {
-    out << fmt::format("{} images\n{:<20}{:>6}  {:<18}{:<24}{}\n", report.images, "", "chips",
+    out << fmt::format("{} images\n{:<20}{:>6}  {:<20}{:<24}{}\n", report.images, "", "chips",
                        "95 % interval over", "accuracy [%]", "difference to integers");
     for (const values::Answer& answer : report.answers)
     {
         const values::Estimate& right = answer.accuracy;
-        out << fmt::format("{:<20}{:>6}  {:<18}{:6.2f} ({:.2f}..{:.2f})", answer.name,
+        out << fmt::format("{:<20}{:>6}  {:<18}  {:6.2f} ({:.2f}..{:.2f})", answer.name,
                            answer.trials, interval_over(answer), 100 * right.value, 100 * right.low,
                            100 * right.high);
         if (answer.difference)
@@ -109,8 +109,7 @@ public:
     void add(const values::Outcome& outcome)
     {
         const h5::Lock lock;
-        // Float has other logits than codes.
-        if (outcome.trial == 0 && !outcome.logits.front().empty())
+        if (outcome.trial == 0 && !outcome.logits.empty()) // float has none
         {
             add_logits(outcome);
         }

@@ -414,6 +414,15 @@ std::vector<std::string> remarks(const config::ChipConfig& chip)
     {
         text += "; macro.adc.range is lossless";
     }
+    else if (scheme.converter.range == Range::full &&
+             few->second >= numerics::lossless_bits(scheme, scheme.rows) &&
+             numerics::code_step(scheme) != 1)
+    {
+        text += fmt::format("; warning: macro.adc.range full makes steps of {:.3g} levels, "
+                            "so results differ from whole-number arithmetic; granular makes whole "
+                            "ones",
+                            numerics::code_step(scheme));
+    }
     all.push_back(text);
     const unsigned conversions =
         numerics::weight_slices(scheme) * (scheme.signs == Signs::differential_separate ? 2 : 1);

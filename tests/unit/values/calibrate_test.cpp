@@ -172,7 +172,7 @@ TEST(Calibration, ComesCloseToTheBestOfAllRanges)
         {
             best = std::min(best, error_with(layer, built, Range::calibrated, limit));
         }
-        EXPECT_LE(error, 1.15 * best) << "seed " << seed;
+        EXPECT_LE(error, 1.4 * best) << "seed " << seed;
     }
 }
 

@@ -419,8 +419,8 @@ TEST(Machine, NamesWhatWasNotWritten)
         const LayerId product = trace.header.blocks[shorter->block.index()].layer;
         const Crossbars crossbars(integers, pieces_of(trace, integers, chip),
                                   lossless(analogue_of(chip)), 1, 1);
-        const auto machine = machine_after(chip, trace, integers, crossbars,
-                                           {test::random_input(dice, integers)}, 1, 1);
+        const auto machine =
+            machine_after(chip, trace, integers, crossbars, {test::random_input(dice, integers)});
         ASSERT_FALSE(machine->poison().empty());
         const Poison& first = machine->poison().front();
         EXPECT_EQ(first.tensor, network[product].inputs[1]);
