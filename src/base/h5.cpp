@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <new>
+#include <string_view>
 #include <sys/stat.h>
 #include <vector>
 
@@ -157,6 +158,45 @@ Handle create_file(const std::string& path)
             "create " + path};
 }
 
+std::string link_name(const std::string& name)
+{
+    constexpr std::string_view digits = "0123456789ABCDEF";
+    std::string link;
+    for (const char character : name)
+    {
+        const auto code = static_cast<unsigned char>(character);
+        if (code < 0x20 || code == 0x7F || character == '/' || character == '%' || name == ".")
+        {
+            link += {'%', digits[code / 16], digits[code % 16]};
+        }
+        else
+        {
+            link += character;
+        }
+    }
+    return link.empty() ? "%" : link;
+}
+
+std::string name_of_link(const std::string& link)
+{
+    const auto digit = [](char character)
+    { return character <= '9' ? character - '0' : character - 'A' + 10; };
+    std::string name;
+    for (std::size_t i = 0; i < link.size(); ++i)
+    {
+        if (link[i] != '%')
+        {
+            name += link[i];
+        }
+        else if (i + 2 < link.size())
+        {
+            name += static_cast<char>(digit(link[i + 1]) * 16 + digit(link[i + 2]));
+            i += 2;
+        }
+    }
+    return name;
+}
+
 Handle create_group(hid_t parent, const std::string& name)
 {
     const Handle timeless = without_times(H5P_GROUP_CREATE);
@@ -179,15 +219,55 @@ bool exists(hid_t parent, const std::string& name)
     return H5Lexists(parent, name.c_str(), H5P_DEFAULT) > 0;
 }
 
+Handle create_dataset(hid_t parent, const std::string& name, hid_t type,
+                      const std::vector<hsize_t>& shape)
+{
+    const Handle space(H5Screate_simple(static_cast<int>(shape.size()), shape.data(), nullptr),
+                       H5Sclose, "size " + name);
+    const Handle timeless = without_times(H5P_DATASET_CREATE);
+    return {H5Dcreate2(parent, name.c_str(), type, space.get(), H5P_DEFAULT, timeless.get(),
+                       H5P_DEFAULT),
+            H5Dclose, "create dataset " + name};
+}
+
+Handle create_growing(hid_t parent, const std::string& name, hid_t type,
+                      const std::vector<hsize_t>& record)
+{
+    const auto axes = static_cast<int>(record.size());
+    std::vector<hsize_t> none = record;
+    std::vector<hsize_t> most = record;
+    none.front() = 0;
+    most.front() = H5S_UNLIMITED;
+    const Handle space(H5Screate_simple(axes, none.data(), most.data()), H5Sclose, "size " + name);
+    const Handle properties = without_times(H5P_DATASET_CREATE);
+    check(H5Pset_chunk(properties.get(), axes, record.data()), "set up " + name);
+    return {H5Dcreate2(parent, name.c_str(), type, space.get(), H5P_DEFAULT, properties.get(),
+                       H5P_DEFAULT),
+            H5Dclose, "create dataset " + name};
+}
+
+void append(hid_t dataset, hid_t memory_type, hsize_t index, const std::vector<hsize_t>& record,
+            const void* data)
+{
+    std::vector<hsize_t> size = record;
+    size.front() = index + 1;
+    check(H5Dset_extent(dataset, size.data()), "extend a dataset");
+    const Handle space(H5Dget_space(dataset), H5Sclose, "read a dataset's size");
+    std::vector<hsize_t> start(record.size(), 0);
+    start.front() = index;
+    check(H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, start.data(), nullptr, record.data(),
+                              nullptr),
+          "select a record");
+    const Handle memory(H5Screate_simple(static_cast<int>(record.size()), record.data(), nullptr),
+                        H5Sclose, "select a record");
+    check(H5Dwrite(dataset, memory_type, memory.get(), space.get(), H5P_DEFAULT, data),
+          "write a record");
+}
+
 void write_array(hid_t parent, const std::string& name, hid_t type, std::uint64_t count,
                  const void* data)
 {
-    const hsize_t size = count;
-    const Handle space(H5Screate_simple(1, &size, nullptr), H5Sclose, "size " + name);
-    const Handle timeless = without_times(H5P_DATASET_CREATE);
-    const Handle dataset(H5Dcreate2(parent, name.c_str(), type, space.get(), H5P_DEFAULT,
-                                    timeless.get(), H5P_DEFAULT),
-                         H5Dclose, "create dataset " + name);
+    const Handle dataset = create_dataset(parent, name, type, {count});
     if (count != 0)
     {
         check(H5Dwrite(dataset.get(), type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data), "write " + name);

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <string>
 #include <utility>
+#include <vector>
 
 /// Thin RAII over the HDF5 C API: the trace and the results share it.
 namespace tessera::h5
@@ -62,11 +63,27 @@ void check(herr_t status, const std::string& what);
 /// even after a crash.
 [[nodiscard]] Handle create_file(const std::string& path);
 
+/// What a link of an object is called that people call `name`. A slash would be a path, a dot alone
+/// the group itself: these, control characters and the per cent sign itself become %XX, and no name
+/// at all a per cent sign alone. Different names give different links.
+[[nodiscard]] std::string link_name(const std::string& name);
+/// The name that link_name() made `link` of.
+[[nodiscard]] std::string name_of_link(const std::string& link);
+
 [[nodiscard]] Handle create_group(hid_t parent, const std::string& name);
 [[nodiscard]] Handle open_group(hid_t parent, const std::string& name);
 [[nodiscard]] Handle open_dataset(hid_t parent, const std::string& name);
 [[nodiscard]] bool exists(hid_t parent, const std::string& name);
 
+/// A dataset of fixed size, which does not note when it was made.
+[[nodiscard]] Handle create_dataset(hid_t parent, const std::string& name, hid_t type,
+                                    const std::vector<hsize_t>& shape);
+/// One of no records, in chunks of `record`, whose first axis (1) grows with append().
+[[nodiscard]] Handle create_growing(hid_t parent, const std::string& name, hid_t type,
+                                    const std::vector<hsize_t>& record);
+/// Writes record number `index` of a dataset that has that many before it.
+void append(hid_t dataset, hid_t memory_type, hsize_t index, const std::vector<hsize_t>& record,
+            const void* data);
 /// A one-dimensional dataset of fixed size; `memory_type` is also the type on disk.
 void write_array(hid_t parent, const std::string& name, hid_t type, std::uint64_t count,
                  const void* data);

@@ -14,7 +14,6 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <optional>
 #include <ostream>
@@ -32,14 +31,25 @@ nlohmann::json json_of(const values::Estimate& estimate)
     return {{"value", estimate.value}, {"low", estimate.low}, {"high", estimate.high}};
 }
 
-void print_json(std::ostream& out, const values::AccuracyReport& report)
+/// What an answer's intervals are of: all that there could be of these.
+const char* interval_over(const values::Answer& answer)
 {
-    nlohmann::json all{{"images", report.images}, {"layers", report.layers}};
+    return answer.trials == 1 ? "images" : "chips and images";
+}
+
+/// `complete`: nothing ended the computation before its end.
+void print_json(std::ostream& out, const values::AccuracyReport& report, bool complete)
+{
+    nlohmann::json all{{"images", report.images},
+                       {"layers", report.layers},
+                       {"complete", complete},
+                       {"answers", nlohmann::json::array()}};
     for (const values::Answer& answer : report.answers)
     {
         nlohmann::json one{
             {"name", answer.name},
             {"chips", answer.trials},
+            {"interval_over", interval_over(answer)},
             {"accuracy", json_of(answer.accuracy)},
             {"difference", answer.difference ? json_of(*answer.difference) : nlohmann::json()}};
         for (const double snr : answer.snr_db)
@@ -52,15 +62,16 @@ void print_json(std::ostream& out, const values::AccuracyReport& report)
     out << all.dump(2) << '\n';
 }
 
-void print_tables(std::ostream& out, const values::AccuracyReport& report)
+void print_tables(std::ostream& out, const values::AccuracyReport& report, bool complete)
 {
-    out << fmt::format("{} images\n{:<20}{:>6}  {:<24}{}\n", report.images, "", "chips",
-                       "accuracy [%] (95 %)", "difference to integers");
+    out << fmt::format("{} images\n{:<20}{:>6}  {:<20}{:<24}{}\n", report.images, "", "chips",
+                       "95 % interval over", "accuracy [%]", "difference to integers");
     for (const values::Answer& answer : report.answers)
     {
         const values::Estimate& right = answer.accuracy;
-        out << fmt::format("{:<20}{:>6}  {:6.2f} ({:.2f}..{:.2f})", answer.name, answer.trials,
-                           100 * right.value, 100 * right.low, 100 * right.high);
+        out << fmt::format("{:<20}{:>6}  {:<18}  {:6.2f} ({:.2f}..{:.2f})", answer.name,
+                           answer.trials, interval_over(answer), 100 * right.value, 100 * right.low,
+                           100 * right.high);
         if (answer.difference)
         {
             const values::Estimate& more = *answer.difference;
@@ -82,37 +93,67 @@ void print_tables(std::ostream& out, const values::AccuracyReport& report)
         }
         out << '\n';
     }
+    out << (complete ? "" : "\nincomplete: ended before all was computed\n");
 }
 
-/// One dataset an answer: images x classes.
-void write_logits(const std::string& path, const values::AccuracyReport& report)
+/// By answer: codes of its first chip, images x classes, and in the group `right` which images
+/// each chip is right of, chips x images. Everything is in the file as soon as it is known.
+class Logits
 {
-    const h5::Lock lock;
-    const h5::Handle file = h5::create_file(path);
-    for (const values::Answer& answer : report.answers)
+public:
+    explicit Logits(const std::string& path)
+        : path_(path), file_(h5::create_file(path)), right_(h5::create_group(file_.get(), "right"))
+    {
+    }
+
+    void add(const values::Outcome& outcome)
+    {
+        const h5::Lock lock;
+        if (outcome.trial == 0 && !outcome.logits.empty()) // float has none
+        {
+            add_logits(outcome);
+        }
+        add_right(outcome);
+        h5::check(H5Fflush(file_.get(), H5F_SCOPE_GLOBAL), "write " + path_);
+    }
+
+private:
+    void add_logits(const values::Outcome& outcome) const
     {
         std::vector<std::int32_t> codes;
-        for (const values::Map<std::int32_t>& logits : answer.logits)
+        for (const values::Map<std::int32_t>& logits : outcome.logits)
         {
             codes.insert(codes.end(), logits.begin(), logits.end());
         }
-        if (codes.empty())
-        {
-            continue; // float
-        }
-        const std::array<hsize_t, 2> shape{report.images, codes.size() / report.images};
-        const h5::Handle space(H5Screate_simple(2, shape.data(), nullptr), H5Sclose,
-                               "describe logits");
-        const h5::Handle setup(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, "set up a dataset");
-        h5::check(H5Pset_obj_track_times(setup.get(), false), "set up a dataset");
-        const h5::Handle dataset(H5Dcreate2(file.get(), answer.name.c_str(), H5T_STD_I32LE,
-                                            space.get(), H5P_DEFAULT, setup.get(), H5P_DEFAULT),
-                                 H5Dclose, "create " + answer.name);
+        const std::size_t images = outcome.logits.size();
+        const h5::Handle dataset =
+            h5::create_dataset(file_.get(), h5::link_name(outcome.name), H5T_STD_I32LE,
+                               {images, codes.size() / images});
         h5::check(
             H5Dwrite(dataset.get(), H5T_NATIVE_INT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, codes.data()),
-            "write " + answer.name);
+            "write " + outcome.name);
+        h5::set_attribute(dataset.get(), "name", outcome.name);
     }
-}
+
+    void add_right(const values::Outcome& outcome) const
+    {
+        const std::string link = h5::link_name(outcome.name);
+        const hsize_t images = outcome.right.size();
+        if (outcome.trial == 0)
+        {
+            const h5::Handle created =
+                h5::create_growing(right_.get(), link, H5T_STD_U8LE, {1, images});
+            h5::set_attribute(created.get(), "name", outcome.name);
+        }
+        const h5::Handle dataset = h5::open_dataset(right_.get(), link);
+        h5::append(dataset.get(), H5T_NATIVE_UCHAR, outcome.trial, {1, images},
+                   outcome.right.data());
+    }
+
+    std::string path_;
+    h5::Handle file_;
+    h5::Handle right_;
+};
 
 values::Wanted wanted(const Options& options)
 {
@@ -165,8 +206,9 @@ Options accuracy_options()
          "compute, beside whole numbers, only these: float, noiseless, alone (each source of "
          "errors), all (together); may repeat") //
         ("logits", po::value<std::string>(),
-         "write the outputs' codes, of several chips those of the first, to this HDF5 file") //
-        ("threads,j", po::value<unsigned>(), "default: as many as the machine has")          //
+         "write the outputs' codes, of several chips those of the first, to this HDF5 file, each "
+         "as soon as it is known")                                                  //
+        ("threads,j", po::value<unsigned>(), "default: as many as the machine has") //
         ("json", "print JSON");
     options.offer("network", {{}, network::shipped, true});
     options.offer("dataset", {{}, nullptr, true});
@@ -230,13 +272,33 @@ int accuracy(const Arguments& arguments, const Streams& streams)
     }
     const config::ChipConfig chip =
         config::load(options.text("chip"), options.list("set"), trace::function_names());
-    const values::AccuracyReport report =
-        values::accuracy(weighted ? &*weighted : nullptr, integers.integers, images, chip, choices);
+    std::optional<Logits> logits;
     if (options.has("logits"))
     {
-        write_logits(options.text("logits"), report);
+        logits.emplace(options.text("logits"));
+        choices.on_outcome = [&](const values::Outcome& outcome) { logits->add(outcome); };
     }
-    options.has("json") ? print_json(streams.out, report) : print_tables(streams.out, report);
+    values::AccuracyReport known;
+    choices.on_answer = [&](const values::AccuracyReport& report) { known = report; };
+    const auto print = [&](bool complete)
+    {
+        options.has("json") ? print_json(streams.out, known, complete)
+                            : print_tables(streams.out, known, complete);
+    };
+    try
+    {
+        static_cast<void>(values::accuracy(weighted ? &*weighted : nullptr, integers.integers,
+                                           images, chip, choices));
+    }
+    catch (...)
+    {
+        if (!known.answers.empty())
+        {
+            print(false); // what took long to compute
+        }
+        throw;
+    }
+    print(true);
     return 0;
 }
 

@@ -138,6 +138,22 @@ unsigned aidac_lossless_bits(const AidacScheme& scheme, std::size_t rows)
     return is_signed ? bit_length(greatest - 1) + 1 : bit_length(greatest);
 }
 
+AidacReadout aidac_nominal(const AidacModel& model, const AidacScheme& scheme, std::size_t chained)
+{
+    const Shape shape(model, scheme);
+    const double weights = std::exp2(scheme.weight_bits);
+    const double full = aidac_volts_per_unit(model, scheme) *
+                        static_cast<double>(shape.rows * chained) *
+                        (std::exp2(scheme.input_bits) - 1) * (weights - 1);
+    const double window = model.window_ns * 1e-9;
+    const double codes = std::exp2(model.tdc_bits);
+    // The greatest weight without a sign is weights - 1, and the greatest code codes - 1. Half the
+    // codes are those of -weights/2.
+    const double range = scheme.signs == AidacSigns::none ? window * codes / (codes - 1)
+                                                          : window * weights / (weights - 1);
+    return {window / full, range};
+}
+
 double aidac_volts_per_unit(const AidacModel& model, const AidacScheme& scheme)
 {
     const Shape shape(model, scheme);
@@ -222,13 +238,7 @@ AidacBlock::AidacBlock(const AidacModel& model, const AidacScheme& scheme,
 
 AidacReadout AidacBlock::nominal() const
 {
-    const Shape shape(model_, scheme_);
-    const double greatest =
-        (std::exp2(scheme_.input_bits) - 1) * (std::exp2(scheme_.weight_bits) - 1);
-    const double full = aidac_volts_per_unit(model_, scheme_) *
-                        static_cast<double>(shape.rows * cost_.chained) * greatest;
-    const double window = model_.window_ns * 1e-9;
-    return {window / full, scheme_.signs == AidacSigns::paired ? 2 * window : window};
+    return aidac_nominal(model_, scheme_, cost_.chained);
 }
 
 std::uint32_t AidacBlock::stored(const Matrix<std::int32_t>& weights, std::size_t row,

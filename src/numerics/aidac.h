@@ -50,7 +50,7 @@ struct AidacErrors
 struct AidacReadout
 {
     double gain = 0;  ///< seconds per volt
-    double range = 0; ///< seconds from the least code to the greatest
+    double range = 0; ///< seconds: a step for each code of the time-to-digital converter
 };
 
 /// The parts that a grid of so many weights needs.
@@ -74,6 +74,10 @@ struct AidacCost
 /// be.
 [[nodiscard]] unsigned aidac_lossless_bits(const AidacScheme& scheme, std::size_t rows);
 
+/// AidacBlock::nominal() of that many chained arrays.
+[[nodiscard]] AidacReadout aidac_nominal(const AidacModel& model, const AidacScheme& scheme,
+                                         std::size_t chained);
+
 /// Volts at the converter of an array per unit of its sum of inputs times weights.
 [[nodiscard]] double aidac_volts_per_unit(const AidacModel& model, const AidacScheme& scheme);
 /// 1 sigma of kT/C, in volts: common to a row after its input conversion, and of one weighted sum
@@ -95,7 +99,9 @@ public:
     [[nodiscard]] std::size_t rows() const { return rows_; }
     [[nodiscard]] std::size_t columns() const { return columns_; }
     [[nodiscard]] const AidacReadout& readout() const { return readout_; }
-    /// Full scale of every operand fills the window and the converter.
+    /// Full scale of every operand fills the window; the converter's codes, which are two's
+    /// complement where products have a sign, reach to the most negative sum that there can be, or
+    /// without a sign to the greatest. Rows are those of whole arrays.
     [[nodiscard]] AidacReadout nominal() const;
     /// Gain and range for data such as these vectors (rows): the longest column time fills the
     /// window, the largest difference the converter, both with a margin of 5 %, as far as gain and

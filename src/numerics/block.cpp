@@ -94,7 +94,6 @@ Block::Block(const Scheme& scheme, const Matrix<std::int32_t>& weights, const An
       identity_(identity),
       rows_(weights.rows()),
       columns_(weights.columns()),
-      step_(code_step(scheme)),
       correction_(weights.columns())
 {
     if (rows_ == 0 || columns_ == 0)
@@ -123,10 +122,7 @@ Block::Block(const Scheme& scheme, const Matrix<std::int32_t>& weights, const An
     }
     make_groups();
     fill(cells, analog);
-    if (needs_table(scheme_.converter))
-    {
-        make_tables();
-    }
+    conversion_ = conversion_of(scheme_);
 }
 
 void Block::make_groups()
@@ -284,8 +280,13 @@ void Block::fill(const Cells& cells, const Analog& analog)
     }
 }
 
-void Block::make_tables()
+Block::Conversion Block::conversion_of(const Scheme& scheme) const
 {
+    Conversion conversion{code_step(scheme), {}};
+    if (!needs_table(scheme.converter))
+    {
+        return conversion;
+    }
     const std::size_t converters =
         partitions_.size() * groups_.size() *
         ((columns_ + scheme_.converter.shared_by - 1) / scheme_.converter.shared_by);
@@ -304,12 +305,13 @@ void Block::make_tables()
         {
             for (std::size_t column = 0; column < columns_; column += scheme_.converter.shared_by)
             {
-                tables_.emplace_back(scheme_, draws,
-                                     std::array<std::uint32_t, 2>{identity_.block, number++},
-                                     quanta_);
+                conversion.tables.emplace_back(
+                    scheme, draws, std::array<std::uint32_t, 2>{identity_.block, number++},
+                    quanta_);
             }
         }
     }
+    return conversion;
 }
 
 void Block::read(Tile& tile, std::size_t partition) const
@@ -420,13 +422,14 @@ void Block::disturb(Tile& tile, std::size_t partition, const Group& group, std::
 }
 
 template <class Code>
-void Block::convert_tile(const Tile& tile, std::size_t partition, const Group& group,
-                         std::size_t column, std::size_t count, Matrix<std::int64_t>& outputs) const
+void Block::convert_tile(const Tile& tile, const Conversion& conversion, std::size_t partition,
+                         const Group& group, std::size_t column, std::size_t count,
+                         Matrix<std::int64_t>& outputs) const
 {
     const bool two_pass = scheme_.coding == InputCoding::two_pass;
     const std::size_t once = two_pass ? tile.slices / 2 : tile.slices;
     const auto [least, most] = code_range(scheme_);
-    const auto per_code = static_cast<float>(1 / (step_ * quanta_));
+    const auto per_code = static_cast<float>(1 / (conversion.step * quanta_));
     const std::size_t group_index = static_cast<std::size_t>(&group - groups_.data());
     const std::size_t per_group =
         (columns_ + scheme_.converter.shared_by - 1) / scheme_.converter.shared_by;
@@ -444,7 +447,7 @@ void Block::convert_tile(const Tile& tile, std::size_t partition, const Group& g
                 const bool top = slice + 1 == once;
                 const std::int32_t sign =
                     top && scheme_.coding == InputCoding::twos_complement ? -1 : 1;
-                if (tables_.empty())
+                if (conversion.tables.empty())
                 {
                     convert(codes.data(), sums, count, scheme_.slice_bits, per_code, least, most,
                             sign);
@@ -453,7 +456,7 @@ void Block::convert_tile(const Tile& tile, std::size_t partition, const Group& g
                 for (std::size_t i = 0; i < count; ++i)
                 {
                     const CodeTable& converter =
-                        tables_[table + (column + i) / scheme_.converter.shared_by];
+                        conversion.tables[table + (column + i) / scheme_.converter.shared_by];
                     codes[i] =
                         codes[i] * (Code{1} << scheme_.slice_bits) + sign * converter(sums[i]);
                 }
@@ -473,7 +476,9 @@ void Block::convert_tile(const Tile& tile, std::size_t partition, const Group& g
     }
 }
 
-template <class Code> void Block::run(Tile& tile, Matrix<std::int64_t>& outputs) const
+template <class Code>
+void Block::run(Tile& tile, const std::vector<const Conversion*>& conversions,
+                std::vector<Matrix<std::int64_t>>& outputs) const
 {
     for (std::size_t index = 0; index < partitions_.size(); ++index)
     {
@@ -517,7 +522,11 @@ template <class Code> void Block::run(Tile& tile, Matrix<std::int64_t>& outputs)
                 {
                     disturb(tile, index, groups_[group], group, column, count);
                 }
-                convert_tile<Code>(tile, index, groups_[group], column, count, outputs);
+                for (std::size_t i = 0; i < conversions.size(); ++i)
+                {
+                    convert_tile<Code>(tile, *conversions[i], index, groups_[group], column, count,
+                                       outputs[i]);
+                }
             }
         }
     }
@@ -526,6 +535,42 @@ template <class Code> void Block::run(Tile& tile, Matrix<std::int64_t>& outputs)
 Matrix<std::int64_t> Block::multiply(const Matrix<std::int32_t>& inputs,
                                      const std::vector<VectorIdentity>& vectors,
                                      const Moments& moments) const
+{
+    return std::move(convert_all({&conversion_}, inputs, vectors, moments).front());
+}
+
+std::vector<Block::Converted> Block::at_limits(const std::vector<double>& limits,
+                                               const Matrix<std::int32_t>& inputs,
+                                               const std::vector<VectorIdentity>& vectors,
+                                               const Moments& moments) const
+{
+    std::vector<Conversion> conversions;
+    for (const double limit : limits)
+    {
+        Scheme scheme = scheme_;
+        scheme.converter.range = Range::calibrated;
+        scheme.converter.limit = limit;
+        check(scheme);
+        conversions.push_back(conversion_of(scheme));
+    }
+    std::vector<const Conversion*> all;
+    for (const Conversion& conversion : conversions)
+    {
+        all.push_back(&conversion);
+    }
+    std::vector<Matrix<std::int64_t>> codes = convert_all(all, inputs, vectors, moments);
+    std::vector<Converted> results;
+    for (std::size_t i = 0; i < codes.size(); ++i)
+    {
+        results.push_back({conversions[i].step, std::move(codes[i])});
+    }
+    return results;
+}
+
+std::vector<Matrix<std::int64_t>>
+Block::convert_all(const std::vector<const Conversion*>& conversions,
+                   const Matrix<std::int32_t>& inputs, const std::vector<VectorIdentity>& vectors,
+                   const Moments& moments) const
 {
     if (inputs.columns() != rows_)
     {
@@ -565,7 +610,8 @@ Matrix<std::int64_t> Block::multiply(const Matrix<std::int32_t>& inputs,
     const unsigned code_bits =
         scheme_.converter.rounding == Rounding::ideal ? 25 : scheme_.converter.bits;
     const bool small = code_bits + scheme_.input_bits + scheme_.slice_bits <= 30;
-    Matrix<std::int64_t> outputs(inputs.rows(), columns_);
+    std::vector<Matrix<std::int64_t>> outputs(conversions.size(),
+                                              Matrix<std::int64_t>(inputs.rows(), columns_));
     for (tile.first = 0; tile.first < inputs.rows(); tile.first += at_once)
     {
         tile.count = std::min(at_once, inputs.rows() - tile.first);
@@ -583,7 +629,8 @@ Matrix<std::int64_t> Block::multiply(const Matrix<std::int32_t>& inputs,
                                tile.squares.row(row), [](float value) { return value * value; });
             }
         }
-        small ? run<std::int32_t>(tile, outputs) : run<std::int64_t>(tile, outputs);
+        small ? run<std::int32_t>(tile, conversions, outputs)
+              : run<std::int64_t>(tile, conversions, outputs);
     }
     return outputs;
 }

@@ -69,7 +69,7 @@ public:
     [[nodiscard]] std::size_t rows() const { return rows_; }
     [[nodiscard]] std::size_t columns() const { return columns_; }
     /// Units of an accumulator: levels per code.
-    [[nodiscard]] double step() const { return step_; }
+    [[nodiscard]] double step() const { return conversion_.step; }
     /// What is added to column `column` after scaling: -z times the sum of its weights, for the
     /// bias to contain. 0 unless inputs have a zero point.
     [[nodiscard]] std::int64_t correction(std::size_t column) const { return correction_[column]; }
@@ -82,6 +82,19 @@ public:
     [[nodiscard]] Matrix<std::int64_t> multiply(const Matrix<std::int32_t>& inputs,
                                                 const std::vector<VectorIdentity>& vectors = {},
                                                 const Moments& moments = {}) const;
+
+    /// What multiply() gives of converters with another range.
+    struct Converted
+    {
+        double step = 1; ///< as step()
+        Matrix<std::int64_t> codes;
+    };
+    /// With Range::calibrated and each of `limits`. Columns are read once for all of them, so that
+    /// all see the same noise.
+    [[nodiscard]] std::vector<Converted> at_limits(const std::vector<double>& limits,
+                                                   const Matrix<std::int32_t>& inputs,
+                                                   const std::vector<VectorIdentity>& vectors = {},
+                                                   const Moments& moments = {}) const;
 
     /// For multiply(): the state of this block's cells at the beginning of the time that `start`
     /// tells apart from others. Null: they do not fluctuate.
@@ -103,12 +116,18 @@ private:
         Matrix<float> cells;     ///< row, column: in units of 1 / quanta_ levels
         Matrix<float> variances; ///< empty without read noise
     };
+    /// What turns sums into codes.
+    struct Conversion
+    {
+        double step = 1;               ///< levels a code
+        std::vector<CodeTable> tables; ///< by partition, group and column / shared_by
+    };
     struct Tile;
 
     void make_groups();
     void keep_conductances(const Cells& cells, const Analog& analog);
     void fill(const Cells& cells, const Analog& analog);
-    void make_tables();
+    [[nodiscard]] Conversion conversion_of(const Scheme& scheme) const;
     void read(Tile& tile, std::size_t partition) const;
     void fluctuate(Tile& tile, std::size_t partition) const;
     /// Calls take(vector and input slice, column - `column`, level) for a group's part of sums of
@@ -116,10 +135,18 @@ private:
     template <class Take>
     void each_sum(const Tile& tile, const Matrix<float>& physical, std::size_t group_index,
                   std::size_t column, std::size_t count, Take take) const;
-    template <class Code> void run(Tile& tile, Matrix<std::int64_t>& outputs) const;
+    /// Codes by conversion.
+    [[nodiscard]] std::vector<Matrix<std::int64_t>>
+    convert_all(const std::vector<const Conversion*>& conversions,
+                const Matrix<std::int32_t>& inputs, const std::vector<VectorIdentity>& vectors,
+                const Moments& moments) const;
     template <class Code>
-    void convert_tile(const Tile& tile, std::size_t partition, const Group& group,
-                      std::size_t column, std::size_t count, Matrix<std::int64_t>& outputs) const;
+    void run(Tile& tile, const std::vector<const Conversion*>& conversions,
+             std::vector<Matrix<std::int64_t>>& outputs) const;
+    template <class Code>
+    void convert_tile(const Tile& tile, const Conversion& conversion, std::size_t partition,
+                      const Group& group, std::size_t column, std::size_t count,
+                      Matrix<std::int64_t>& outputs) const;
     void disturb(Tile& tile, std::size_t partition, const Group& group, std::size_t group_index,
                  std::size_t column, std::size_t count) const;
 
@@ -127,7 +154,6 @@ private:
     BlockIdentity identity_;
     std::size_t rows_;
     std::size_t columns_;
-    double step_;
     double quanta_ = 1;     ///< units of the sums per level, a power of two
     float noise_scale_ = 0; ///< from the root of a summed variance to the units of the sums
     std::vector<std::int64_t> correction_;
@@ -136,8 +162,8 @@ private:
     std::shared_ptr<const Reading> reading_;
     std::size_t physical_ = 0; ///< columns of cells
     SlowNoise slow_;
-    Matrix<float> conductances_;    ///< of cells that fluctuate: row, physical column, in levels
-    std::vector<CodeTable> tables_; ///< by partition, group and column / shared_by
+    Matrix<float> conductances_; ///< of cells that fluctuate: row, physical column, in levels
+    Conversion conversion_;
 };
 
 } // namespace tessera::numerics

@@ -4,6 +4,7 @@
 #include "base/integer.h"
 #include "tessera/error.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -93,6 +94,12 @@ unsigned lossless_bits(const Scheme& scheme, std::size_t rows)
     return bit_length(greatest_sum(scheme, rows)) + (signed_conversion(scheme) ? 1 : 0);
 }
 
+double greatest_code(const Scheme& scheme)
+{
+    const unsigned magnitude_bits = scheme.converter.bits - (signed_conversion(scheme) ? 1 : 0);
+    return std::max(1.0, std::exp2(magnitude_bits) - 1);
+}
+
 double code_step(const Scheme& scheme)
 {
     const ConverterScheme& converter = scheme.converter;
@@ -103,9 +110,7 @@ double code_step(const Scheme& scheme)
     const double greatest = converter.range == Range::calibrated
                                 ? converter.limit
                                 : static_cast<double>(greatest_sum(scheme, scheme.rows));
-    const unsigned magnitude_bits = converter.bits - (signed_conversion(scheme) ? 1 : 0);
-    const double codes = std::max(1.0, std::exp2(magnitude_bits) - 1);
-    return greatest / codes;
+    return greatest / greatest_code(scheme);
 }
 
 } // namespace tessera::numerics

@@ -94,6 +94,8 @@ void check(const Scheme& scheme);
 [[nodiscard]] std::int64_t greatest_sum(const Scheme& scheme, std::size_t rows);
 /// The fewest converter bits that lose nothing of a column of `rows` rows.
 [[nodiscard]] unsigned lossless_bits(const Scheme& scheme, std::size_t rows);
+/// Steps from zero to the end of the converter's range: the greatest code of both signs.
+[[nodiscard]] double greatest_code(const Scheme& scheme);
 /// Levels of a cell that one code of the converter stands for.
 [[nodiscard]] double code_step(const Scheme& scheme);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/load.h"
 #include "tessera/error.h"
+#include "values/calibrate.h"
 #include "values/crossbars.h"
 
 #include <nlohmann/json.hpp>
@@ -129,7 +130,8 @@ private:
             throw UsageError("the chip's converters are calibrated: give calibrate=inputs");
         }
         return {integers, pieces,
-                images.empty() ? analogue : values::calibrated(analogue, integers, pieces, images),
+                images.empty() ? analogue
+                               : values::calibrated(analogue, integers, pieces, images, seed, 1),
                 seed, 1};
     }
     void check(const Matrix<std::int32_t>& inputs) const

@@ -2,6 +2,7 @@
 #include "simulation/value_run.h"
 
 #include "simulation/run.h"
+#include "values/calibrate.h"
 #include "values/comparison.h"
 #include "values/dataset.h"
 #include "values/float_network.h"
@@ -200,18 +201,19 @@ ValueRun::ValueRun(const ChipModel& chip, const Program& program, const Quantize
     {
         throw InputError({program_.name(), 1, problem.pointer}, problem.problem, problem.remedy);
     }
+    const unsigned threads =
+        options.threads != 0 ? options.threads : std::max(1U, std::thread::hardware_concurrency());
     if (options.calibration.images != 0)
     {
         analogue_ = values::calibrated(analogue_, integers, pieces_,
-                                       codes_of(integers, options.calibration, "calibration"));
+                                       codes_of(integers, options.calibration, "calibration"), seed,
+                                       threads);
     }
     else if (analogue_.needs_calibration())
     {
         throw UsageError(
             "the chip's converters are calibrated: give images for that (--calibrate)");
     }
-    const unsigned threads =
-        options.threads != 0 ? options.threads : std::max(1U, std::thread::hardware_concurrency());
     crossbars_ =
         std::make_unique<const values::Crossbars>(integers, pieces_, analogue_, seed, threads);
     machine_ =

@@ -2,14 +2,13 @@
 #include "values/accuracy.h"
 
 #include "tessera/error.h"
+#include "values/calibrate.h"
 #include "values/crossbars.h"
 #include "values/float_network.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
-#include <numeric>
 #include <utility>
 
 namespace tessera::values
@@ -19,42 +18,17 @@ namespace
 
 using network::LayerKind;
 
-/// The answer that others are compared with.
-constexpr const char* kIntegers = "integers";
-
-/// Two-sided 95 % quantile of Student's t; beyond the table that of the normal, a little high.
-double student(std::size_t degrees)
-{
-    constexpr std::array<double, 30> table{12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306,
-                                           2.262,  2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120,
-                                           2.110,  2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064,
-                                           2.060,  2.056, 2.052, 2.048, 2.045, 2.042};
-    return degrees == 0 ? table.front() : degrees <= table.size() ? table[degrees - 1] : 1.96;
-}
-
-/// Variance of `means` times how many outcomes are in each: a mean square.
-double mean_square(const std::vector<double>& means, double mean, double each)
-{
-    double sum = 0;
-    for (const double value : means)
-    {
-        sum += (value - mean) * (value - mean);
-    }
-    return means.size() < 2 ? 0 : sum * each / static_cast<double>(means.size() - 1);
-}
-
 struct Deviation
 {
     double signal = 0; ///< whole numbers below 2^53: the order of addition does not matter
     double noise = 0;
 };
 
-/// One configuration on one chip: which class each image is, and how far layers are off.
-struct Outcome
+/// An outcome, and how far layers are off.
+struct Trial
 {
-    std::vector<char> right;
+    Outcome outcome;
     std::vector<std::vector<Deviation>> deviations; ///< by image and layer
-    std::vector<Map<std::int32_t>> logits;          ///< by image
 };
 
 class Examination
@@ -74,61 +48,57 @@ public:
 
     [[nodiscard]] const std::vector<std::uint32_t>& layers() const { return layers_; }
 
-    [[nodiscard]] Outcome take(const Products* products)
+    /// Without `products`: of the whole numbers.
+    [[nodiscard]] Trial take(const Products* products) const
     {
-        Outcome outcome = empty();
-        // Whole numbers are computed beside the others: noted on the way, the first time.
-        const bool notes = whole_.right.empty();
-        if (notes)
-        {
-            whole_ = empty();
-        }
+        Trial trial;
+        trial.outcome.right.resize(images_.count());
+        trial.outcome.logits.resize(images_.count());
+        trial.deviations.resize(images_.count());
         const std::size_t output = integers_.network.outputs.front().index();
         in_parallel(images_.count(), threads_,
                     [&](std::size_t image)
                     {
                         const Map<std::int32_t> codes = integers_.codes(images_.image(image));
-                        const auto note = [&](Outcome& into, const Map<std::int32_t>& logits)
-                        {
-                            into.right[image] = best_class(logits) == images_.labels[image] ? 1 : 0;
-                            into.logits[image] = logits;
-                        };
                         const auto exact = run(integers_, codes);
-                        if (notes)
+                        const auto note = [&](const Map<std::int32_t>& logits)
                         {
-                            note(whole_, exact[output]);
-                        }
-                        if (products != nullptr)
+                            trial.outcome.right[image] =
+                                best_class(logits) == images_.labels[image] ? 1 : 0;
+                            trial.outcome.logits[image] = logits;
+                        };
+                        if (products == nullptr)
                         {
-                            const auto maps =
-                                run(integers_, codes, products, static_cast<std::uint32_t>(image));
-                            note(outcome, maps[output]);
-                            compare(maps, exact, outcome.deviations[image]);
+                            note(exact[output]);
+                            return;
                         }
+                        const auto maps =
+                            run(integers_, codes, products, static_cast<std::uint32_t>(image));
+                        note(maps[output]);
+                        compare(maps, exact, trial.deviations[image]);
                     });
-        return outcome;
+        return trial;
     }
 
-    /// Of the whole numbers.
-    [[nodiscard]] const Outcome& whole()
+    [[nodiscard]] Trial take(const network::WeightedNetwork& weighted) const
     {
-        if (whole_.right.empty())
-        {
-            static_cast<void>(take(nullptr));
-        }
-        return whole_;
+        const FloatNetwork network(weighted);
+        const std::size_t output = weighted.network.outputs.front().index();
+        Trial trial;
+        trial.outcome.right.resize(images_.count());
+        trial.deviations.resize(images_.count());
+        in_parallel(images_.count(), threads_,
+                    [&](std::size_t image)
+                    {
+                        const Map<float> logits = network.run(images_.image(image))[output];
+                        const auto best = static_cast<std::uint32_t>(
+                            std::max_element(logits.begin(), logits.end()) - logits.begin());
+                        trial.outcome.right[image] = best == images_.labels[image] ? 1 : 0;
+                    });
+        return trial;
     }
 
 private:
-    [[nodiscard]] Outcome empty() const
-    {
-        Outcome outcome;
-        outcome.right.resize(images_.count());
-        outcome.deviations.resize(images_.count());
-        outcome.logits.resize(images_.count());
-        return outcome;
-    }
-
     void compare(const std::vector<Map<std::int32_t>>& maps,
                  const std::vector<Map<std::int32_t>>& exact, std::vector<Deviation>& out) const
     {
@@ -150,18 +120,17 @@ private:
     const Dataset& images_;
     unsigned threads_;
     std::vector<std::uint32_t> layers_;
-    Outcome whole_;
 };
 
-std::vector<double> ratios(const std::vector<Outcome>& outcomes, std::size_t layers)
+std::vector<double> ratios(const std::vector<Trial>& trials, std::size_t layers)
 {
     std::vector<double> snr;
     for (std::size_t layer = 0; layer < layers; ++layer)
     {
         Deviation total;
-        for (const Outcome& outcome : outcomes)
+        for (const Trial& trial : trials)
         {
-            for (const std::vector<Deviation>& image : outcome.deviations)
+            for (const std::vector<Deviation>& image : trial.deviations)
             {
                 total.signal += image[layer].signal;
                 total.noise += image[layer].noise;
@@ -173,82 +142,8 @@ std::vector<double> ratios(const std::vector<Outcome>& outcomes, std::size_t lay
     return snr;
 }
 
-/// What outcomes by trial and image (row-major, one row a trial) say of their mean.
-struct Spread
-{
-    std::size_t images = 0;
-    double mean = 0;
-    double variance = 0; ///< of the mean
-    double quantile = 0; ///< in standard deviations, of 95 %
-};
-
-Spread spread_of(const std::vector<double>& outcomes, std::size_t trials)
-{
-    const std::size_t images = outcomes.size() / trials;
-    const auto per_trial = static_cast<double>(images);
-    const auto per_image = static_cast<double>(trials);
-    std::vector<double> trial_means(trials, 0);
-    std::vector<double> image_means(images, 0);
-    for (std::size_t i = 0; i < outcomes.size(); ++i)
-    {
-        trial_means[i / images] += outcomes[i];
-        image_means[i % images] += outcomes[i];
-    }
-    for (double& sum : trial_means)
-    {
-        sum /= per_trial;
-    }
-    for (double& sum : image_means)
-    {
-        sum /= per_image;
-    }
-    const double mean = std::accumulate(trial_means.begin(), trial_means.end(), 0.0) / per_image;
-    double residual = 0;
-    for (std::size_t i = 0; i < outcomes.size(); ++i)
-    {
-        const double rest = outcomes[i] - trial_means[i / images] - image_means[i % images] + mean;
-        residual += rest * rest;
-    }
-    const double degrees = (per_trial - 1) * (per_image - 1);
-    const double of_images = mean_square(image_means, mean, per_image);
-    const double of_trials = mean_square(trial_means, mean, per_trial);
-    const double of_rest = degrees > 0 ? residual / degrees : 0;
-    // Variance of the mean of crossed effects, from their mean squares.
-    const double variance =
-        std::max({of_images, of_trials, of_images + of_trials - of_rest}) / (per_trial * per_image);
-    return {images, mean, variance, student(trials > 1 ? trials - 1 : images - 1)};
-}
-
-} // namespace
-
-Estimate proportion(const std::vector<double>& outcomes, std::size_t trials)
-{
-    const Spread spread = spread_of(outcomes, trials);
-    const double p = spread.mean;
-    // Independent images that would give this variance.
-    const double images =
-        spread.variance > 0 ? p * (1 - p) / spread.variance : static_cast<double>(spread.images);
-    const double t = spread.quantile * spread.quantile / images;
-    const double centre = (p + t / 2) / (1 + t);
-    const double half = std::sqrt(t * (p * (1 - p) + t / 4)) / (1 + t);
-    return {p, std::clamp(centre - half, 0.0, p), std::clamp(centre + half, p, 1.0)};
-}
-
-Estimate difference(const std::vector<double>& outcomes, std::size_t trials)
-{
-    const Spread spread = spread_of(outcomes, trials);
-    const auto images = static_cast<double>(spread.images);
-    const double share = images / (images + 2);
-    const double centre = share * spread.mean;
-    const double half =
-        spread.quantile * std::hypot(share * std::sqrt(spread.variance), 1 / (images + 2));
-    return {spread.mean, std::clamp(centre - half, -1.0, spread.mean),
-            std::clamp(centre + half, spread.mean, 1.0)};
-}
-
-AccuracyReport accuracy(const network::WeightedNetwork* weighted, const IntegerNetwork& integers,
-                        const Dataset& images, const config::ChipConfig& chip,
-                        const AccuracyOptions& options)
+/// Throws InputError where labels are missing or are not of this network.
+void check_labels(const IntegerNetwork& integers, const Dataset& images)
 {
     if (images.labels.size() != images.count() || images.count() == 0)
     {
@@ -268,106 +163,171 @@ AccuracyReport accuracy(const network::WeightedNetwork* weighted, const IntegerN
                              "give the data set the network was trained for");
         }
     }
-    Analogue analogue = analogue_of(chip);
-    const std::vector<Piece> pieces = pieces_of(integers, chip);
-    if (!options.calibration.empty())
+}
+
+/// Collects answers, and tells of each.
+class Examiner
+{
+public:
+    Examiner(const IntegerNetwork& integers, const Dataset& images, const config::ChipConfig& chip,
+             const AccuracyOptions& options)
+        : integers_(integers),
+          options_(options),
+          pieces_(pieces_of(integers, chip)),
+          examination_(integers, images, options.threads)
     {
-        analogue = calibrated(analogue, integers, pieces, options.calibration);
+        report_.images = images.count();
+        for (const std::uint32_t layer : examination_.layers())
+        {
+            report_.layers.push_back(integers.network.layers[layer].name);
+        }
     }
-    else if (analogue.needs_calibration())
+
+    /// The whole numbers, which all others are compared with, and before them the float network.
+    void begin(const network::WeightedNetwork* weighted)
     {
-        throw UsageError("the chip's converters are calibrated: give --calibrate");
+        Trial whole = examination_.take(nullptr);
+        whole_ = whole.outcome.right;
+        if (weighted != nullptr)
+        {
+            one(kFloat, examination_.take(*weighted));
+        }
+        one(kIntegers, std::move(whole));
     }
-    Examination examination(integers, images, options.threads);
-    AccuracyReport report;
-    report.images = images.count();
-    for (const std::uint32_t layer : examination.layers())
+
+    void examine(const std::string& name, const Analogue& how, std::uint32_t chips)
     {
-        report.layers.push_back(integers.network.layers[layer].name);
+        std::vector<Trial> trials;
+        try
+        {
+            for (std::uint32_t trial = 0; trial < chips; ++trial)
+            {
+                const std::uint64_t seed = options_.seed + trial;
+                const Crossbars crossbars(integers_, pieces_, ready(how, seed), seed,
+                                          options_.threads);
+                note(name, trials, examination_.take(&crossbars));
+            }
+        }
+        catch (...)
+        {
+            if (!trials.empty())
+            {
+                answer(name, trials);
+            }
+            throw;
+        }
+        answer(name, trials);
     }
-    struct Part
+
+    /// With what calibration sets for all chips alike.
+    [[nodiscard]] Analogue prepared(const Analogue& analogue) const
     {
-        std::string name;
-        std::vector<Outcome> outcomes;
-    };
-    std::vector<Part> parts;
-    const auto add = [&](const std::string& name, const std::vector<Outcome>& outcomes)
+        if (options_.calibration.empty() && analogue.needs_calibration())
+        {
+            throw UsageError("the chip's converters are calibrated: give --calibrate");
+        }
+        return analogue.aidac && !options_.calibration.empty()
+                   ? calibrated(analogue, integers_, pieces_, options_.calibration, options_.seed,
+                                options_.threads)
+                   : analogue;
+    }
+
+    [[nodiscard]] AccuracyReport report() && { return std::move(report_); }
+
+private:
+    static constexpr const char* kFloat = "float";
+    static constexpr const char* kIntegers = "integers";
+
+    /// With what is set for each chip.
+    [[nodiscard]] Analogue ready(const Analogue& how, std::uint64_t seed) const
     {
-        const Outcome& whole = examination.whole();
+        return how.needs_calibration() ? calibrated(how, integers_, pieces_, options_.calibration,
+                                                    seed, options_.threads)
+                                       : how;
+    }
+
+    void one(const std::string& name, Trial trial)
+    {
+        std::vector<Trial> trials;
+        note(name, trials, std::move(trial));
+        answer(name, trials);
+    }
+
+    void note(const std::string& name, std::vector<Trial>& trials, Trial trial) const
+    {
+        trial.outcome.name = name;
+        trial.outcome.trial = static_cast<std::uint32_t>(trials.size());
+        if (options_.on_outcome)
+        {
+            options_.on_outcome(trial.outcome);
+        }
+        trial.outcome.logits.clear(); // nobody asks again
+        trials.push_back(std::move(trial));
+    }
+
+    void answer(const std::string& name, const std::vector<Trial>& trials)
+    {
         std::vector<double> right;
         std::vector<double> differences;
-        for (const Outcome& outcome : outcomes)
+        for (const Trial& trial : trials)
         {
-            for (std::size_t i = 0; i < outcome.right.size(); ++i)
+            for (std::size_t i = 0; i < whole_.size(); ++i)
             {
-                right.push_back(outcome.right[i]);
-                differences.push_back(outcome.right[i] - whole.right[i]);
+                right.push_back(trial.outcome.right[i]);
+                differences.push_back(trial.outcome.right[i] - whole_[i]);
             }
         }
         Answer answer;
         answer.name = name;
-        answer.trials = static_cast<std::uint32_t>(outcomes.size());
-        answer.accuracy = proportion(right, outcomes.size());
+        answer.trials = static_cast<std::uint32_t>(trials.size());
+        answer.accuracy = proportion(right, trials.size());
         if (name != kIntegers)
         {
-            answer.difference = difference(differences, outcomes.size());
+            answer.difference = difference(differences, trials.size());
         }
-        if (!outcomes.front().deviations.front().empty())
+        if (!trials.front().deviations.front().empty())
         {
-            answer.snr_db = ratios(outcomes, report.layers.size());
+            answer.snr_db = ratios(trials, report_.layers.size());
         }
-        answer.logits = outcomes.front().logits;
-        report.answers.push_back(std::move(answer));
-    };
-    if (weighted != nullptr && options.wanted.in_float)
-    {
-        const FloatNetwork network(*weighted);
-        const std::size_t output = weighted->network.outputs.front().index();
-        Outcome outcome;
-        outcome.right.resize(images.count());
-        outcome.deviations.resize(images.count());
-        in_parallel(images.count(), options.threads,
-                    [&](std::size_t image)
-                    {
-                        const Map<float> logits = network.run(images.image(image))[output];
-                        const auto best = std::max_element(logits.begin(), logits.end());
-                        outcome.right[image] = static_cast<std::uint32_t>(best - logits.begin()) ==
-                                                       images.labels[image]
-                                                   ? 1
-                                                   : 0;
-                    });
-        parts.push_back({"float", {std::move(outcome)}});
+        report_.answers.push_back(std::move(answer));
+        if (options_.on_answer)
+        {
+            options_.on_answer(report_);
+        }
     }
-    const auto examine = [&](const std::string& name, const Analogue& how, std::uint32_t trials)
-    {
-        std::vector<Outcome> outcomes;
-        for (std::uint32_t trial = 0; trial < trials; ++trial)
-        {
-            const Crossbars crossbars(integers, pieces, how, options.seed + trial, options.threads);
-            outcomes.push_back(examination.take(&crossbars));
-        }
-        parts.push_back({name, std::move(outcomes)});
-    };
+
+    const IntegerNetwork& integers_;
+    const AccuracyOptions& options_;
+    std::vector<Piece> pieces_;
+    Examination examination_;
+    std::vector<char> whole_; ///< which images whole numbers are right of
+    AccuracyReport report_;
+};
+
+} // namespace
+
+AccuracyReport accuracy(const network::WeightedNetwork* weighted, const IntegerNetwork& integers,
+                        const Dataset& images, const config::ChipConfig& chip,
+                        const AccuracyOptions& options)
+{
+    check_labels(integers, images);
+    Examiner examiner(integers, images, chip, options);
+    const Analogue analogue = examiner.prepared(analogue_of(chip));
+    examiner.begin(options.wanted.in_float ? weighted : nullptr);
     if (options.wanted.noiseless)
     {
-        examine("finite, noiseless", noiseless(analogue), 1);
+        examiner.examine("finite, noiseless", noiseless(analogue), 1);
     }
     const std::vector<Source> alone = sources(analogue);
     for (const Source& source : options.wanted.alone ? alone : std::vector<Source>())
     {
-        examine(source.name, source.analogue, options.trials);
+        examiner.examine(source.name, source.analogue, options.trials);
     }
     if (options.wanted.all && !alone.empty())
     {
-        examine("all", analogue, options.trials);
+        examiner.examine("all", analogue, options.trials);
     }
-    const bool in_float = !parts.empty() && parts.front().name == "float";
-    parts.insert(parts.begin() + (in_float ? 1 : 0), {kIntegers, {examination.whole()}});
-    for (const Part& part : parts)
-    {
-        add(part.name, part.outcomes);
-    }
-    return report;
+    return std::move(examiner).report();
 }
 
 } // namespace tessera::values

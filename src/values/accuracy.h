@@ -5,8 +5,10 @@
 #include "network/weights.h"
 #include "values/dataset.h"
 #include "values/integer_network.h"
+#include "values/interval.h"
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,24 +25,6 @@ struct Wanted
     bool all = true;   ///< sources together
 };
 
-struct AccuracyOptions
-{
-    Wanted wanted;
-    std::uint32_t trials = 10; ///< programmed chips, of configurations with errors
-    std::uint64_t seed = 1;
-    unsigned threads = 1;
-    /// The images converters are calibrated on, where the chip wants that.
-    std::vector<Map<std::int32_t>> calibration;
-};
-
-/// A fraction and its 95 % interval.
-struct Estimate
-{
-    double value = 0;
-    double low = 0;
-    double high = 0;
-};
-
 /// How well one configuration answers.
 struct Answer
 {
@@ -52,8 +36,6 @@ struct Answer
     /// 10 log10 of squared codes of the integers over squared deviations from them, by layer of
     /// `layers`; infinity where there are none. Over all images and trials.
     std::vector<double> snr_db;
-    /// Codes of the network's first output on the first chip, image by image; of "float" nothing.
-    std::vector<Map<std::int32_t>> logits;
 };
 
 struct AccuracyReport
@@ -63,22 +45,37 @@ struct AccuracyReport
     std::vector<Answer> answers; ///< "float", "integers", "finite, noiseless", each source, "all"
 };
 
-/// Classifies the images in every way that the chip suggests. The intervals contain both what
-/// images and what programmed chips differ in (crossed random effects, and the quantile of
-/// Student's t with one degree less than there are chips). The result does not depend on `threads`.
-/// `weighted` may be null: no float answers.
+/// One configuration on one chip.
+struct Outcome
+{
+    std::string name;        ///< of the answer that it is a part of
+    std::uint32_t trial = 0; ///< which of its chips
+    std::vector<char> right; ///< by image: 1 or 0
+    /// Codes of the network's first output, image by image; of "float" nothing.
+    std::vector<Map<std::int32_t>> logits;
+};
+
+struct AccuracyOptions
+{
+    Wanted wanted;
+    std::uint32_t trials = 10; ///< programmed chips, of configurations with errors
+    std::uint64_t seed = 1;
+    unsigned threads = 1;
+    /// The images converters are calibrated on, where the chip wants that: every chip for itself.
+    std::vector<Map<std::int32_t>> calibration;
+    /// Told of every chip, and of the report with every answer that joins it, as soon as they are
+    /// known, by the thread that asked. An answer that an exception ends is that of fewer chips.
+    /// May be empty.
+    std::function<void(const Outcome&)> on_outcome;
+    std::function<void(const AccuracyReport&)> on_answer;
+};
+
+/// Classifies the images in every way that the chip suggests. The intervals are those of
+/// proportion() and difference(). The result does not depend on `threads`. `weighted` may be null:
+/// no float answers.
 [[nodiscard]] AccuracyReport accuracy(const network::WeightedNetwork* weighted,
                                       const IntegerNetwork& integers, const Dataset& images,
                                       const config::ChipConfig& chip,
                                       const AccuracyOptions& options);
-
-/// Share of ones among outcomes by trial and image (row-major, one row a trial; each 0 or 1), with
-/// Wilson's interval of as many independent images as would give the mean that variance (Dean and
-/// Pagano, 2015): within 0 and 1, and of some width where every outcome is the same.
-[[nodiscard]] Estimate proportion(const std::vector<double>& outcomes, std::size_t trials);
-
-/// Mean of paired differences by trial and image (each -1, 0 or 1), with the interval of Agresti
-/// and Min (2005): that of two more images, of which half gain and half lose.
-[[nodiscard]] Estimate difference(const std::vector<double>& outcomes, std::size_t trials);
 
 } // namespace tessera::values

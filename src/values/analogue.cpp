@@ -360,10 +360,13 @@ std::vector<std::string> aidac_remarks(const config::ChipConfig::Macro& macro)
     const numerics::AidacModel& model = design.model;
     const auto bits = static_cast<unsigned>(model.tdc_bits);
     std::vector<std::string> all;
+    // Ranges are those of whole arrays.
+    const std::size_t rows = design.cost.chained * static_cast<std::size_t>(model.array_rows);
     all.push_back(of_bits("time-to-digital converters",
-                          numerics::aidac_lossless_bits(design.scheme, macro.rows), macro.rows,
+                          numerics::aidac_lossless_bits(design.scheme, rows), macro.rows,
                           std::pair("tdc_bits of " + model.name, bits)));
-    const double step = 1e3 * model.window_ns / std::exp2(bits);
+    const double range = numerics::aidac_nominal(model, design.scheme, design.cost.chained).range;
+    const double step = 1e12 * range / std::exp2(bits);
     if (step < model.tdc_finest_ps)
     {
         all.push_back(fmt::format("warning: {} bits of {} make steps of {:.3g} ps in its window of "
@@ -410,6 +413,15 @@ std::vector<std::string> remarks(const config::ChipConfig& chip)
     if (!few)
     {
         text += "; macro.adc.range is lossless";
+    }
+    else if (scheme.converter.range == Range::full &&
+             few->second >= numerics::lossless_bits(scheme, scheme.rows) &&
+             numerics::code_step(scheme) != 1)
+    {
+        text += fmt::format("; warning: macro.adc.range full makes steps of {:.3g} levels, "
+                            "so results differ from whole-number arithmetic; granular makes whole "
+                            "ones",
+                            numerics::code_step(scheme));
     }
     all.push_back(text);
     const unsigned conversions =

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <stdexcept>
+#include <utility>
 
 namespace tessera::values
 {
@@ -77,17 +79,21 @@ public:
                                             const std::vector<VectorIdentity>& vectors,
                                             const numerics::Moments& moments) const override
     {
-        Matrix<std::int64_t> sums =
-            block_.multiply(raise_ == 0 ? inputs : raised(inputs), vectors, moments);
-        for (std::size_t i = 0; i < sums.rows(); ++i)
+        return finished(block_.multiply(raise_ == 0 ? inputs : raised(inputs), vectors, moments),
+                        block_.step());
+    }
+    [[nodiscard]] std::vector<Matrix<std::int64_t>>
+    sums_at(const std::vector<double>& limits, const Matrix<std::int32_t>& inputs,
+            const std::vector<VectorIdentity>& vectors,
+            const numerics::Moments& moments) const override
+    {
+        std::vector<Matrix<std::int64_t>> all;
+        for (numerics::Block::Converted& one :
+             block_.at_limits(limits, raise_ == 0 ? inputs : raised(inputs), vectors, moments))
         {
-            for (std::size_t c = 0; c < sums.columns(); ++c)
-            {
-                sums(i, c) =
-                    whole(static_cast<double>(sums(i, c)) * block_.step()) + block_.correction(c);
-            }
+            all.push_back(finished(std::move(one.codes), one.step));
         }
-        return sums;
+        return all;
     }
     [[nodiscard]] std::unique_ptr<numerics::Fluctuation>
     fluctuation(std::uint32_t start) const override
@@ -96,6 +102,18 @@ public:
     }
 
 private:
+    /// Codes of `step` levels as whole products.
+    [[nodiscard]] Matrix<std::int64_t> finished(Matrix<std::int64_t> sums, double step) const
+    {
+        for (std::size_t i = 0; i < sums.rows(); ++i)
+        {
+            for (std::size_t c = 0; c < sums.columns(); ++c)
+            {
+                sums(i, c) = whole(static_cast<double>(sums(i, c)) * step) + block_.correction(c);
+            }
+        }
+        return sums;
+    }
     /// What the rows are driven with: above the zero point.
     [[nodiscard]] Matrix<std::int32_t> raised(Matrix<std::int32_t> inputs) const
     {
@@ -142,9 +160,11 @@ public:
             const Matrix<double> negative = block_.product(part(inputs, -1), again);
             for (std::size_t i = 0; i < products.rows(); ++i)
             {
+                // Both are whole when they are subtracted: half a unit lost twice would be one.
                 for (std::size_t c = 0; c < products.columns(); ++c)
                 {
-                    products(i, c) -= negative(i, c);
+                    products(i, c) =
+                        static_cast<double>(whole(products(i, c)) - whole(negative(i, c)));
                 }
             }
         }
@@ -191,12 +211,27 @@ public:
     {
         return exact_product(inputs, weights_, 1);
     }
+    [[nodiscard]] std::vector<Matrix<std::int64_t>>
+    sums_at(const std::vector<double>& limits, const Matrix<std::int32_t>& inputs,
+            const std::vector<VectorIdentity>& vectors,
+            const numerics::Moments& moments) const override
+    {
+        return {limits.size(), sums(inputs, vectors, moments)}; // whatever they are
+    }
 
 private:
     Matrix<std::int32_t> weights_;
 };
 
 } // namespace
+
+std::vector<Matrix<std::int64_t>> Array::sums_at(const std::vector<double>& /*limits*/,
+                                                 const Matrix<std::int32_t>& /*inputs*/,
+                                                 const std::vector<VectorIdentity>& /*vectors*/,
+                                                 const numerics::Moments& /*moments*/) const
+{
+    throw std::logic_error("this macro's converters have no range to be calibrated");
+}
 
 std::unique_ptr<const Array> make_digital_array(const Matrix<std::int32_t>& weights)
 {

@@ -29,6 +29,12 @@ public:
     sums(const numerics::Matrix<std::int32_t>& inputs,
          const std::vector<numerics::VectorIdentity>& vectors,
          const numerics::Moments& moments) const = 0;
+    /// sums() with each of these limits of calibrated converters, all of the same reads. Throws
+    /// std::logic_error for macros whose converters have none.
+    [[nodiscard]] virtual std::vector<numerics::Matrix<std::int64_t>>
+    sums_at(const std::vector<double>& limits, const numerics::Matrix<std::int32_t>& inputs,
+            const std::vector<numerics::VectorIdentity>& vectors,
+            const numerics::Moments& moments) const;
     /// As numerics::Block::fluctuation().
     [[nodiscard]] virtual std::unique_ptr<numerics::Fluctuation>
     fluctuation(std::uint32_t /*start*/) const

@@ -6,8 +6,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <cctype>
 #include <cmath>
 #include <limits>
 
@@ -33,16 +31,6 @@ void judge(Comparison& comparison, const network::Shape& shape, std::size_t imag
         comparison.first.push_back({image, pixel / shape.width, pixel % shape.width,
                                     index % shape.channels, made, wanted});
     }
-}
-
-/// Slashes would make groups.
-std::string name_of(LayerId layer, const std::string& name)
-{
-    std::string plain = name;
-    std::replace_if(
-        plain.begin(), plain.end(),
-        [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0; }, '_');
-    return fmt::format("{:03}_{}", layer.value(), plain);
 }
 
 } // namespace
@@ -115,7 +103,8 @@ void write_values(const std::filesystem::path& path, const Machine& machine,
     for (const LayerComparison& its : layers)
     {
         const network::Layer& layer = integers.network[its.layer];
-        const std::string name = name_of(its.layer, layer.name);
+        const std::string name =
+            h5::link_name(fmt::format("{:03}_{}", its.layer.value(), layer.name));
         std::vector<std::int32_t> codes;
         for (std::uint32_t image = 0; image < machine.images(); ++image)
         {
@@ -127,15 +116,9 @@ void write_values(const std::filesystem::path& path, const Machine& machine,
                                                          : static_cast<std::int32_t>(code));
             }
         }
-        const std::array<hsize_t, 4> shape{machine.images(), layer.output.height,
-                                           layer.output.width, layer.output.channels};
-        const h5::Handle space(H5Screate_simple(4, shape.data(), nullptr), H5Sclose,
-                               "describe " + name);
-        const h5::Handle setup(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, "set up a dataset");
-        h5::check(H5Pset_obj_track_times(setup.get(), false), "set up a dataset");
-        const h5::Handle dataset(H5Dcreate2(group.get(), name.c_str(), H5T_STD_I32LE, space.get(),
-                                            H5P_DEFAULT, setup.get(), H5P_DEFAULT),
-                                 H5Dclose, "create " + name);
+        const h5::Handle dataset = h5::create_dataset(
+            group.get(), name, H5T_STD_I32LE,
+            {machine.images(), layer.output.height, layer.output.width, layer.output.channels});
         h5::check(
             H5Dwrite(dataset.get(), H5T_NATIVE_INT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, codes.data()),
             "write " + name);

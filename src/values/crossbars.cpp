@@ -24,9 +24,6 @@ using network::LayerKind;
 using numerics::Matrix;
 using numerics::VectorIdentity;
 
-namespace
-{
-
 Matrix<std::int32_t> part_of(const Matrix<std::int32_t>& matrix, compiler::Extent rows,
                              compiler::Extent columns)
 {
@@ -39,8 +36,6 @@ Matrix<std::int32_t> part_of(const Matrix<std::int32_t>& matrix, compiler::Exten
     return part;
 }
 
-/// Part of the matrix that has the matrices of the groups along its diagonal, each the columns of
-/// `weights` that are its own. Everything else in it is a weight of 0, held as any other.
 Matrix<std::int32_t> part_of_diagonal(const Matrix<std::int32_t>& weights, std::uint32_t groups,
                                       compiler::Extent rows, compiler::Extent columns)
 {
@@ -59,8 +54,6 @@ Matrix<std::int32_t> part_of_diagonal(const Matrix<std::int32_t>& weights, std::
     }
     return part;
 }
-
-} // namespace
 
 void in_parallel(std::size_t count, unsigned threads, const std::function<void(std::size_t)>& work)
 {
@@ -360,18 +353,22 @@ std::shared_ptr<const Programmed> Crossbars::make(const Part& part, const InputR
 
 /// Vectors go round the replicas, whose cells off the diagonal are left as made and conduct
 /// nothing.
-Matrix<std::int64_t> Programmed::held(const Matrix<std::int32_t>& inputs,
-                                      const std::vector<VectorIdentity>& vectors,
-                                      Fluctuations& cells, double start) const
+std::vector<Matrix<std::int64_t>> Programmed::held(const Matrix<std::int32_t>& inputs,
+                                                   const std::vector<VectorIdentity>& vectors,
+                                                   Fluctuations& cells, double start,
+                                                   const Read& read) const
 {
     const std::size_t replicas = arrays_.size();
-    if (replicas == 1)
+    std::vector<Matrix<std::int64_t>> results;
+    for (std::size_t replica = 0;
+         replica < std::max<std::size_t>(1, std::min(replicas, inputs.rows())); ++replica)
     {
-        return arrays_.front()->sums(inputs, vectors, {cells.front().get(), start, interval_});
-    }
-    Matrix<std::int64_t> result(inputs.rows(), piece_.columns.size());
-    for (std::size_t replica = 0; replica < std::min(replicas, inputs.rows()); ++replica)
-    {
+        const numerics::Moments moments{cells[replica].get(), start, interval_};
+        if (replicas == 1)
+        {
+            results = read(*arrays_.front(), inputs, vectors, moments);
+            break;
+        }
         const std::size_t own = (inputs.rows() - replica + replicas - 1) / replicas;
         Matrix<std::int32_t> its_inputs(own, inputs.columns());
         std::vector<VectorIdentity> its_vectors;
@@ -381,15 +378,29 @@ Matrix<std::int64_t> Programmed::held(const Matrix<std::int32_t>& inputs,
             std::copy(from, from + inputs.columns(), its_inputs.row(i));
             its_vectors.push_back(vectors[replica + i * replicas]);
         }
-        const Matrix<std::int64_t> sums = arrays_[replica]->sums(
-            its_inputs, its_vectors, {cells[replica].get(), start, interval_});
-        for (std::size_t i = 0; i < own; ++i)
+        const std::vector<Matrix<std::int64_t>> sums =
+            read(*arrays_[replica], its_inputs, its_vectors, moments);
+        results.resize(sums.size(), Matrix<std::int64_t>(inputs.rows(), piece_.columns.size()));
+        for (std::size_t k = 0; k < sums.size(); ++k)
         {
-            std::copy(sums.row(i), sums.row(i) + sums.columns(),
-                      result.row(replica + i * replicas));
+            for (std::size_t i = 0; i < own; ++i)
+            {
+                std::copy(sums[k].row(i), sums[k].row(i) + sums[k].columns(),
+                          results[k].row(replica + i * replicas));
+            }
         }
     }
-    return result;
+    for (std::size_t i = 0; centre_ != 0 && i < inputs.rows(); ++i)
+    {
+        const std::int64_t driven =
+            std::accumulate(inputs.row(i), inputs.row(i) + inputs.columns(), std::int64_t{0});
+        for (Matrix<std::int64_t>& result : results)
+        {
+            std::for_each(result.row(i), result.row(i) + result.columns(),
+                          [&](std::int64_t& sum) { sum += centre_ * driven; });
+        }
+    }
+    return results;
 }
 
 Fluctuations Programmed::fluctuations(std::uint32_t start) const
@@ -406,21 +417,27 @@ Matrix<std::int64_t> Programmed::sums(const Matrix<std::int32_t>& inputs,
                                       const std::vector<VectorIdentity>& vectors,
                                       Fluctuations& cells, double start) const
 {
-    Matrix<std::int64_t> result = held(inputs, vectors, cells, start);
-    for (std::size_t i = 0; centre_ != 0 && i < inputs.rows(); ++i)
-    {
-        const std::int64_t driven =
-            std::accumulate(inputs.row(i), inputs.row(i) + inputs.columns(), std::int64_t{0});
-        std::for_each(result.row(i), result.row(i) + result.columns(),
-                      [&](std::int64_t& sum) { sum += centre_ * driven; });
-    }
-    return result;
+    return std::move(held(inputs, vectors, cells, start,
+                          [](const Array& array, const auto& its_inputs, const auto& its_vectors,
+                             const auto& moments)
+                          { return std::vector{array.sums(its_inputs, its_vectors, moments)}; })
+                         .front());
 }
 
-Matrix<std::int64_t>
-Crossbars::add_up(LayerId id, const Matrix<std::int32_t>& inputs, std::uint32_t image,
-                  std::uint32_t first,
-                  const std::function<std::shared_ptr<const Programmed>(const Part&)>& cells) const
+std::vector<Matrix<std::int64_t>> Programmed::sums_at(const std::vector<double>& limits,
+                                                      const Matrix<std::int32_t>& inputs,
+                                                      const std::vector<VectorIdentity>& vectors,
+                                                      Fluctuations& cells, double start) const
+{
+    return held(inputs, vectors, cells, start,
+                [&](const Array& array, const auto& its_inputs, const auto& its_vectors,
+                    const auto& moments)
+                { return array.sums_at(limits, its_inputs, its_vectors, moments); });
+}
+
+std::vector<Matrix<std::int64_t>> Crossbars::add_up(LayerId id, const Matrix<std::int32_t>& inputs,
+                                                    std::uint32_t image, std::uint32_t first,
+                                                    const Cells& cells, const Read& read) const
 {
     std::vector<VectorIdentity> vectors(inputs.rows());
     for (std::size_t i = 0; i < vectors.size(); ++i)
@@ -433,7 +450,7 @@ Crossbars::add_up(LayerId id, const Matrix<std::int32_t>& inputs, std::uint32_t 
     {
         columns = std::max<std::size_t>(columns, part.piece.columns.end);
     }
-    Matrix<std::int64_t> total(inputs.rows(), columns);
+    std::vector<Matrix<std::int64_t>> totals;
     const auto vectors_end = static_cast<std::uint32_t>(inputs.rows());
     for (const Part& part : parts)
     {
@@ -444,18 +461,53 @@ Crossbars::add_up(LayerId id, const Matrix<std::int32_t>& inputs, std::uint32_t 
         // Every image has a time of its own, which a layer's first vector begins.
         const std::shared_ptr<const Programmed> programmed = cells(part);
         Fluctuations state = programmed->fluctuations(image);
-        const Matrix<std::int64_t> partial =
-            programmed->sums(values::part_of(inputs, {0, vectors_end}, part.piece.rows), vectors,
-                             state, first * analogue_.interval);
-        for (std::size_t i = 0; i < partial.rows(); ++i)
+        const std::vector<Matrix<std::int64_t>> partial =
+            read(*programmed, values::part_of(inputs, {0, vectors_end}, part.piece.rows), vectors,
+                 state, first * analogue_.interval);
+        totals.resize(partial.size(), Matrix<std::int64_t>(inputs.rows(), columns));
+        for (std::size_t k = 0; k < partial.size(); ++k)
         {
-            for (std::size_t c = 0; c < partial.columns(); ++c)
+            for (std::size_t i = 0; i < partial[k].rows(); ++i)
             {
-                total(i, part.piece.columns.begin + c) += partial(i, c);
+                const std::int64_t* const from = partial[k].row(i);
+                std::int64_t* const to = totals[k].row(i) + part.piece.columns.begin;
+                std::transform(from, from + partial[k].columns(), to, to, std::plus<>());
             }
         }
     }
-    return total;
+    return totals;
+}
+
+namespace
+{
+
+/// The one result of reads with the converters as they are.
+std::vector<Matrix<std::int64_t>> as_set(const Programmed& programmed,
+                                         const Matrix<std::int32_t>& inputs,
+                                         const std::vector<VectorIdentity>& vectors,
+                                         Fluctuations& cells, double start)
+{
+    return {programmed.sums(inputs, vectors, cells, start)};
+}
+
+/// Those of reads with each of some limits.
+auto at(const std::vector<double>& limits)
+{
+    return [&limits](const Programmed& programmed, const Matrix<std::int32_t>& inputs,
+                     const std::vector<VectorIdentity>& vectors, Fluctuations& cells, double start)
+    { return programmed.sums_at(limits, inputs, vectors, cells, start); };
+}
+
+} // namespace
+
+Crossbars::Cells Crossbars::written(const Matrix<std::int32_t>& second, std::uint32_t heads,
+                                    std::uint32_t image) const
+{
+    return [this, &second, heads, image](const Part& part)
+    {
+        return write(part.piece,
+                     part_of_diagonal(second, heads, part.piece.rows, part.piece.columns), image);
+    };
 }
 
 Matrix<std::int64_t> Crossbars::multiply(LayerId id, const Matrix<std::int32_t>& inputs,
@@ -465,7 +517,10 @@ Matrix<std::int64_t> Crossbars::multiply(LayerId id, const Matrix<std::int32_t>&
     {
         return exact_product(inputs, exact_[id.index()].weights, exact_[id.index()].groups);
     }
-    return add_up(id, inputs, image, first, [](const Part& part) { return part.programmed; });
+    return std::move(
+        add_up(
+            id, inputs, image, first, [](const Part& part) { return part.programmed; }, as_set)
+            .front());
 }
 
 Matrix<std::int64_t> Crossbars::multiply_maps(LayerId id, const Matrix<std::int32_t>& inputs,
@@ -477,14 +532,27 @@ Matrix<std::int64_t> Crossbars::multiply_maps(LayerId id, const Matrix<std::int3
     {
         return exact_product(inputs, second, heads);
     }
-    return add_up(id, inputs, image, 0,
-                  [&](const Part& part)
-                  {
-                      return write(
-                          part.piece,
-                          part_of_diagonal(second, heads, part.piece.rows, part.piece.columns),
-                          image);
-                  });
+    return std::move(add_up(id, inputs, image, 0, written(second, heads, image), as_set).front());
+}
+
+std::vector<Matrix<std::int64_t>> Crossbars::multiply_at(const std::vector<double>& limits,
+                                                         LayerId id,
+                                                         const Matrix<std::int32_t>& inputs,
+                                                         std::uint32_t image,
+                                                         std::uint32_t first) const
+{
+    return add_up(
+        id, inputs, image, first, [](const Part& part) { return part.programmed; }, at(limits));
+}
+
+std::vector<Matrix<std::int64_t>> Crossbars::multiply_maps_at(const std::vector<double>& limits,
+                                                              LayerId id,
+                                                              const Matrix<std::int32_t>& inputs,
+                                                              const Matrix<std::int32_t>& second,
+                                                              std::uint32_t image) const
+{
+    const auto heads = static_cast<std::uint32_t>(inputs.columns() / second.rows());
+    return add_up(id, inputs, image, 0, written(second, heads, image), at(limits));
 }
 
 const Crossbars::Part& Crossbars::part_of(const Piece& piece) const
@@ -516,228 +584,6 @@ Crossbars::write(const Piece& piece, const Matrix<std::int32_t>& codes, std::uin
                       [&](std::int32_t& weight) { weight -= centre; });
     }
     return make(part_of(piece), its.driven, centre, weights, image + 1);
-}
-
-namespace
-{
-
-/// Takes the exact products, and notes how far those of the crossbars are off.
-class Judge : public Products
-{
-public:
-    Judge(const IntegerNetwork& integers, const Crossbars& crossbars)
-        : integers_(integers), crossbars_(crossbars), errors_(integers.layers.size(), 0)
-    {
-    }
-    [[nodiscard]] Matrix<std::int64_t> multiply(LayerId id, const Matrix<std::int32_t>& inputs,
-                                                std::uint32_t image,
-                                                std::uint32_t first) const override
-    {
-        return judged(id,
-                      exact_product(inputs, integers_[id].weights, integers_.network[id].groups),
-                      crossbars_.multiply(id, inputs, image, first));
-    }
-    [[nodiscard]] Matrix<std::int64_t> multiply_maps(LayerId id, const Matrix<std::int32_t>& inputs,
-                                                     const Matrix<std::int32_t>& second,
-                                                     std::uint32_t image) const override
-    {
-        return judged(id, exact_product(inputs, second, integers_.network[id].heads),
-                      crossbars_.multiply_maps(id, inputs, second, image));
-    }
-    /// Squared, by layer.
-    [[nodiscard]] const std::vector<double>& errors() const { return errors_; }
-
-private:
-    [[nodiscard]] Matrix<std::int64_t> judged(LayerId id, Matrix<std::int64_t> exact,
-                                              const Matrix<std::int64_t>& seen) const
-    {
-        for (std::size_t i = 0; i < exact.rows(); ++i)
-        {
-            for (std::size_t c = 0; c < exact.columns(); ++c)
-            {
-                const auto error = static_cast<double>(seen(i, c) - exact(i, c));
-                errors_[id.index()] += error * error;
-            }
-        }
-        return exact;
-    }
-
-    const IntegerNetwork& integers_;
-    const Crossbars& crossbars_;
-    mutable std::vector<double> errors_;
-};
-
-/// Takes the exact products, and shows the inputs to one piece after the other.
-class Watch : public Products
-{
-public:
-    /// Inputs, and the matrices of the groups or heads.
-    using Look = std::function<void(LayerId, const Matrix<std::int32_t>&,
-                                    const Matrix<std::int32_t>&, std::uint32_t)>;
-    Watch(const IntegerNetwork& integers, Look look) : integers_(integers), look_(std::move(look))
-    {
-    }
-    [[nodiscard]] Matrix<std::int64_t> multiply(LayerId id, const Matrix<std::int32_t>& inputs,
-                                                std::uint32_t /*image*/,
-                                                std::uint32_t /*first*/) const override
-    {
-        const std::uint32_t groups = integers_.network[id].groups;
-        look_(id, inputs, integers_[id].weights, groups);
-        return exact_product(inputs, integers_[id].weights, groups);
-    }
-    [[nodiscard]] Matrix<std::int64_t> multiply_maps(LayerId id, const Matrix<std::int32_t>& inputs,
-                                                     const Matrix<std::int32_t>& second,
-                                                     std::uint32_t /*image*/) const override
-    {
-        look_(id, inputs, second, integers_.network[id].heads);
-        return exact_product(inputs, second, integers_.network[id].heads);
-    }
-
-private:
-    const IntegerNetwork& integers_;
-    Look look_;
-};
-
-std::vector<double> best_limits(const IntegerNetwork& integers, const std::vector<Piece>& pieces,
-                                const Analogue& analogue,
-                                const std::vector<Map<std::int32_t>>& images)
-{
-    constexpr int kHalvings = 10;  // of the full range
-    constexpr double kPerStep = 2; // steps that halve it
-    Analogue trial = noiseless(analogue);
-    const auto full = static_cast<double>(numerics::greatest_sum(trial.scheme, trial.scheme.rows));
-    std::vector<double> limits(integers.layers.size(), full);
-    std::vector<double> best(integers.layers.size(), std::numeric_limits<double>::infinity());
-    for (int step = 0; step <= kHalvings * static_cast<int>(kPerStep); ++step)
-    {
-        const double limit = full * std::exp2(-step / kPerStep);
-        trial.limits.assign(integers.layers.size(), limit);
-        const Crossbars crossbars(integers, pieces, trial, 0, 1);
-        const Judge judge(integers, crossbars);
-        for (const Map<std::int32_t>& image : images)
-        {
-            throw_if_interrupted();
-            static_cast<void>(run(integers, image, &judge));
-        }
-        for (std::size_t i = 0; i < limits.size(); ++i)
-        {
-            if (judge.errors()[i] < best[i])
-            {
-                best[i] = judge.errors()[i];
-                limits[i] = limit;
-            }
-        }
-    }
-    return limits;
-}
-
-/// The gain that no piece of the layer saturates its window with, and the range that no
-/// difference is cut off by.
-std::vector<numerics::AidacReadout> best_readouts(const IntegerNetwork& integers,
-                                                  const std::vector<Piece>& pieces,
-                                                  const AidacAnalogue& how,
-                                                  const std::vector<Map<std::int32_t>>& images)
-{
-    numerics::AidacErrors errors = numerics::AidacErrors::none();
-    errors.quantisation = true;
-    struct Fit
-    {
-        Piece piece;
-        std::unique_ptr<const numerics::AidacBlock> block; ///< null: of a matmul
-    };
-    const auto block_of =
-        [&](const Piece& piece, const Matrix<std::int32_t>& weights, std::uint32_t groups)
-    {
-        return std::make_unique<const numerics::AidacBlock>(
-            how.model, how.scheme, part_of_diagonal(weights, groups, piece.rows, piece.columns),
-            errors);
-    };
-    std::vector<std::vector<Fit>> fits(integers.layers.size());
-    for (const Piece& piece : pieces)
-    {
-        if (piece.digital)
-        {
-            continue;
-        }
-        const network::Layer& layer = integers.network[piece.layer];
-        fits[piece.layer.index()].push_back(
-            {piece, layer.kind == LayerKind::matmul
-                        ? nullptr
-                        : block_of(piece, integers[piece.layer].weights, layer.groups)});
-    }
-    struct Ends
-    {
-        double gain = std::numeric_limits<double>::infinity();
-        double volts = 0; ///< range / gain
-    };
-    std::vector<Ends> ends(integers.layers.size());
-    const Watch watch(
-        integers,
-        [&](LayerId id, const Matrix<std::int32_t>& inputs, const Matrix<std::int32_t>& matrices,
-            std::uint32_t groups)
-        {
-            Matrix<std::int32_t> magnitudes = inputs;
-            for (std::size_t i = 0; i < inputs.rows(); ++i)
-            {
-                std::transform(inputs.row(i), inputs.row(i) + inputs.columns(), magnitudes.row(i),
-                               [](std::int32_t input) { return std::abs(input); });
-            }
-            Ends& its = ends[id.index()];
-            for (const Fit& fit : fits[id.index()])
-            {
-                std::unique_ptr<const numerics::AidacBlock> written;
-                if (fit.block == nullptr)
-                {
-                    const std::int32_t centre = *centre_of(integers[integers.network[id].inputs[1]],
-                                                           how.scheme.weight_bits);
-                    Matrix<std::int32_t> held = matrices;
-                    for (std::size_t row = 0; row < held.rows(); ++row)
-                    {
-                        std::for_each(held.row(row), held.row(row) + held.columns(),
-                                      [&](std::int32_t& weight) { weight -= centre; });
-                    }
-                    written = block_of(fit.piece, held, groups);
-                }
-                const numerics::AidacBlock& block = written ? *written : *fit.block;
-                const numerics::AidacReadout readout = block.calibrated(part_of(
-                    magnitudes, {0, static_cast<std::uint32_t>(inputs.rows())}, fit.piece.rows));
-                its.gain = std::min(its.gain, readout.gain);
-                its.volts = std::max(its.volts, readout.range / readout.gain);
-            }
-        });
-    for (const Map<std::int32_t>& image : images)
-    {
-        throw_if_interrupted();
-        static_cast<void>(run(integers, image, &watch));
-    }
-    std::vector<numerics::AidacReadout> readouts(integers.layers.size());
-    for (std::size_t i = 0; i < readouts.size(); ++i)
-    {
-        if (!fits[i].empty())
-        {
-            const double finest = std::exp2(how.model.tdc_bits) * how.model.tdc_finest_ps * 1e-12;
-            readouts[i] = {ends[i].gain, std::max(ends[i].gain * ends[i].volts, finest)};
-        }
-    }
-    return readouts;
-}
-
-} // namespace
-
-Analogue calibrated(const Analogue& analogue, const IntegerNetwork& integers,
-                    const std::vector<Piece>& pieces, const std::vector<Map<std::int32_t>>& images)
-{
-    Analogue result = analogue;
-    if (result.aidac)
-    {
-        result.aidac->readouts = best_readouts(integers, pieces, *result.aidac, images);
-        result.aidac->trim = true;
-    }
-    else if (result.needs_calibration())
-    {
-        result.limits = best_limits(integers, pieces, analogue, images);
-    }
-    return result;
 }
 
 } // namespace tessera::values

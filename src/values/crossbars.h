@@ -64,14 +64,23 @@ public:
     sums(const numerics::Matrix<std::int32_t>& inputs,
          const std::vector<numerics::VectorIdentity>& vectors, Fluctuations& cells,
          double start) const;
+    /// sums() with each of these limits of calibrated converters, all of the same reads.
+    [[nodiscard]] std::vector<numerics::Matrix<std::int64_t>>
+    sums_at(const std::vector<double>& limits, const numerics::Matrix<std::int32_t>& inputs,
+            const std::vector<numerics::VectorIdentity>& vectors, Fluctuations& cells,
+            double start) const;
     /// At the beginning of the time that `start` tells apart from others.
     [[nodiscard]] Fluctuations fluctuations(std::uint32_t start) const;
 
 private:
-    [[nodiscard]] numerics::Matrix<std::int64_t>
+    /// One read of one array, with one result or several.
+    using Read = std::function<std::vector<numerics::Matrix<std::int64_t>>(
+        const Array&, const numerics::Matrix<std::int32_t>&,
+        const std::vector<numerics::VectorIdentity>&, const numerics::Moments&)>;
+    [[nodiscard]] std::vector<numerics::Matrix<std::int64_t>>
     held(const numerics::Matrix<std::int32_t>& inputs,
-         const std::vector<numerics::VectorIdentity>& vectors, Fluctuations& cells,
-         double start) const;
+         const std::vector<numerics::VectorIdentity>& vectors, Fluctuations& cells, double start,
+         const Read& read) const;
 
     Piece piece_;
     std::uint32_t cells_;
@@ -83,6 +92,15 @@ private:
 /// What the codes of a matmul's second operand are held above, so that weights of `bits` bits can
 /// be what is left: 0 where they can be the codes. Nothing: they cannot.
 [[nodiscard]] std::optional<std::int32_t> centre_of(const IntegerLayer& operand, unsigned bits);
+
+[[nodiscard]] numerics::Matrix<std::int32_t> part_of(const numerics::Matrix<std::int32_t>& matrix,
+                                                     compiler::Extent rows,
+                                                     compiler::Extent columns);
+/// Part of the matrix that has the matrices of the groups along its diagonal, each the columns of
+/// `weights` that are its own. Everything else in it is a weight of 0, held as any other.
+[[nodiscard]] numerics::Matrix<std::int32_t>
+part_of_diagonal(const numerics::Matrix<std::int32_t>& weights, std::uint32_t groups,
+                 compiler::Extent rows, compiler::Extent columns);
 
 /// As the mapping cuts the layers that the chip has on crossbars, without copies.
 [[nodiscard]] std::vector<Piece> pieces_of(const IntegerNetwork& network,
@@ -107,6 +125,17 @@ public:
     [[nodiscard]] numerics::Matrix<std::int64_t>
     multiply_maps(LayerId id, const numerics::Matrix<std::int32_t>& inputs,
                   const numerics::Matrix<std::int32_t>& second, std::uint32_t image) const override;
+
+    /// multiply() and multiply_maps() with each of these limits of calibrated converters, whatever
+    /// those of the layer are, all of the same reads.
+    [[nodiscard]] std::vector<numerics::Matrix<std::int64_t>>
+    multiply_at(const std::vector<double>& limits, LayerId id,
+                const numerics::Matrix<std::int32_t>& inputs, std::uint32_t image,
+                std::uint32_t first) const;
+    [[nodiscard]] std::vector<numerics::Matrix<std::int64_t>>
+    multiply_maps_at(const std::vector<double>& limits, LayerId id,
+                     const numerics::Matrix<std::int32_t>& inputs,
+                     const numerics::Matrix<std::int32_t>& second, std::uint32_t image) const;
 
     /// A piece of weights that are there from the beginning.
     [[nodiscard]] const Programmed& programmed(const Piece& piece) const;
@@ -135,10 +164,16 @@ private:
     [[nodiscard]] std::shared_ptr<const Programmed>
     make(const Part& part, const InputRange& range, std::int32_t centre,
          const numerics::Matrix<std::int32_t>& weights, std::uint32_t write_count) const;
-    [[nodiscard]] numerics::Matrix<std::int64_t>
+    using Cells = std::function<std::shared_ptr<const Programmed>(const Part&)>;
+    using Read = std::function<std::vector<numerics::Matrix<std::int64_t>>(
+        const Programmed&, const numerics::Matrix<std::int32_t>&,
+        const std::vector<numerics::VectorIdentity>&, Fluctuations&, double)>;
+    /// Over the pieces of a layer, result by result of a read.
+    [[nodiscard]] std::vector<numerics::Matrix<std::int64_t>>
     add_up(LayerId id, const numerics::Matrix<std::int32_t>& inputs, std::uint32_t image,
-           std::uint32_t first,
-           const std::function<std::shared_ptr<const Programmed>(const Part&)>& cells) const;
+           std::uint32_t first, const Cells& cells, const Read& read) const;
+    [[nodiscard]] Cells written(const numerics::Matrix<std::int32_t>& second, std::uint32_t heads,
+                                std::uint32_t image) const;
 
     Analogue analogue_;
     std::uint64_t seed_;
@@ -151,14 +186,6 @@ private:
     };
     std::vector<Exact> exact_; ///< of those
 };
-
-/// With ranges that suit the images, layer by layer, where the chip has such: of `calibrated`
-/// converters those of a geometric row whose sums have the smallest squared error; of AiDAC those
-/// that nothing seen is cut off by, and the offset of every column is trimmed. Nothing else is
-/// disturbed.
-[[nodiscard]] Analogue calibrated(const Analogue& analogue, const IntegerNetwork& network,
-                                  const std::vector<Piece>& pieces,
-                                  const std::vector<Map<std::int32_t>>& images);
 
 /// Calls work(index) for all indices below `count` on `threads` threads. The first exception, by
 /// index, is thrown again.

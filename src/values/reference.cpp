@@ -227,8 +227,8 @@ public:
     [[nodiscard]] std::int64_t product(const Piece& piece, const Inputs& inputs,
                                        std::size_t column) const
     {
-        const double positive = pass(piece, inputs, column, 1);
-        return nearest_up(has_sign_ ? positive - pass(piece, inputs, column, -1) : positive);
+        const std::int64_t positive = nearest_up(pass(piece, inputs, column, 1));
+        return has_sign_ ? positive - nearest_up(pass(piece, inputs, column, -1)) : positive;
     }
 
 private:
@@ -269,9 +269,10 @@ private:
         if (how_.readouts.empty())
         {
             const double chained = std::ceil(static_cast<double>(piece.rows.size()) / rows);
-            gain = window / (volts * rows * chained * (std::exp2(input_bits) - 1) *
-                             (std::exp2(weight_bits) - 1));
-            range = paired ? 2 * window : window;
+            const double driven = rows * chained * (std::exp2(input_bits) - 1); // all rows, fully
+            gain = window / (volts * driven * (std::exp2(weight_bits) - 1));
+            // From all weights at their least to as far on the other side of 0.
+            range = 2 * static_cast<double>(half) * driven * volts * gain;
         }
         else
         {

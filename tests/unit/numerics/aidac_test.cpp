@@ -184,6 +184,37 @@ TEST(AidacLosslessBits, HoldEverySumAndOneFewerDoesNot)
     }
 }
 
+/// Of a column whose weights are all `weight`, all rows driven fully.
+std::int64_t nominal_sum(const AidacModel& model, const AidacScheme& scheme, std::int32_t weight)
+{
+    AidacErrors errors = AidacErrors::none();
+    errors.quantisation = true;
+    const AidacBlock block(model, scheme, Matrix<std::int32_t>(128, 1, weight), errors);
+    const std::int32_t most = (1 << scheme.input_bits) - 1;
+    return std::llround(block.product(Matrix<std::int32_t>(1, 128, most))(0, 0));
+}
+
+TEST(AidacBlock, NominalReadoutHoldsTheGreatestSums)
+{
+    AidacModel model = load_aidac("aidac-28nm");
+    for (unsigned bits = 1; bits <= 5; ++bits)
+    {
+        const std::int32_t half = 1 << (bits - 1);
+        for (const AidacSigns signs : {AidacSigns::offset, AidacSigns::paired, AidacSigns::none})
+        {
+            const AidacScheme scheme{bits, 3, signs};
+            model.tdc_bits = aidac_lossless_bits(scheme, 128);
+            const bool none = signs == AidacSigns::none;
+            for (const std::int32_t weight :
+                 {none ? 0 : -half, none ? 2 * half - 1 : half - 1, none ? 1 : -1})
+            {
+                EXPECT_EQ(nominal_sum(model, scheme, weight), 128 * 7 * weight)
+                    << bits << " bits, signs " << static_cast<int>(signs);
+            }
+        }
+    }
+}
+
 TEST(AidacBlock, ColumnTimesAddUpDownTheGrid)
 {
     const AidacModel model = load_aidac("aidac-28nm");

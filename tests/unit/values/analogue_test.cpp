@@ -80,18 +80,19 @@ TEST(Remarks, AidacChipsSayHowManyBitsLoseNothing)
 
 TEST_F(AidacFile, EnoughBitsAreNoWarningButStepsTooFineAre)
 {
-    const std::vector<std::string> small{"macro.rows=4", "macro.input_bits=4"};
-    // -4 x 15 x 128 = -7680: 14 bits.
-    EXPECT_THAT(remarks_with(
-                    "", constant("tdc_bits", "14") + ',' + constant("tdc_finest_ps", "0.4"), small),
-                ElementsAre("time-to-digital converters of 14 bits lose nothing of 4 rows"));
+    const std::vector<std::string> small{"macro.rows=4", "macro.input_bits=4",
+                                         "macro.weight_bits=2"};
+    // The array's 128 rows: -128 x 15 x 2 = -3840: 13 bits.
     EXPECT_THAT(remarks_with(
                     "", constant("tdc_bits", "13") + ',' + constant("tdc_finest_ps", "0.4"), small),
-                ElementsAre(HasSubstr("warning: tdc_bits of mine is 13")));
-    // 8 ns / 2^12 = 1.95 ps.
+                ElementsAre("time-to-digital converters of 13 bits lose nothing of 4 rows"));
+    EXPECT_THAT(remarks_with(
+                    "", constant("tdc_bits", "12") + ',' + constant("tdc_finest_ps", "0.4"), small),
+                ElementsAre(HasSubstr("warning: tdc_bits of mine is 12")));
+    // 8 ns x 256 / 255 / 2^12 = 1.96 ps.
     EXPECT_THAT(remarks_with("", constant("tdc_bits", "12")),
                 ElementsAre(HasSubstr("26 bits"),
-                            "warning: 12 bits of mine make steps of 1.95 ps in its window of 8 ns, "
+                            "warning: 12 bits of mine make steps of 1.96 ps in its window of 8 ns, "
                             "but tdc_finest_ps is 2"));
     EXPECT_THAT(
         remarks_with("", constant("tdc_bits", "12") + ',' + constant("tdc_finest_ps", "1.95")),
@@ -244,8 +245,15 @@ TEST(Remarks, CrossbarsSayHowManyBitsLoseNothing)
     EXPECT_THAT(remarks_on("clsa-256", {}),
                 ElementsAre("converters of 11 bits lose nothing of 256 rows; macro.adc.range is "
                             "lossless"));
-    EXPECT_THAT(remarks_on("clsa-256", {"macro.adc.range=full", "macro.adc.bits=11"}),
+    EXPECT_THAT(remarks_on("clsa-256", {"macro.adc.range=granular", "macro.adc.bits=11"}),
                 ElementsAre(Not(HasSubstr("warning"))));
+    // 768 levels by 1023 codes: every level has a code, but sums of codes are no whole numbers.
+    EXPECT_THAT(
+        remarks_on("clsa-256", {"macro.adc.range=full", "macro.adc.bits=11"}),
+        ElementsAre(HasSubstr("warning: macro.adc.range full makes steps of 0.751 levels")));
+    EXPECT_THAT(remarks_on("clsa-256", {"macro.adc.range=full", "macro.adc.bits=11",
+                                        "macro.cell.bits=1", "macro.rows=1023"}),
+                ElementsAre(Not(HasSubstr("makes steps"))));
     EXPECT_THAT(remarks_on("clsa-256", {"macro.adc.range=full", "macro.adc.bits=10"}),
                 ElementsAre(HasSubstr("warning: macro.adc.bits is 10")));
 }

@@ -2,11 +2,17 @@
 #include "values/array.h"
 
 #include "config/load.h"
+#include "tessera/error.h"
 #include "unit/compiler/random_network.h"
+#include "values/integer_network.h"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstdlib>
+#include <optional>
+#include <string>
 
 namespace tessera::values
 {
@@ -110,6 +116,112 @@ TEST(AidacArray, PerfectOnesAreExactForInputsOfBothSigns)
         const auto array = make_array(analogue, 0, kSigned, products.weights, {3, 0, 0});
         EXPECT_EQ(rms_error(*array, products), 0) << signs;
     }
+}
+
+/// Weights whose sums are the greatest and least that there can be, and such inputs: all at their
+/// ends, of both signs or of one alone.
+Products extreme_products(std::size_t rows, unsigned weight_bits, unsigned input_bits)
+{
+    const std::int32_t half = 1 << (weight_bits - 1);
+    const std::int32_t most = (1 << input_bits) - 1;
+    Products its;
+    its.weights = Matrix<std::int32_t>(rows, 4);
+    its.inputs = Matrix<std::int32_t>(5, rows);
+    for (std::size_t row = 0; row < rows; ++row)
+    {
+        its.weights(row, 0) = -half;
+        its.weights(row, 1) = half - 1;
+        its.weights(row, 2) = row % 2 == 0 ? -half : half - 1;
+        its.weights(row, 3) = row == 0 ? -half : 0;
+        its.inputs(0, row) = most;
+        its.inputs(1, row) = -most;
+        its.inputs(2, row) = row % 2 == 0 ? most : -most;
+        its.inputs(3, row) = row % 2 == 0 ? most : 0;
+        its.inputs(4, row) = row == 0 ? 1 : -most;
+    }
+    its.vectors.resize(5);
+    its.exact = exact_product(its.inputs, its.weights, 1);
+    return its;
+}
+
+/// The greatest deviation from whole numbers.
+std::int64_t worst(const Array& array, const Products& its)
+{
+    const Matrix<std::int64_t> sums = array.sums(its.inputs, its.vectors, {});
+    std::int64_t most = 0;
+    for (std::size_t i = 0; i < sums.rows(); ++i)
+    {
+        for (std::size_t c = 0; c < sums.columns(); ++c)
+        {
+            most = std::max(most, std::abs(sums(i, c) - its.exact(i, c)));
+        }
+    }
+    return most;
+}
+
+TEST(AidacArrays, KeepOperandsAtTheirEndsWithinWhatTheCheckSays)
+{
+    std::size_t lossless = 0;
+    std::size_t shapes = 0;
+    for (unsigned weight_bits = 1; weight_bits <= 8; ++weight_bits)
+    {
+        for (unsigned input_bits = 1; input_bits <= 8; ++input_bits)
+        {
+            for (const char* signs : {"offset", "paired"})
+            {
+                for (const std::size_t rows : {std::size_t{3}, std::size_t{128}, std::size_t{200}})
+                {
+                    const config::ChipConfig chip = config::load(
+                        "aidac", {"macro.weight_bits=" + std::to_string(weight_bits),
+                                  "macro.input_bits=" + std::to_string(input_bits),
+                                  "macro.rows=" + std::to_string(rows), "macro.columns=32",
+                                  std::string("macro.aidac.signs=") + signs});
+                    std::optional<Analogue> analogue;
+                    try
+                    {
+                        analogue = noiseless(analogue_of(chip));
+                    }
+                    catch (const InputError&)
+                    {
+                        continue; // inputs of more units than a row has
+                    }
+                    SCOPED_TRACE(std::to_string(weight_bits) + " and " +
+                                 std::to_string(input_bits) + " bits, " + signs + ", " +
+                                 std::to_string(rows) + " rows");
+                    const Products its = extreme_products(rows, weight_bits, input_bits);
+                    const std::int32_t most = (1 << input_bits) - 1;
+                    const std::string told = remarks(chip).front();
+                    const auto needed =
+                        static_cast<unsigned>(std::stoul(told.substr(told.find(" of ") + 4)));
+                    numerics::AidacModel& model = analogue->aidac->model;
+                    for (const unsigned bits : {needed, needed - 1, 8U, 16U})
+                    {
+                        if (bits < 2 || bits > 16)
+                        {
+                            continue;
+                        }
+                        model.tdc_bits = bits;
+                        const auto array = make_array(*analogue, 0, {-most, most}, its.weights, {});
+                        const std::int64_t lost = worst(*array, its);
+                        if (bits >= needed)
+                        {
+                            EXPECT_EQ(lost, 0) << bits;
+                            ++lossless;
+                            continue;
+                        }
+                        // A step at the ends, in each of two passes.
+                        const double step =
+                            numerics::AidacBlock(model, analogue->aidac->scheme, its.weights)
+                                .step();
+                        EXPECT_LE(static_cast<double>(lost), 2 * (step + 0.5)) << bits;
+                    }
+                    ++shapes;
+                }
+            }
+        }
+    }
+    EXPECT_GT(shapes, 250U);
+    EXPECT_GT(lossless, 200U);
 }
 
 TEST(NonLinearArrays, SumsAreThoseOfTheCurrentsAtTheReadVoltage)

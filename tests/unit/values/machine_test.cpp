@@ -7,6 +7,7 @@
 #include "random_integers.h"
 #include "trace/reader.h"
 #include "unit/effort.h"
+#include "values/calibrate.h"
 #include "values/comparison.h"
 #include "values/reference.h"
 
@@ -253,7 +254,7 @@ TEST(Machine, ComputesAttentionWithWrittenOperands)
         if (analogue.needs_calibration())
         {
             analogue = calibrated(analogue, integers, values::pieces_of(integers, chip),
-                                  {test::random_input(dice, integers)});
+                                  {test::random_input(dice, integers)}, 1, 1);
         }
         expect_right(run_on(chip, trace, integers, analogue, inputs), false, finite);
         ASSERT_FALSE(HasFailure());
@@ -456,7 +457,7 @@ TEST(Machine, ComputesRandomNetworksInChargeAndTime)
         if (dice(0, 1) == 0)
         {
             analogue = calibrated(analogue, integers, values::pieces_of(integers, chip),
-                                  {test::random_input(dice, integers)});
+                                  {test::random_input(dice, integers)}, 1, 1);
         }
         expect_right(run_on(chip, trace, integers, analogue, inputs), false, finite);
         ASSERT_FALSE(HasFailure());
