@@ -49,6 +49,7 @@ struct Codes
 struct Weights
 {
     bool known = false; ///< everything the layer has is here; else all but `codes` is empty
+    /// An embedding without a vocabulary adds `matrix`, one row a position.
     std::size_t rows = 0, columns = 0;
     std::vector<float> matrix;
     std::vector<float> scale; ///< one a channel

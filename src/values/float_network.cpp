@@ -42,12 +42,13 @@ void check_weights(const network::WeightedNetwork& weighted, const std::string& 
     for (std::size_t i = 0; i < weighted.network.layers.size(); ++i)
     {
         const Layer& layer = weighted.network.layers[i];
-        if (layer.kind == LayerKind::embedding)
+        if (layer.kind == LayerKind::embedding && !weighted.weights[i].known)
         {
             throw InputError({file, 0, ""},
-                             "layer \"" + layer.name + "\" is of kind " + name_of(layer.kind) +
-                                 ", whose values cannot be computed",
-                             "values are known of everything but embeddings: begin behind it");
+                             "layer \"" + layer.name +
+                                 "\" looks tokens up, or its table is not in the file: its values "
+                                 "cannot be computed",
+                             "begin behind it");
         }
         const network::Weights& weights = weighted.weights[i];
         const bool needed = layer.kind == LayerKind::conv2d || layer.kind == LayerKind::dense ||
@@ -347,6 +348,10 @@ std::vector<Map<float>> FloatNetwork::run(const float* image) const
             break;
         case LayerKind::layer_norm:
             normalise(layer, network_.weights[i], in, out);
+            break;
+        case LayerKind::embedding:
+            std::transform(in.begin(), in.end(), network_.weights[i].matrix.begin(), out.begin(),
+                           std::plus<>());
             break;
         case LayerKind::batch_norm:
             for (std::size_t k = 0; k < out.size(); ++k)

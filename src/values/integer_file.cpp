@@ -105,10 +105,10 @@ json layer_json(const network::Layer& layer, const IntegerLayer& its)
         }
         out["weights"] = rows;
         out["bias"] = its.bias;
-        if (!its.rest.empty())
-        {
-            out["rest"] = its.rest;
-        }
+    }
+    if (!its.rest.empty())
+    {
+        out["rest"] = its.rest;
     }
     if (!its.ratio.empty())
     {

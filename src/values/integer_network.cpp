@@ -47,14 +47,19 @@ std::int64_t greatest(const IntegerLayer& its)
     return std::max(std::abs(std::int64_t{its.least}), std::abs(std::int64_t{its.most}));
 }
 
-void check_rest(const IntegerLayer& its, const Complaint& complain)
+void check_rests(const IntegerLayer& its, const Complaint& complain)
 {
-    complain.unless(its.rest.empty() || its.rest.size() == its.bias.size(),
-                    "has not one rest a bias");
     for (const std::int64_t rest : its.rest)
     {
         complain.unless(std::abs(rest) <= kMostRest, "has a rest of a bias beyond 2^60");
     }
+}
+
+void check_rest(const IntegerLayer& its, const Complaint& complain)
+{
+    complain.unless(its.rest.empty() || its.rest.size() == its.bias.size(),
+                    "has not one rest a bias");
+    check_rests(its, complain);
 }
 
 /// Of batch_norm, layer_norm and prelu. `most_operand` is the greatest magnitude that a weight
@@ -261,6 +266,11 @@ void check(const IntegerNetwork& integers, const std::string& file, const std::s
         case LayerKind::softmax:
             check_softmax(layer, integers.network.input_shape(layer), integers[layer.inputs[0]],
                           its, complain);
+            break;
+        case LayerKind::embedding:
+            complain.unless(its.ratio.size() == 1 && its.rest.size() == layer.output.elements(),
+                            "has not one multiplier and shift, and one rest an element");
+            check_rests(its, complain);
             break;
         case LayerKind::add:
             check_sum(integers, layer, its, complain);

@@ -41,6 +41,7 @@ constexpr std::int64_t kMostRest = std::int64_t{1} << 60U;
 /// conv2d, dense: ratio[channel] (sum of products + bias[channel]) + rest[channel] / 2^shift.
 /// matmul: ratio[0] (sum of products). mul: ratio[0] (product).
 /// batch_norm: as conv2d, of weights(0, channel) code.
+/// embedding: ratio[0] code + rest[element] / 2^shift.
 /// layer_norm: as conv2d, of weights(0, channel) norm; see norms().
 /// softmax: powers table[greatest code - code], as parts of their sum: see shares().
 /// add: (sum of codes x multiplier) / 2^shift; ratio[operand], all of one shift.
@@ -248,6 +249,8 @@ std::int32_t element(const IntegerNetwork& integers, LayerId id, const Element& 
         }
         return its.limited(its.ratio[0](product));
     }
+    case LayerKind::embedding:
+        return its.limited(its.ratio[0](read(0U, at), its.rest[index_of(layer.output, at)]));
     case LayerKind::batch_norm:
         return its.finish(at.channel, std::int64_t{its.weights(0, at.channel)} * read(0U, at));
     case LayerKind::layer_norm:

@@ -512,6 +512,27 @@ void quantize_affine(const network::Weights& weights, double unit, IntegerLayer&
     drop_no_rests(its);
 }
 
+/// Of an embedding: what it adds lies between codes, so that it is kept as rests.
+void quantize_table(const network::Weights& weights, double unit, IntegerLayer& its)
+{
+    double most = 0;
+    for (const float value : weights.matrix)
+    {
+        most = std::max(most, std::abs(static_cast<double>(value)) / its.scale);
+    }
+    int exponent = 0;
+    static_cast<void>(std::frexp(most, &exponent));
+    const double ratio = unit / its.scale;
+    const int shift = std::clamp(std::min(static_cast<int>(kBits) - 2 - std::ilogb(ratio),
+                                          static_cast<int>(kWord) - 3 - exponent),
+                                 0, static_cast<int>(Ratio::kMostShift));
+    its.ratio = {{std::llround(std::ldexp(ratio, shift)), static_cast<unsigned>(shift)}};
+    for (const float value : weights.matrix)
+    {
+        its.rest.push_back(std::llround(std::ldexp(static_cast<double>(value) / its.scale, shift)));
+    }
+}
+
 /// Of a layer_norm, one step of weights for all channels.
 void quantize_gains(const network::Weights& weights, IntegerLayer& its)
 {
@@ -712,6 +733,7 @@ double finest_scale(const network::WeightedNetwork& weighted, std::size_t i,
         break;
     case LayerKind::add:
     case LayerKind::concat:
+    case LayerKind::embedding:
     case LayerKind::average_pool:
     case LayerKind::global_average_pool:
         for (const LayerId operand : layer.inputs)
@@ -931,6 +953,13 @@ IntegerNetwork quantize(const network::WeightedNetwork& weighted, const Dataset*
             }
             quantize_gains(weighted.weights[i], its);
             its.epsilon = std::llround(std::max(epsilon, 1.0));
+            break;
+        }
+        case LayerKind::embedding:
+        {
+            const double unit = result[layer.inputs[0]].scale;
+            check_ratio(unit / its.scale, layer, file);
+            quantize_table(weighted.weights[i], unit, its);
             break;
         }
         case LayerKind::batch_norm:

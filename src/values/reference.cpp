@@ -587,6 +587,12 @@ private:
             }
             return saturated(i, scaled(product, its.ratio[0].multiplier, its.ratio[0].shift));
         }
+        case LayerKind::embedding:
+            return saturated(i, scaled(at(layer, 0, row, column, channel), its.ratio[0].multiplier,
+                                       its.ratio[0].shift,
+                                       its.rest[(std::size_t{row} * layer.output.width + column) *
+                                                    layer.output.channels +
+                                                channel]));
         case LayerKind::batch_norm:
             return gained(i, channel, at(layer, 0, row, column, channel));
         case LayerKind::layer_norm:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "network/onnx/importer.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace tessera::network::onnx
@@ -212,10 +213,26 @@ View Importer::with_table(View view, const Tensor& tensor)
     const std::size_t rows = order.size();
     order.insert(order.end(), view.axes[last].begin(), view.axes[last].end());
     view = arranged(std::move(view), order, {rows, rows});
-    (void)tensor;
     const std::uint32_t positions = result_.network[view.layer].output.height;
     view.layer = add("embedding", "", {view.layer}, {{"positions", positions}});
+    take_table(view.layer, tensor, 0);
     return view;
+}
+
+void Importer::take_table(LayerId layer, const Tensor& tensor, std::size_t first)
+{
+    if (!tensor.known || !tensor.real)
+    {
+        return;
+    }
+    Weights& w = weights(layer);
+    const Shape& shape = result_.network[layer].output;
+    w.known = true;
+    w.rows = shape.height;
+    w.columns = shape.channels;
+    w.matrix.assign(w.rows * w.columns, 0.0F);
+    std::copy(tensor.reals.begin(), tensor.reals.end(),
+              w.matrix.begin() + static_cast<std::ptrdiff_t>(first * w.columns));
 }
 
 } // namespace tessera::network::onnx

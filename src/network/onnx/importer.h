@@ -264,6 +264,8 @@ private:
 
     // shaping.cpp: what cuts, joins and reorders
     void concat(const Node& node);
+    /// The table of an embedding that adds it from row `first` on, if the file has it.
+    void take_table(LayerId layer, const Tensor& tensor, std::size_t first);
     /// Constant rows before a sequence (a class token): rows of zeros with an embedding added.
     View with_leading_rows(const Node& node, View at, std::size_t axis);
     /// Elements [begin, begin + count) of an axis.

@@ -486,7 +486,8 @@ std::optional<Curve> curve_of(const std::vector<double>& x, const std::vector<do
     }
     const double part = y.front() / x.front();
     const double steepness = std::log(part / (1 - part)) / x.front();
-    if (std::isfinite(steepness) &&
+    constexpr double kFlat = 0.05; // x / 2 has a steepness of 0
+    if (std::isfinite(steepness) && steepness > kFlat &&
         error([&](double v) { return v * sigmoid(steepness * v); }) <= kTolerance)
     {
         return Curve{"silu", steepness};

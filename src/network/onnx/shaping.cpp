@@ -141,6 +141,7 @@ View Importer::with_leading_rows(const Node& node, View at, std::size_t axis)
     const std::int64_t extent = at.extent(1) + rows->extents[1];
     LayerId layer = add("pad", ".rows", {at.layer}, {{"padding", {rows->extents[1], 0, 0, 0}}});
     layer = add("embedding", "", {layer}, {{"first_rows", rows->extents[1]}});
+    take_table(layer, *rows, 0);
     at.layer = layer;
     return with_new_rows(std::move(at), 1, extent);
 }
