@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <vector>
 
 namespace tessera::numerics
 {
@@ -13,6 +14,35 @@ namespace
 {
 
 constexpr std::size_t kQuarter = kNormalChunk / 4;
+
+/// Sums that ordered_product() makes at a time, in registers.
+constexpr std::size_t kSumRows = 4;
+constexpr std::size_t kSumLanes = 16;
+constexpr std::size_t kSumColumns = 2 * kSumLanes;
+using SumLanes __attribute__((vector_size(kSumLanes * sizeof(float)))) = float;
+struct SumPair
+{
+    SumLanes left;
+    SumLanes right;
+};
+
+/// sums of kSumRows rows of a (by pointer) with kSumColumns columns of b, which lie row after row.
+TESSERA_INLINE void ordered_sums(const std::array<const float*, kSumRows>& a, const float* b,
+                                 std::size_t k, float* sums)
+{
+    std::array<SumPair, kSumRows> pairs{};
+    for (std::size_t i = 0; i < k; ++i)
+    {
+        SumPair values;
+        std::memcpy(&values, b + i * kSumColumns, sizeof values);
+        for (std::size_t row = 0; row < kSumRows; ++row)
+        {
+            pairs[row].left += a[row][i] * values.left;
+            pairs[row].right += a[row][i] * values.right;
+        }
+    }
+    std::memcpy(sums, pairs.data(), sizeof pairs);
+}
 
 inline float from_bits(std::uint32_t bits)
 {
@@ -150,6 +180,36 @@ TESSERA_SIMD void add_noise(float* sums, const float* variances, const float* no
     for (std::size_t i = 0; i < count; ++i)
     {
         sums[i] += normal[i] * (std::sqrt(variances[i]) * scale);
+    }
+}
+
+TESSERA_SIMD void ordered_product(std::size_t m, std::size_t n, std::size_t k, const float* a,
+                                  std::size_t a_stride, const float* b, std::size_t b_stride,
+                                  float* c, std::size_t c_stride)
+{
+    std::vector<float> packed(k * kSumColumns); // zeros beside the last column
+    std::array<float, kSumRows * kSumColumns> sums;
+    for (std::size_t column = 0; column < n; column += kSumColumns)
+    {
+        const std::size_t columns = std::min(kSumColumns, n - column);
+        for (std::size_t i = 0; i < k; ++i)
+        {
+            std::copy_n(b + i * b_stride + column, columns, packed.data() + i * kSumColumns);
+        }
+        for (std::size_t row = 0; row < m; row += kSumRows)
+        {
+            std::array<const float*, kSumRows> rows;
+            for (std::size_t i = 0; i < kSumRows; ++i)
+            {
+                rows[i] = a + std::min(row + i, m - 1) * a_stride;
+            }
+            ordered_sums(rows, packed.data(), k, sums.data());
+            for (std::size_t i = 0; i < std::min(kSumRows, m - row); ++i)
+            {
+                std::copy_n(sums.data() + i * kSumColumns, columns,
+                            c + (row + i) * c_stride + column);
+            }
+        }
     }
 }
 

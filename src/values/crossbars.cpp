@@ -604,7 +604,7 @@ std::vector<double> best_limits(const IntegerNetwork& integers, const std::vecto
 {
     constexpr int kHalvings = 10;  // of the full range
     constexpr double kPerStep = 2; // steps that halve it
-    Analogue trial = noiseless(analogue);
+    Analogue trial = with_off_current(analogue);
     const auto full = static_cast<double>(numerics::greatest_sum(trial.scheme, trial.scheme.rows));
     std::vector<double> limits(integers.layers.size(), full);
     std::vector<double> best(integers.layers.size(), std::numeric_limits<double>::infinity());

@@ -155,7 +155,7 @@ private:
 /// With ranges that suit the images, layer by layer, where the chip has such: of `calibrated`
 /// converters those of a geometric row whose sums have the smallest squared error; of AiDAC those
 /// that nothing seen is cut off by, and the offset of every column is trimmed. Nothing else is
-/// disturbed.
+/// disturbed, but for the off current that steered cells have by design.
 [[nodiscard]] Analogue calibrated(const Analogue& analogue, const IntegerNetwork& network,
                                   const std::vector<Piece>& pieces,
                                   const std::vector<Map<std::int32_t>>& images);

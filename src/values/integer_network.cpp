@@ -117,6 +117,15 @@ void check_product(const IntegerNetwork& integers, const Layer& layer, const Int
 
 Ratio Ratio::of(double value, unsigned bits)
 {
+    if (!(value >= 0 && value < std::exp2(bits) - 0.5))
+    {
+        throw InputError({"", 0, "scale"},
+                         "is " + std::to_string(value) +
+                             " times that of the codes it becomes, "
+                             "which takes more than " +
+                             std::to_string(bits) + " bits",
+                         "give data, or codes, whose ranges are nearer to each other");
+    }
     int exponent = 0;
     const double fraction = std::frexp(value, &exponent); // 0.5 .. 1
     auto multiplier =

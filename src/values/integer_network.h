@@ -25,7 +25,8 @@ struct Ratio
         const std::int64_t product = value * multiplier;
         return shift == 0 ? product : (product + (std::int64_t{1} << (shift - 1))) >> shift;
     }
-    /// The nearest ratio whose multiplier has `bits` bits. `value` is above 0 and below 2^bits.
+    /// The nearest ratio whose multiplier has `bits` bits; 0 for values so small that every product
+    /// is 0. Throws InputError for a value that is not a number from 0 to below 2^bits.
     [[nodiscard]] static Ratio of(double value, unsigned bits = 31);
 };
 
