@@ -15,33 +15,23 @@ namespace
 
 constexpr std::size_t kQuarter = kNormalChunk / 4;
 
-/// Sums that ordered_product() makes at a time, in registers.
-constexpr std::size_t kSumRows = 4;
-constexpr std::size_t kSumLanes = 16;
-constexpr std::size_t kSumColumns = 2 * kSumLanes;
-using SumLanes __attribute__((vector_size(kSumLanes * sizeof(float)))) = float;
-struct SumPair
-{
-    SumLanes left;
-    SumLanes right;
-};
+/// Sums that ordered_product() makes at a time, and rows of b that it adds to them at a time.
+constexpr std::size_t kSums = 64;
+constexpr std::size_t kSummands = 4;
 
-/// sums of kSumRows rows of a (by pointer) with kSumColumns columns of b, which lie row after row.
-TESSERA_INLINE void ordered_sums(const std::array<const float*, kSumRows>& a, const float* b,
-                                 std::size_t k, float* sums)
+/// sums[i] += a[0] * b[i] + a[1] * b[i + kSums] + ..., one summand after the other.
+template <std::size_t kCount>
+TESSERA_INLINE void add_in_order(std::array<float, kSums>& sums, const float* a, const float* b)
 {
-    std::array<SumPair, kSumRows> pairs{};
-    for (std::size_t i = 0; i < k; ++i)
+    for (std::size_t i = 0; i < kSums; ++i)
     {
-        SumPair values;
-        std::memcpy(&values, b + i * kSumColumns, sizeof values);
-        for (std::size_t row = 0; row < kSumRows; ++row)
+        float sum = sums[i];
+        for (std::size_t summand = 0; summand < kCount; ++summand)
         {
-            pairs[row].left += a[row][i] * values.left;
-            pairs[row].right += a[row][i] * values.right;
+            sum += a[summand] * b[summand * kSums + i];
         }
+        sums[i] = sum;
     }
-    std::memcpy(sums, pairs.data(), sizeof pairs);
 }
 
 inline float from_bits(std::uint32_t bits)
@@ -187,28 +177,28 @@ TESSERA_SIMD void ordered_product(std::size_t m, std::size_t n, std::size_t k, c
                                   std::size_t a_stride, const float* b, std::size_t b_stride,
                                   float* c, std::size_t c_stride)
 {
-    std::vector<float> packed(k * kSumColumns); // zeros beside the last column
-    std::array<float, kSumRows * kSumColumns> sums;
-    for (std::size_t column = 0; column < n; column += kSumColumns)
+    std::vector<float> packed(k * kSums); // zeros beside the last column
+    for (std::size_t column = 0; column < n; column += kSums)
     {
-        const std::size_t columns = std::min(kSumColumns, n - column);
+        const std::size_t columns = std::min(kSums, n - column);
         for (std::size_t i = 0; i < k; ++i)
         {
-            std::copy_n(b + i * b_stride + column, columns, packed.data() + i * kSumColumns);
+            std::copy_n(b + i * b_stride + column, columns, packed.data() + i * kSums);
         }
-        for (std::size_t row = 0; row < m; row += kSumRows)
+        for (std::size_t row = 0; row < m; ++row)
         {
-            std::array<const float*, kSumRows> rows;
-            for (std::size_t i = 0; i < kSumRows; ++i)
+            const float* const factors = a + row * a_stride;
+            std::array<float, kSums> sums{};
+            std::size_t i = 0;
+            for (; i + kSummands <= k; i += kSummands)
             {
-                rows[i] = a + std::min(row + i, m - 1) * a_stride;
+                add_in_order<kSummands>(sums, factors + i, packed.data() + i * kSums);
             }
-            ordered_sums(rows, packed.data(), k, sums.data());
-            for (std::size_t i = 0; i < std::min(kSumRows, m - row); ++i)
+            for (; i < k; ++i)
             {
-                std::copy_n(sums.data() + i * kSumColumns, columns,
-                            c + (row + i) * c_stride + column);
+                add_in_order<1>(sums, factors + i, packed.data() + i * kSums);
             }
+            std::copy_n(sums.data(), columns, c + row * c_stride + column);
         }
     }
 }

@@ -89,7 +89,7 @@ Scheme scheme_of(const Case& its)
 
 double sigma_of(const Case& its, double level)
 {
-    const double most = std::exp2(its.cell_bits) - 1;
+    const double most = (1 << its.cell_bits) - 1;
     const double fraction = level / most;
     return its.noise == Noise::constant       ? 0.05
            : its.noise == Noise::proportional ? 0.05 * most * (0.01 + 0.99 * fraction)
@@ -116,7 +116,11 @@ double variance_of(const Case& its, const Scheme& scheme, std::int32_t weight, u
 {
     const auto digit = [&](std::int64_t stored)
     { return static_cast<double>(stored >> (slice * its.cell_bits) & ((1 << its.cell_bits) - 1)); };
-    const auto square = [&](double level) { return std::pow(sigma_of(its, level), 2); };
+    const auto square = [&](double level)
+    {
+        const double sigma = sigma_of(its, level);
+        return sigma * sigma;
+    };
     const double magnitude = digit(std::abs(weight));
     switch (its.signs)
     {
@@ -547,7 +551,7 @@ TEST(SteeredCells, FluctuateWithoutGivenLevels)
     Scheme scheme = steered_scheme(4);
     scheme.converter.rounding = Rounding::uniform;
     scheme.converter.range = Range::calibrated;
-    scheme.converter.limit = 64;
+    scheme.converter.limit = 128;
     scheme.converter.bits = 16;
     const Matrix<std::int32_t> weights(64, 1, 1);
     Analog analog;

@@ -168,7 +168,7 @@ TEST(Wires, BlocksReadThroughThem)
             }
         }
         Analog analog = exact_levels(scheme, weights);
-        analog.off = 0.25;
+        analog.off = 1.0 / 33;
         const Matrix<std::int64_t> without = Block(scheme, weights, analog).multiply(inputs);
         for (const Read read : {Read::row_voltage, Read::row_voltage_floating, Read::gated_1t1r})
         {
@@ -178,8 +178,8 @@ TEST(Wires, BlocksReadThroughThem)
             }
             ReadOut out;
             out.wires.read = read;
-            out.off_us = 8;
-            out.step_us = 32;
+            out.off_us = 1;
+            out.step_us = 33;
             out.wires.row_segment = out.wires.column_segment = 1e-3;
             const Block thin(scheme, weights, through_wires(scheme, analog, out));
             out.wires.row_segment = out.wires.column_segment = 5;
