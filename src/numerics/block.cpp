@@ -20,9 +20,9 @@ constexpr std::size_t kTileColumns = 256; ///< a multiple of kNormalChunk; the t
 constexpr std::size_t kMostThresholds = std::size_t{1} << 28U; ///< of a block: 1 GiB
 /// Part of a code that rounding what cells hold may change a sum by.
 constexpr double kTolerance = 0.125;
-constexpr double kNormalEnd = 6.67; ///< no draw of normals() is greater
-constexpr double kMostSum = 0x1p80; ///< levels; 2^15 units of them are a float still
-constexpr double kMostTotal = 0x1p62;
+constexpr double kNormalEnd = 6.67;   ///< no draw of normals() is greater
+constexpr double kMostSum = 0x1p80;   ///< levels; 2^15 units of them are a float still
+constexpr double kMostTotal = 0x1p62; ///< of shifted codes, which 64 bits hold
 
 std::size_t rounded_up(std::size_t value, std::size_t unit)
 {
