@@ -106,30 +106,70 @@ TEST(SteeredArrays, GiveOffCurrentsInEveryRead)
     }
 }
 
+/// Ranges suit sums with off currents: no range of sums without them does better.
 TEST(SteeredArrays, AreCalibratedWithTheirOffCurrents)
 {
     const network::Network network = network::parse(R"({"name": "one", "layers": [
-        {"name": "image", "kind": "input", "shape": [1, 1, 60]},
-        {"name": "fc", "kind": "dense", "channels": 4}]})",
+        {"name": "image", "kind": "input", "shape": [1, 1, 200]},
+        {"name": "fc", "kind": "dense", "channels": 8}]})",
                                                     "one.json");
     test::Dice dice(1);
     IntegerNetwork integers = test::random_integers(dice, network);
     integers.layers[0].least = 0;
     integers.layers[0].most = 255;
-    integers.layers[1].weights = Matrix<std::int32_t>(60, 4, 1); // level 1 in one of four cells
-    const auto limit = [&](const char* signs)
+    integers.layers[1].weights = Matrix<std::int32_t>(200, 8);
+    std::vector<Map<std::int32_t>> images;
+    Matrix<std::int32_t> inputs(12, 200);
+    for (std::size_t row = 0; row < 200; ++row)
     {
-        config::ChipConfig chip = config::load(
-            "clsa-256", {std::string("macro.cell.signs=") + signs, "macro.adc.range=calibrated",
-                         "macro.cell.device=rram-50-225", "macro.cell.steps=[]"});
-        const Map<std::int32_t> image(60, 255);
-        return calibrated(analogue_of(chip), integers, pieces_of(integers, chip), {image})
-            .limits[1];
+        for (std::size_t column = 0; column < 8; ++column)
+        {
+            integers.layers[1].weights(row, column) =
+                static_cast<std::int32_t>(dice(0, column % 2 == 0 ? 255 : 191)) -
+                (column % 2 == 0 ? 128 : 64);
+        }
+        for (std::size_t i = 0; i < 12; ++i)
+        {
+            inputs(i, row) = static_cast<std::int32_t>(dice(0, 255));
+        }
+    }
+    for (std::size_t i = 0; i < 12; ++i)
+    {
+        images.emplace_back(inputs.row(i), inputs.row(i) + 200);
+    }
+    const config::ChipConfig chip = config::load(
+        "clsa-256", {"macro.cell.signs=sign-magnitude", "macro.adc.range=calibrated",
+                     "macro.adc.bits=5", "macro.cell.device=rram-50-225", "macro.cell.steps=[]"});
+    const std::vector<Piece> pieces = pieces_of(integers, chip);
+    const Analogue analogue = analogue_of(chip);
+    ASSERT_GT(analogue.device->off, 0);
+    const Matrix<std::int64_t> exact = exact_product(inputs, integers.layers[1].weights, 1);
+    const auto error = [&](double limit)
+    {
+        Analogue limited = with_off_current(analogue);
+        limited.limits.assign(2, limit);
+        const Matrix<std::int64_t> sums =
+            Crossbars(integers, pieces, limited, 0, 1).multiply(LayerId(1), inputs, 0, 0);
+        double squares = 0;
+        for (std::size_t i = 0; i < sums.rows(); ++i)
+        {
+            for (std::size_t column = 0; column < sums.columns(); ++column)
+            {
+                squares += std::pow(static_cast<double>(sums(i, column) - exact(i, column)), 2);
+            }
+        }
+        return squares;
     };
-    // Sums of 60 levels; steered, of 60 x 1.86. Ranges go by the root of two.
-    EXPECT_LT(limit("differential"), 60 * 1.5);
-    EXPECT_GT(limit("sign-magnitude"), 60 * 1.8);
-    EXPECT_LT(limit("sign-magnitude"), 60 * 1.86 * 1.5);
+    const double found = calibrated(analogue, integers, pieces, images).limits[1];
+    const auto full =
+        static_cast<double>(numerics::greatest_sum(analogue.scheme, analogue.scheme.rows));
+    for (int step = 0; step <= 20; ++step)
+    {
+        EXPECT_LE(error(found), error(full * std::exp2(-step / 2.0))) << step;
+    }
+    const double without = calibrated(noiseless(analogue), integers, pieces, images).limits[1];
+    EXPECT_NE(found, without) << "off currents matter in this test";
+    EXPECT_LT(error(found), error(without));
 }
 
 class NearDevice : public testing::Test
