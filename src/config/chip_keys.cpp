@@ -610,7 +610,8 @@ std::vector<Key> declare_macro()
             "macro.cell.signs",
             {"differential", "differential-separate", "offset", "sign-magnitude"},
             "Signed weights: pairs of cells, subtracted before the converter or after it; an "
-            "offset and a reference column; or a steered magnitude.",
+            "offset and a reference column; or a steered magnitude, whose off current has the sign "
+            "too.",
             [](auto& c) -> auto& { return c.macro.cell.signs; }),
         choice(
             "macro.cell.signed_inputs", {"two-pass", "twos-complement"},

@@ -469,11 +469,13 @@ void AidacBlock::build(Array& array, std::size_t chained, std::size_t beside,
     array.shift.assign(groups, 0);
     for (std::size_t group = 0; errors_.converter && group < groups; ++group)
     {
-        const auto which = static_cast<std::uint32_t>(index << 12U | group);
+        constexpr std::size_t low = (1U << 12U) - 1; // what is beyond goes above the purpose
+        const auto which = static_cast<std::uint32_t>(index << 12U | (group & low));
+        const auto beyond = static_cast<std::uint32_t>(group >> 12U << 8U | index >> 20U << 12U);
         const auto draw = [&](Purpose purpose)
         {
-            return draws.normal(
-                {which, identity_.layer, identity_.block, static_cast<std::uint32_t>(purpose)});
+            return draws.normal({which, identity_.layer, identity_.block,
+                                 static_cast<std::uint32_t>(purpose) | beyond});
         };
         array.gain[group] = 1 + model_.vtc_gain_percent / 100 * draw(Purpose::vtc_gain);
         array.shift[group] = model_.vtc_offset_mv * 1e-3 * draw(Purpose::vtc_offset);

@@ -3,7 +3,6 @@
 
 #include "base/philox.h"
 #include "numerics/kernels.h"
-#include "numerics/product.h"
 #include "numerics/purpose.h"
 #include "tessera/error.h"
 
@@ -18,22 +17,16 @@ namespace
 
 constexpr std::size_t kTileRows = 512;    ///< vectors times input slices
 constexpr std::size_t kTileColumns = 256; ///< a multiple of kNormalChunk; the tile stays in L2
-constexpr int kMostFraction = 15;         ///< bits below one level
-constexpr int kLeastFraction = 8;
 constexpr std::size_t kMostThresholds = std::size_t{1} << 28U; ///< of a block: 1 GiB
-constexpr double kExact = 0x1p24; ///< floats count without gaps up to here
+/// Part of a code that rounding what cells hold may change a sum by.
+constexpr double kTolerance = 0.125;
+constexpr double kNormalEnd = 6.67;   ///< no draw of normals() is greater
+constexpr double kMostSum = 0x1p80;   ///< levels; 2^15 units of them are a float still
+constexpr double kMostTotal = 0x1p62; ///< of shifted codes, which 64 bits hold
 
 std::size_t rounded_up(std::size_t value, std::size_t unit)
 {
     return (value + unit - 1) / unit * unit;
-}
-
-/// A power of two's exponent so that `greatest` times it, and what rounding `terms` terms adds,
-/// stays exact.
-int exponent_below(double greatest, std::size_t terms)
-{
-    return static_cast<int>(
-        std::floor(std::log2((kExact - static_cast<double>(terms)) / std::max(greatest, 1e-30))));
 }
 
 void check_finite(const Matrix<float>& values, const Cells& cells, const char* what, bool positive)
@@ -82,6 +75,7 @@ struct Block::Tile
     Matrix<float> squares; ///< of them; empty when they are the same
     Matrix<float> sums;
     Matrix<float> variances;
+    LevelSums::Work work;
     // Vector and input slice, physical column:
     Matrix<float> read;    ///< where a Reading gives sums
     Matrix<float> changed; ///< what fluctuations add to sums, in levels
@@ -122,6 +116,7 @@ Block::Block(const Scheme& scheme, const Matrix<std::int32_t>& weights, const An
     }
     make_groups();
     fill(cells, analog);
+    check_sums();
     conversion_ = conversion_of(scheme_);
 }
 
@@ -147,17 +142,17 @@ void Block::make_groups()
 
 void Block::fill(const Cells& cells, const Analog& analog)
 {
-    const bool exact = analog.levels.rows() == 0;
     const bool noisy = analog.read_sigma.rows() != 0;
     const unsigned per_weight = cells_per_weight(scheme_);
     const bool pairs = per_weight == 2 * weight_slices(scheme_);
-    const std::size_t width = groups_.back().first + groups_.back().count;
-    const double drive = std::exp2(scheme_.slice_bits) - 1;
+    const bool steered = scheme_.signs == Signs::sign_magnitude;
+    const double off = steered && !analog.off_cancels ? analog.off : 0;
+    const bool levels_given = analog.levels.rows() != 0;
 
     const auto level = [&](std::size_t row, std::size_t physical)
     {
-        return exact ? static_cast<double>(cells.levels(row, physical))
-                     : static_cast<double>(analog.levels(row, physical));
+        return off + (levels_given ? static_cast<double>(analog.levels(row, physical))
+                                   : static_cast<double>(cells.levels(row, physical)));
     };
     // The value (or variance) that each column's sum takes from a row.
     const auto combined = [&](std::size_t row, const Group& group, std::size_t index,
@@ -179,104 +174,70 @@ void Block::fill(const Cells& cells, const Analog& analog)
             const double negative = of(row, physical + 1);
             return of(row, physical) + (variance ? negative : -negative);
         }
-        if (scheme_.signs == Signs::sign_magnitude)
+        if (steered)
         {
             const int steering = cells.steering(row, column);
             return of(row, physical) * (variance ? steering * steering : steering);
         }
         return of(row, physical);
     };
-    const auto variance_of = [&](std::size_t row, std::size_t physical)
+    const auto terms = [&](auto&& of, bool variance)
     {
-        const double sigma = analog.read_sigma(row, physical);
-        return sigma * sigma;
-    };
-
-    double greatest = 0;
-    double greatest_variance = 0;
-    std::vector<Matrix<double>> values;
-    std::vector<Matrix<double>> variances;
-    for (std::size_t first = 0; first < rows_; first += scheme_.rows)
-    {
-        const std::size_t count = std::min(scheme_.rows, rows_ - first);
-        Matrix<double> value(count, width);
-        Matrix<double> variance(noisy ? count : 0, noisy ? width : 0);
-        for (std::size_t row = 0; row < count; ++row)
+        std::vector<Matrix<double>> parts;
+        for (std::size_t first = 0; first < rows_; first += scheme_.rows)
         {
-            for (std::size_t index = 0; index < groups_.size(); ++index)
+            Matrix<double>& part =
+                parts.emplace_back(std::min(scheme_.rows, rows_ - first), width());
+            for (std::size_t row = 0; row < part.rows(); ++row)
             {
-                const Group& group = groups_[index];
-                for (std::size_t column = 0; column < group.count; ++column)
+                for (std::size_t index = 0; index < groups_.size(); ++index)
                 {
-                    value(row, group.first + column) =
-                        combined(first + row, group, index, column, level, false);
-                    if (noisy)
+                    const Group& group = groups_[index];
+                    for (std::size_t column = 0; column < group.count; ++column)
                     {
-                        variance(row, group.first + column) =
-                            combined(first + row, group, index, column, variance_of, true);
+                        part(row, group.first + column) =
+                            combined(first + row, group, index, column, of, variance);
                     }
                 }
             }
         }
-        for (std::size_t column = 0; column < width; ++column)
-        {
-            double sum = 0;
-            double variance_sum = 0;
-            for (std::size_t row = 0; row < count; ++row)
-            {
-                sum += std::abs(value(row, column));
-                variance_sum += noisy ? variance(row, column) : 0;
-            }
-            greatest = std::max(greatest, sum * drive);
-            greatest_variance = std::max(greatest_variance, variance_sum * drive * drive);
-        }
-        values.push_back(std::move(value));
-        variances.push_back(std::move(variance));
-    }
-
-    const auto terms = static_cast<std::size_t>(static_cast<double>(scheme_.rows) * drive);
-    if (!exact)
-    {
-        const int fraction = std::min(kMostFraction, exponent_below(greatest, terms));
-        if (fraction < kLeastFraction)
-        {
-            throw InputError({"", 0, "rows"},
-                             "sums of this many cells leave fewer than 8 bits below a level",
-                             "use fewer rows per partition, or smaller input slices or cells");
-        }
-        quanta_ = std::exp2(fraction);
-    }
-    int variance_exponent = 0;
+        return parts;
+    };
+    // Ranges that are yet to be found may have steps of a level.
+    const double step = scheme_.converter.range == Range::calibrated
+                            ? std::min(1.0, code_step(scheme_))
+                            : code_step(scheme_);
+    const SumBounds bounds{scheme_.rows, std::exp2(scheme_.slice_bits) - 1, kTolerance * step,
+                           !levels_given && off == 0 && !slow_.any()};
+    levels_ = LevelSums(terms(level, false), bounds);
     if (noisy)
     {
-        const auto variance_terms =
-            static_cast<std::size_t>(static_cast<double>(scheme_.rows) * drive * drive);
-        variance_exponent =
-            exponent_below(greatest_variance, std::min<std::size_t>(variance_terms, 1U << 23U));
-        variance_exponent -= variance_exponent & 1; // its root is a power of two
-        variance_exponent = std::min(variance_exponent, 60);
-        noise_scale_ = static_cast<float>(quanta_ * std::exp2(-variance_exponent / 2));
-    }
-    for (std::size_t part = 0; part < values.size(); ++part)
-    {
-        Partition partition;
-        partition.first_row = part * scheme_.rows;
-        partition.cells = Matrix<float>(values[part].rows(), width);
-        partition.variances = Matrix<float>(variances[part].rows(), variances[part].columns());
-        for (std::size_t row = 0; row < values[part].rows(); ++row)
+        const auto variance_of = [&](std::size_t row, std::size_t physical)
         {
-            for (std::size_t column = 0; column < width; ++column)
-            {
-                partition.cells(row, column) =
-                    static_cast<float>(std::nearbyint(values[part](row, column) * quanta_));
-                if (noisy)
-                {
-                    partition.variances(row, column) = static_cast<float>(std::nearbyint(
-                        variances[part](row, column) * std::exp2(variance_exponent)));
-                }
-            }
-        }
-        partitions_.push_back(std::move(partition));
+            const double sigma = analog.read_sigma(row, physical);
+            return sigma * sigma;
+        };
+        variances_ = VarianceSums(terms(variance_of, true), bounds);
+    }
+}
+
+/// Throws InputError where sums could be beyond what conversions and accumulators take. Cells of a
+/// scheme's levels are far from it, whatever the weights.
+void Block::check_sums() const
+{
+    const double changes =
+        slow_.flicker ? kNormalEnd * slow_.flicker->sigma * std::sqrt(slow_.flicker->processes) : 0;
+    const double greatest = levels_.greatest() * (1 + changes) + kNormalEnd * variances_.greatest();
+    const bool ideal = scheme_.converter.rounding == Rounding::ideal;
+    const double total = ideal ? greatest * static_cast<double>(partitions()) *
+                                     std::exp2(scheme_.input_bits + scheme_.weight_bits)
+                               : 0;
+    if (!(greatest <= (ideal ? double{code_range(scheme_)[1]} : kMostSum)) || total > kMostTotal)
+    {
+        throw InputError({"", 0, "levels"},
+                         "let a column's sum reach " + std::to_string(greatest) +
+                             " levels, beyond what can be converted or added up",
+                         "give levels and noise within a few times those of the cells");
     }
 }
 
@@ -288,7 +249,7 @@ Block::Conversion Block::conversion_of(const Scheme& scheme) const
         return conversion;
     }
     const std::size_t converters =
-        partitions_.size() * groups_.size() *
+        partitions() * groups_.size() *
         ((columns_ + scheme_.converter.shared_by - 1) / scheme_.converter.shared_by);
     if (converters << scheme_.converter.bits > kMostThresholds)
     {
@@ -299,7 +260,7 @@ Block::Conversion Block::conversion_of(const Scheme& scheme) const
     }
     const Draws draws(identity_.seed);
     std::uint32_t number = 0;
-    for (std::size_t partition = 0; partition < partitions_.size(); ++partition)
+    for (std::size_t partition = 0; partition < partitions(); ++partition)
     {
         for (std::size_t group = 0; group < groups_.size(); ++group)
         {
@@ -307,7 +268,7 @@ Block::Conversion Block::conversion_of(const Scheme& scheme) const
             {
                 conversion.tables.emplace_back(
                     scheme, draws, std::array<std::uint32_t, 2>{identity_.block, number++},
-                    quanta_);
+                    levels_.quanta());
             }
         }
     }
@@ -317,8 +278,7 @@ Block::Conversion Block::conversion_of(const Scheme& scheme) const
 void Block::read(Tile& tile, std::size_t partition) const
 {
     reading_->read(partition, tile.count * tile.slices,
-                   tile.inputs.row(0) + partitions_[partition].first_row, tile.inputs.columns(),
-                   tile.read);
+                   tile.inputs.row(0) + partition * scheme_.rows, tile.inputs.columns(), tile.read);
 }
 
 template <class Take>
@@ -369,8 +329,8 @@ std::unique_ptr<Fluctuation> Block::fluctuation(std::uint32_t start) const
 
 void Block::fluctuate(Tile& tile, std::size_t partition) const
 {
-    const std::size_t first = partitions_[partition].first_row;
-    const std::size_t rows = partitions_[partition].cells.rows();
+    const std::size_t first = partition * scheme_.rows;
+    const std::size_t rows = levels_.rows(partition);
     const double slice_interval = tile.moments.interval / static_cast<double>(tile.slices);
     for (std::size_t at = 0; at < tile.count * tile.slices; ++at)
     {
@@ -395,12 +355,9 @@ void Block::fluctuate(Tile& tile, std::size_t partition) const
 void Block::disturb(Tile& tile, std::size_t partition, const Group& group, std::size_t group_index,
                     std::size_t column, std::size_t count) const
 {
-    const Partition& part = partitions_[partition];
-    const Matrix<float>& squares = tile.squares.rows() != 0 ? tile.squares : tile.inputs;
-    const std::size_t rows = part.cells.rows();
-    product(tile.count * tile.slices, count, rows, squares.row(0), squares.columns(),
-            part.variances.row(0) + group.first + column, part.variances.columns(),
-            tile.variances.row(0), tile.variances.columns());
+    variances_.add_up(partition, squares_of(tile, partition * scheme_.rows),
+                      {group.first + column, count}, tile.variances);
+    const auto scale = static_cast<float>(levels_.quanta() * variances_.scale());
     const Draws draws(identity_.seed);
     std::array<float, kTileColumns> normal;
     const std::size_t first = group_index * rounded_up(columns_, kNormalChunk) + column;
@@ -415,8 +372,7 @@ void Block::disturb(Tile& tile, std::size_t partition, const Group& group, std::
             normals(normal.data(), count, first, which.pixel,
                     static_cast<std::uint32_t>(partition << 8U | slice),
                     static_cast<std::uint32_t>(Purpose::conversion), {key[0], key[1]});
-            add_noise(tile.sums.row(row), tile.variances.row(row), normal.data(), count,
-                      noise_scale_);
+            add_noise(tile.sums.row(row), tile.variances.row(row), normal.data(), count, scale);
         }
     }
 }
@@ -429,7 +385,7 @@ void Block::convert_tile(const Tile& tile, const Conversion& conversion, std::si
     const bool two_pass = scheme_.coding == InputCoding::two_pass;
     const std::size_t once = two_pass ? tile.slices / 2 : tile.slices;
     const auto [least, most] = code_range(scheme_);
-    const auto per_code = static_cast<float>(1 / (conversion.step * quanta_));
+    const auto per_code = static_cast<float>(1 / (conversion.step * levels_.quanta()));
     const std::size_t group_index = static_cast<std::size_t>(&group - groups_.data());
     const std::size_t per_group =
         (columns_ + scheme_.converter.shared_by - 1) / scheme_.converter.shared_by;
@@ -480,12 +436,12 @@ template <class Code>
 void Block::run(Tile& tile, const std::vector<const Conversion*>& conversions,
                 std::vector<Matrix<std::int64_t>>& outputs) const
 {
-    for (std::size_t index = 0; index < partitions_.size(); ++index)
+    const auto in_quanta = [this](double level)
+    { return static_cast<float>(std::nearbyint(level * levels_.quanta())); };
+    for (std::size_t index = 0; index < partitions(); ++index)
     {
-        const Partition& partition = partitions_[index];
-        const std::size_t rows = partition.cells.rows();
-        const auto in_quanta = [this](double level)
-        { return static_cast<float>(std::nearbyint(level * quanta_)); };
+        const Drives drives{tile.inputs.row(0) + index * scheme_.rows, tile.count * tile.slices,
+                            tile.inputs.columns()};
         if (reading_ != nullptr)
         {
             read(tile, index);
@@ -507,10 +463,8 @@ void Block::run(Tile& tile, const std::vector<const Conversion*>& conversions,
                 }
                 else
                 {
-                    product(tile.count * tile.slices, count, rows,
-                            tile.inputs.row(0) + partition.first_row, tile.inputs.columns(),
-                            partition.cells.row(0) + groups_[group].first + column,
-                            partition.cells.columns(), tile.sums.row(0), tile.sums.columns());
+                    levels_.add_up(index, drives, {groups_[group].first + column, count}, tile.sums,
+                                   tile.work);
                 }
                 if (tile.moments.cells != nullptr)
                 {
@@ -518,7 +472,7 @@ void Block::run(Tile& tile, const std::vector<const Conversion*>& conversions,
                              [&](std::size_t row, std::size_t i, double level)
                              { tile.sums(row, i) += in_quanta(level); });
                 }
-                if (partition.variances.rows() != 0)
+                if (!variances_.empty())
                 {
                     disturb(tile, index, groups_[group], group, column, count);
                 }
@@ -530,6 +484,88 @@ void Block::run(Tile& tile, const std::vector<const Conversion*>& conversions,
             }
         }
     }
+}
+
+void Block::check_inputs(const Matrix<std::int32_t>& inputs) const
+{
+    if (inputs.columns() != rows_)
+    {
+        throw InputError({"", 0, "inputs"},
+                         "have " + std::to_string(inputs.columns()) + " values for " +
+                             std::to_string(rows_) + " rows of weights",
+                         "give as many values as the weights have rows");
+    }
+}
+
+/// For up to so many vectors and columns at once.
+Block::Tile Block::make_tile(std::size_t vectors, std::size_t columns) const
+{
+    Tile tile;
+    tile.slices = input_slices(scheme_);
+    const std::size_t at_once =
+        std::min(vectors, std::max<std::size_t>(1, kTileRows / tile.slices));
+    const std::size_t width = rounded_up(columns, 16);
+    tile.count = at_once;
+    tile.inputs = Matrix<float>(at_once * tile.slices, rows_);
+    tile.sums = Matrix<float>(at_once * tile.slices, width);
+    if (!variances_.empty())
+    {
+        tile.variances = tile.sums;
+    }
+    return tile;
+}
+
+/// The drive values of a tile's vectors, and their squares.
+void Block::drive(Tile& tile, const Matrix<std::int32_t>& inputs) const
+{
+    for (std::size_t vector = 0; vector < tile.count; ++vector)
+    {
+        slice_inputs(scheme_, inputs.row(tile.first + vector), rows_,
+                     tile.inputs.row(vector * tile.slices), rows_);
+    }
+    if (!variances_.empty() && scheme_.slice_bits > 1)
+    {
+        tile.squares = tile.inputs;
+        for (std::size_t row = 0; row < tile.squares.rows(); ++row)
+        {
+            std::transform(tile.squares.row(row), tile.squares.row(row) + rows_,
+                           tile.squares.row(row), [](float value) { return value * value; });
+        }
+    }
+}
+
+Drives Block::squares_of(const Tile& tile, std::size_t first_row)
+{
+    const Matrix<float>& squares = tile.squares.rows() != 0 ? tile.squares : tile.inputs;
+    return {squares.row(0) + first_row, tile.count * tile.slices, squares.columns()};
+}
+
+Matrix<double> Block::noise_variances(const Matrix<std::int32_t>& inputs,
+                                      std::size_t partition) const
+{
+    check_inputs(inputs);
+    if (variances_.empty() || inputs.rows() == 0)
+    {
+        return {};
+    }
+    const double unit = variances_.scale() * variances_.scale();
+    Tile tile = make_tile(inputs.rows(), width());
+    const std::size_t at_once = tile.count;
+    Matrix<double> variances(inputs.rows() * tile.slices, width());
+    for (tile.first = 0; tile.first < inputs.rows(); tile.first += at_once)
+    {
+        tile.count = std::min(at_once, inputs.rows() - tile.first);
+        drive(tile, inputs);
+        variances_.add_up(partition, squares_of(tile, partition * scheme_.rows), {0, width()},
+                          tile.variances);
+        for (std::size_t row = 0; row < tile.count * tile.slices; ++row)
+        {
+            const float* const sums = tile.variances.row(row);
+            std::transform(sums, sums + width(), variances.row(tile.first * tile.slices + row),
+                           [unit](float sum) { return double{sum} * unit; });
+        }
+    }
+    return variances;
 }
 
 Matrix<std::int64_t> Block::multiply(const Matrix<std::int32_t>& inputs,
@@ -572,31 +608,15 @@ Block::convert_all(const std::vector<const Conversion*>& conversions,
                    const Matrix<std::int32_t>& inputs, const std::vector<VectorIdentity>& vectors,
                    const Moments& moments) const
 {
-    if (inputs.columns() != rows_)
-    {
-        throw InputError({"", 0, "inputs"},
-                         "have " + std::to_string(inputs.columns()) + " values for " +
-                             std::to_string(rows_) + " rows of weights",
-                         "give as many values as the weights have rows");
-    }
-    const bool noisy = partitions_.front().variances.rows() != 0;
-    if (noisy && vectors.size() != inputs.rows())
+    check_inputs(inputs);
+    if (!variances_.empty() && vectors.size() != inputs.rows())
     {
         throw InputError({"", 0, "vectors"}, "do not say which each input is",
                          "read noise needs the image and pixel of every vector");
     }
-    Tile tile;
-    tile.slices = input_slices(scheme_);
+    Tile tile = make_tile(inputs.rows(), std::min(columns_, kTileColumns));
+    const std::size_t at_once = tile.count;
     tile.vectors = &vectors;
-    const std::size_t at_once =
-        std::min(inputs.rows(), std::max<std::size_t>(1, kTileRows / tile.slices));
-    const std::size_t width = rounded_up(std::min(columns_, kTileColumns), 16);
-    tile.inputs = Matrix<float>(at_once * tile.slices, rows_);
-    tile.sums = Matrix<float>(at_once * tile.slices, width);
-    if (noisy)
-    {
-        tile.variances = tile.sums;
-    }
     if (reading_ != nullptr)
     {
         tile.read = Matrix<float>(at_once * tile.slices, physical_);
@@ -608,27 +628,14 @@ Block::convert_all(const std::vector<const Conversion*>& conversions,
     }
     // Codes of all slices side by side: do they fit 32 bits?
     const unsigned code_bits =
-        scheme_.converter.rounding == Rounding::ideal ? 25 : scheme_.converter.bits;
+        scheme_.converter.rounding == Rounding::ideal ? 31 : scheme_.converter.bits;
     const bool small = code_bits + scheme_.input_bits + scheme_.slice_bits <= 30;
     std::vector<Matrix<std::int64_t>> outputs(conversions.size(),
                                               Matrix<std::int64_t>(inputs.rows(), columns_));
     for (tile.first = 0; tile.first < inputs.rows(); tile.first += at_once)
     {
         tile.count = std::min(at_once, inputs.rows() - tile.first);
-        for (std::size_t vector = 0; vector < tile.count; ++vector)
-        {
-            slice_inputs(scheme_, inputs.row(tile.first + vector), rows_,
-                         tile.inputs.row(vector * tile.slices), rows_);
-        }
-        if (noisy && scheme_.slice_bits > 1)
-        {
-            tile.squares = tile.inputs;
-            for (std::size_t row = 0; row < tile.squares.rows(); ++row)
-            {
-                std::transform(tile.squares.row(row), tile.squares.row(row) + rows_,
-                               tile.squares.row(row), [](float value) { return value * value; });
-            }
-        }
+        drive(tile, inputs);
         small ? run<std::int32_t>(tile, conversions, outputs)
               : run<std::int64_t>(tile, conversions, outputs);
     }

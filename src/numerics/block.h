@@ -6,6 +6,7 @@
 #include "numerics/matrix.h"
 #include "numerics/processes.h"
 #include "numerics/scheme.h"
+#include "numerics/sums.h"
 
 #include <cstdint>
 #include <memory>
@@ -36,8 +37,11 @@ struct Analog
     Matrix<float> levels;
     Matrix<float> read_sigma; ///< white noise of one read of the cell at full drive, in levels
     std::shared_ptr<const Reading> reading; ///< null: sums are those of the levels
-    double off = 0;                         ///< conductance of level 0, in levels
-    SlowNoise slow;                         ///< changes conductances between reads
+    double off = 0; ///< conductance of level 0, in levels; steered cells give it to their line
+    /// Steered cells: what `off` adds to sums is taken away again (it leaves differences of two
+    /// cells by itself).
+    bool off_cancels = false;
+    SlowNoise slow; ///< changes conductances between reads
 };
 
 /// What a block's errors depend on beside the vector.
@@ -95,6 +99,11 @@ public:
                                                    const Matrix<std::int32_t>& inputs,
                                                    const std::vector<VectorIdentity>& vectors = {},
                                                    const Moments& moments = {}) const;
+    /// Variances of the white noise that multiply() adds to conversions of a partition, in levels
+    /// squared: by vector and input slice, and by column of each weight slice (of separate pairs:
+    /// and side), last the reference column. Empty without read noise.
+    [[nodiscard]] Matrix<double> noise_variances(const Matrix<std::int32_t>& inputs,
+                                                 std::size_t partition) const;
 
     /// For multiply(): the state of this block's cells at the beginning of the time that `start`
     /// tells apart from others. Null: they do not fluctuate.
@@ -110,12 +119,6 @@ private:
         std::int64_t sign = 1;
         bool reference = false; ///< one column, for all
     };
-    struct Partition
-    {
-        std::size_t first_row = 0;
-        Matrix<float> cells;     ///< row, column: in units of 1 / quanta_ levels
-        Matrix<float> variances; ///< empty without read noise
-    };
     /// What turns sums into codes.
     struct Conversion
     {
@@ -125,6 +128,16 @@ private:
     struct Tile;
 
     void make_groups();
+    [[nodiscard]] std::size_t width() const { return groups_.back().first + groups_.back().count; }
+    [[nodiscard]] std::size_t partitions() const
+    {
+        return (rows_ + scheme_.rows - 1) / scheme_.rows;
+    }
+    void check_inputs(const Matrix<std::int32_t>& inputs) const;
+    void check_sums() const;
+    [[nodiscard]] Tile make_tile(std::size_t vectors, std::size_t columns) const;
+    void drive(Tile& tile, const Matrix<std::int32_t>& inputs) const;
+    [[nodiscard]] static Drives squares_of(const Tile& tile, std::size_t first_row);
     void keep_conductances(const Cells& cells, const Analog& analog);
     void fill(const Cells& cells, const Analog& analog);
     [[nodiscard]] Conversion conversion_of(const Scheme& scheme) const;
@@ -154,11 +167,10 @@ private:
     BlockIdentity identity_;
     std::size_t rows_;
     std::size_t columns_;
-    double quanta_ = 1;     ///< units of the sums per level, a power of two
-    float noise_scale_ = 0; ///< from the root of a summed variance to the units of the sums
     std::vector<std::int64_t> correction_;
     std::vector<Group> groups_;
-    std::vector<Partition> partitions_;
+    LevelSums levels_;
+    VarianceSums variances_; ///< empty without read noise
     std::shared_ptr<const Reading> reading_;
     std::size_t physical_ = 0; ///< columns of cells
     SlowNoise slow_;

@@ -15,7 +15,9 @@ namespace tessera::numerics
 struct Cells
 {
     Matrix<std::uint8_t> levels;
-    Matrix<std::int8_t> steering; ///< sign_magnitude: -1, 0 or 1 per weight; else empty
+    /// sign_magnitude: the line that all cells of a weight are switched to, -1 or 1; 0, for a
+    /// weight of 0: to none, so that they give neither current nor noise. Else empty.
+    Matrix<std::int8_t> steering;
 };
 
 /// Throws InputError for a weight that does not fit.

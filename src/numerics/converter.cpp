@@ -70,10 +70,11 @@ bool needs_table(const ConverterScheme& converter)
 
 std::array<float, 2> code_range(const Scheme& scheme)
 {
-    constexpr float exact = 0x1p24F;
+    // Sums of cells without errors stay below 2^24; a block refuses what exceeds this.
+    constexpr float most = 0x1p30F;
     if (scheme.converter.rounding == Rounding::ideal)
     {
-        return {-exact, exact};
+        return {-most, most};
     }
     const auto codes = static_cast<float>(std::int32_t{1} << scheme.converter.bits);
     return signed_conversion(scheme) ? std::array<float, 2>{-codes / 2, codes / 2 - 1}

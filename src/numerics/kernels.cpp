@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <vector>
 
 namespace tessera::numerics
 {
@@ -13,6 +14,25 @@ namespace
 {
 
 constexpr std::size_t kQuarter = kNormalChunk / 4;
+
+/// Sums that ordered_product() makes at a time, and rows of b that it adds to them at a time.
+constexpr std::size_t kSums = 64;
+constexpr std::size_t kSummands = 4;
+
+/// sums[i] += a[0] * b[i] + a[1] * b[i + kSums] + ..., one summand after the other.
+template <std::size_t kCount>
+TESSERA_INLINE void add_in_order(std::array<float, kSums>& sums, const float* a, const float* b)
+{
+    for (std::size_t i = 0; i < kSums; ++i)
+    {
+        float sum = sums[i];
+        for (std::size_t summand = 0; summand < kCount; ++summand)
+        {
+            sum += a[summand] * b[summand * kSums + i];
+        }
+        sums[i] = sum;
+    }
+}
 
 inline float from_bits(std::uint32_t bits)
 {
@@ -150,6 +170,36 @@ TESSERA_SIMD void add_noise(float* sums, const float* variances, const float* no
     for (std::size_t i = 0; i < count; ++i)
     {
         sums[i] += normal[i] * (std::sqrt(variances[i]) * scale);
+    }
+}
+
+TESSERA_SIMD void ordered_product(std::size_t m, std::size_t n, std::size_t k, const float* a,
+                                  std::size_t a_stride, const float* b, std::size_t b_stride,
+                                  float* c, std::size_t c_stride)
+{
+    std::vector<float> packed(k * kSums); // zeros beside the last column
+    for (std::size_t column = 0; column < n; column += kSums)
+    {
+        const std::size_t columns = std::min(kSums, n - column);
+        for (std::size_t i = 0; i < k; ++i)
+        {
+            std::copy_n(b + i * b_stride + column, columns, packed.data() + i * kSums);
+        }
+        for (std::size_t row = 0; row < m; ++row)
+        {
+            const float* const factors = a + row * a_stride;
+            std::array<float, kSums> sums{};
+            std::size_t i = 0;
+            for (; i + kSummands <= k; i += kSummands)
+            {
+                add_in_order<kSummands>(sums, factors + i, packed.data() + i * kSums);
+            }
+            for (; i < k; ++i)
+            {
+                add_in_order<1>(sums, factors + i, packed.data() + i * kSums);
+            }
+            std::copy_n(sums.data(), columns, c + row * c_stride + column);
+        }
     }
 }
 

@@ -25,6 +25,13 @@ inline constexpr std::size_t kNormalChunk = 64;
 void add_noise(float* sums, const float* variances, const float* normals, std::size_t count,
                float scale);
 
+/// c = a b, row-major, as product() does: a is m x k, b is k x n, and the strides are of rows. Each
+/// sum is made from the first row of b to the last, so that it has the same bits whichever rows of
+/// a and columns of b are beside it, and whatever the factors are.
+void ordered_product(std::size_t m, std::size_t n, std::size_t k, const float* a,
+                     std::size_t a_stride, const float* b, std::size_t b_stride, float* c,
+                     std::size_t c_stride);
+
 /// codes[i] = (codes[i] << shift) + sign * clamp(round(sums[i] * per_code), least, most), where
 /// the rounding is to nearest, ties to even.
 void convert(std::int32_t* codes, const float* sums, std::size_t count, unsigned shift,

@@ -591,9 +591,11 @@ private:
 class NonLinearReading final : public Reading
 {
 public:
+    /// `cancels`: what cells of level 0 conduct is taken away from the sums.
     NonLinearReading(const Scheme& scheme, const CellTerms& terms, const Matrix<double>& sides,
-                     const Wires& wires, const Scale& scale)
+                     const Wires& wires, const Scale& scale, bool cancels)
         : scale_(scale),
+          cancels_(cancels),
           rows_(terms.first.rows()),
           columns_(terms.first.columns()),
           partition_rows_(scheme.rows)
@@ -653,11 +655,15 @@ private:
         Matrix<double> sides; ///< of steered cells
     };
 
-    /// What cells of level 0 would give, in uS, by column.
+    /// What is taken away for cells of level 0, in uS, by column.
     [[nodiscard]] std::vector<double> off_levels(std::size_t partition, const float* drives) const
     {
         const std::size_t rows = std::min(partition_rows_, rows_ - partition * partition_rows_);
         std::vector<double> off(columns_);
+        if (!cancels_)
+        {
+            return off;
+        }
         for (const Part& part : partitions_[partition])
         {
             const std::size_t end =
@@ -676,6 +682,7 @@ private:
     }
 
     Scale scale_;
+    bool cancels_;
     std::size_t rows_;
     std::size_t columns_;
     std::size_t partition_rows_;
@@ -697,6 +704,8 @@ Analog non_linear(const Scheme& scheme, const Cells& cells, const Analog& analog
                       how.volts, std::exp2(scheme.slice_bits) - 1};
     const CellTerms terms = terms_of(device, conductances_of(analog, scale));
     Analog seen = analog;
+    seen.off = scale.off_us / scale.step_us;
+    const bool cancels = !steered || analog.off_cancels;
     CellTerms levels = terms; // times the drive, its square and its cube
     const double fraction = scale.volts / scale.full;
     const Matrix<double> sides = steering_of(scheme, cells);
@@ -713,14 +722,15 @@ Analog non_linear(const Scheme& scheme, const Cells& cells, const Analog& analog
             third *= 1e6 * fraction * fraction / scale.step_us;
             seen.levels(row, column) =
                 static_cast<float>(first + scale.full * (second + scale.full * third));
-            first *= side;
+            first = side * (first + (cancels ? 0 : seen.off));
             second *= side;
             third *= side;
         }
     }
     if (how.wires)
     {
-        seen.reading = std::make_shared<NonLinearReading>(scheme, terms, sides, *how.wires, scale);
+        seen.reading =
+            std::make_shared<NonLinearReading>(scheme, terms, sides, *how.wires, scale, cancels);
     }
     else if (scheme.slice_bits > 1)
     {

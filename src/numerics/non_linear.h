@@ -5,6 +5,7 @@
 #include "numerics/cells.h"
 #include "numerics/device.h"
 #include "numerics/lattice.h"
+#include "numerics/sums.h"
 #include "numerics/wires.h"
 
 #include <optional>
@@ -37,14 +38,6 @@ struct VoltRange
 /// Throws InputError, which names `file`, unless the current of every cell from off to on rises
 /// with the voltage.
 void check_rises(const Device& device, const VoltRange& range, const std::string& file);
-
-/// Inputs side by side: drive values by input and row.
-struct Drives
-{
-    const float* first = nullptr;
-    std::size_t count = 0;
-    std::size_t stride = 0;
-};
 
 /// A crossbar of cells that are not linear, read through wires. Immutable; an input's currents have
 /// the same bits whichever inputs are beside it.

@@ -4,12 +4,30 @@
 #include "base/philox.h"
 #include "numerics/kernels.h"
 #include "numerics/purpose.h"
+#include "tessera/error.h"
 
 #include <algorithm>
 #include <cmath>
+#include <string>
 
 namespace tessera::numerics
 {
+namespace
+{
+
+/// Last number of draws: the purpose, and above it what of the moment has no room in a number of
+/// its own.
+std::uint32_t word(Purpose purpose, std::uint64_t moment)
+{
+    constexpr unsigned own_bits = 32;
+    constexpr unsigned purpose_bits = 8;
+    return static_cast<std::uint32_t>(purpose) | static_cast<std::uint32_t>(moment >> own_bits)
+                                                     << purpose_bits;
+}
+
+constexpr std::size_t kMostRows = 65536; ///< draws tell so many apart
+
+} // namespace
 
 Fluctuation::Fluctuation(const SlowNoise& noise, std::size_t rows, std::size_t columns,
                          const FluctuationIdentity& identity)
@@ -18,6 +36,12 @@ Fluctuation::Fluctuation(const SlowNoise& noise, std::size_t rows, std::size_t c
       changes_(rows, columns),
       normals_((columns + kNormalChunk - 1) / kNormalChunk * kNormalChunk)
 {
+    if (rows > kMostRows)
+    {
+        throw InputError({"", 0, "rows"},
+                         "are " + std::to_string(rows) + ", but cells of at most 65536 fluctuate",
+                         "make blocks of parts of the rows");
+    }
     const auto words = Draws(identity.seed)
                            .words({identity.array, identity.start, 0,
                                    static_cast<std::uint32_t>(Purpose::fluctuation_key)});
@@ -90,24 +114,30 @@ const float* Fluctuation::changes(std::size_t row, double time)
 std::optional<Fluctuation::Step> Fluctuation::step_to(Process& process, std::size_t row,
                                                       double time)
 {
-    constexpr double most = 1e18;
-    const auto now =
-        static_cast<std::uint64_t>(std::min(time / (process.constant * kHeld), most)) + 1;
+    constexpr double most = 0x1p53; // beyond, doubles do not count one by one
+    const double holds = time / (process.constant * kHeld);
+    if (!(holds < most))
+    {
+        throw InputError({"", 0, "flicker, telegraph"},
+                         "have a time constant of " + std::to_string(process.constant) +
+                             " s, too short to be followed for " + std::to_string(time) + " s",
+                         "raise the shortest time constant, or leave the steps out");
+    }
+    const auto now = static_cast<std::uint64_t>(holds) + 1;
     const std::uint64_t last = process.read[row];
     if (now <= last)
     {
         return std::nullopt;
     }
     process.read[row] = now;
-    return Step{last == 0 ? 0 : std::exp(-static_cast<double>(now - last) * kHeld),
-                static_cast<std::uint32_t>(now)};
+    return Step{last == 0 ? 0 : std::exp(-static_cast<double>(now - last) * kHeld), now};
 }
 
 void Fluctuation::relax(Process& process, std::uint32_t number, std::size_t row, const Step& step)
 {
     const std::size_t columns = process.state.columns();
     normals(normals_.data(), columns, 0, static_cast<std::uint32_t>(row) | number << 16U,
-            step.moment, static_cast<std::uint32_t>(Purpose::flicker), key_);
+            static_cast<std::uint32_t>(step.moment), word(Purpose::flicker, step.moment), key_);
     mix(process.state.row(row), normals_.data(), columns, static_cast<float>(step.kept),
         static_cast<float>(std::sqrt(1 - step.kept * step.kept)));
 }
@@ -122,7 +152,7 @@ void Fluctuation::fill_and_empty(Process& process, std::size_t row, const Step& 
     {
         const auto words =
             philox({static_cast<std::uint32_t>(column), static_cast<std::uint32_t>(row),
-                    step.moment, static_cast<std::uint32_t>(Purpose::telegraph)},
+                    static_cast<std::uint32_t>(step.moment), word(Purpose::telegraph, step.moment)},
                    key_);
         for (std::size_t i = 0; i < std::min<std::size_t>(4, columns - column); ++i)
         {

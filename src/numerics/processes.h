@@ -74,8 +74,9 @@ private:
     struct Step
     {
         double kept = 1; ///< what is left of a deviation
-        std::uint32_t moment = 0;
+        std::uint64_t moment = 0;
     };
+    /// Throws InputError for times that are so many time constants that they cannot be counted.
     static std::optional<Step> step_to(Process& process, std::size_t row, double time);
     void relax(Process& process, std::uint32_t number, std::size_t row, const Step& step);
     void fill_and_empty(Process& process, std::size_t row, const Step& step) const;

@@ -14,8 +14,9 @@ enum class Signs : std::uint8_t
     differential_separate, ///< two cells; each column is converted, the codes are subtracted
     offset,        ///< w + 2^(bits-1) in one cell; a reference column of each partition holds
                    ///< the 2^(bits-1), is converted too, and its code is subtracted
-    sign_magnitude ///< |w| in one cell, whose sign bit steers its current to one of two
-                   ///< lines that are subtracted before the converter
+    sign_magnitude ///< |w| in one cell, whose whole current, that of level 0 too, is steered to
+                   ///< one of two lines, which are subtracted before the converter. Each line
+                   ///< has a switch of its own: a weight of 0 closes neither
 };
 
 /// What the rows are driven with.

@@ -416,6 +416,7 @@ Analog through_wires(const Scheme& scheme, const Analog& analog, const ReadOut& 
                          "give the conductance of level 0 and between levels");
     }
     Analog seen = analog;
+    seen.off = out.off_us / out.step_us;
     if (out.wires.read != Read::row_voltage)
     {
         check_solvable(scheme, out.wires);

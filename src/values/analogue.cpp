@@ -93,6 +93,29 @@ std::set<Step> steps_of(const config::ChipConfig& chip, const numerics::Device& 
     return steps;
 }
 
+/// Throws InputError where the off currents of a column's steered cells are beyond what its sums
+/// may be.
+void check_off_current(const config::ChipConfig& chip, const Analogue& analogue)
+{
+    const numerics::Scheme& scheme = analogue.scheme;
+    const numerics::Device& device = *analogue.device;
+    if (scheme.signs != Signs::sign_magnitude)
+    {
+        return;
+    }
+    constexpr double most = 0x1p29; // noise may double that
+    const double times = device.on / (device.on - device.off);
+    if (times * static_cast<double>(numerics::greatest_sum(scheme, scheme.rows)) > most)
+    {
+        throw InputError({chip.name, 0, "/macro/cell/device"},
+                         fmt::format("{} conducts {:.3g} times what its levels differ by, and "
+                                     "steered cells give all of it to sums, beyond 2^29 levels",
+                                     device.name, times),
+                         "name a device with a lower off-conductance, lower macro.rows or "
+                         "macro.dac.bits, or set macro.cell.signs to differential");
+    }
+}
+
 } // namespace
 
 Analogue analogue_of(const config::ChipConfig& chip)
@@ -163,6 +186,7 @@ Analogue analogue_of(const config::ChipConfig& chip)
     {
         analogue.device = numerics::load_device(macro.cell.device);
         analogue.steps = steps_of(chip, *analogue.device);
+        check_off_current(chip, analogue);
     }
     if (!macro.cell.faults.empty())
     {
@@ -237,6 +261,38 @@ Analogue lossless(const Analogue& analogue)
 namespace
 {
 
+/// One whose cells are as they should be, and straight.
+numerics::Device sound_device(const numerics::Device& device)
+{
+    numerics::Device sound = device;
+    sound.faults.reset();
+    sound.endurance.reset();
+    sound.non_linear.reset();
+    return sound;
+}
+
+/// Do cells of level 0 add to sums?
+bool steers_off_current(const Analogue& analogue)
+{
+    return analogue.device && analogue.device->off > 0 &&
+           analogue.scheme.signs == Signs::sign_magnitude;
+}
+
+} // namespace
+
+Analogue with_off_current(const Analogue& analogue)
+{
+    Analogue result = noiseless(analogue);
+    if (!result.aidac && steers_off_current(analogue))
+    {
+        result.device = sound_device(*analogue.device);
+    }
+    return result;
+}
+
+namespace
+{
+
 std::vector<Source> aidac_sources(const Analogue& analogue)
 {
     std::vector<Source> all;
@@ -271,18 +327,20 @@ std::vector<Source> sources(const Analogue& analogue)
     if (analogue.device)
     {
         // Faults are part of every write; a source on its own is without them.
-        numerics::Device sound = *analogue.device;
-        sound.faults.reset();
-        sound.endurance.reset();
-        const std::optional<numerics::Device::NonLinear> non_linear =
-            std::exchange(sound.non_linear, std::nullopt);
+        const numerics::Device sound = sound_device(*analogue.device);
+        const auto& non_linear = analogue.device->non_linear;
         const auto add = [&](const char* name, std::set<Step> steps, const numerics::Device& device)
         {
             Analogue alone = noiseless(analogue);
             alone.device = device;
             alone.steps = std::move(steps);
+            alone.off_cancels = true;
             all.push_back({name, std::move(alone)});
         };
+        if (steers_off_current(analogue))
+        {
+            all.push_back({"off current", with_off_current(analogue)});
+        }
         std::set<Step> programming;
         for (const Step step : {Step::programming, Step::verify})
         {
@@ -316,10 +374,8 @@ std::vector<Source> sources(const Analogue& analogue)
         }
         if (analogue.wires)
         {
-            Analogue alone = noiseless(analogue);
-            alone.device = sound;
-            alone.wires = analogue.wires;
-            all.push_back({"wires", std::move(alone)});
+            add("wires", {}, sound);
+            all.back().analogue.wires = analogue.wires;
         }
         if (non_linear)
         {

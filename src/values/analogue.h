@@ -38,6 +38,8 @@ struct Analogue
     numerics::InputCoding signed_inputs = numerics::InputCoding::two_pass;
     std::optional<numerics::Device> device; ///< nothing: cells without errors
     std::set<numerics::Step> steps;         ///< of the device, which happen
+    /// Steered cells: what level 0 conducts is taken away from sums again.
+    bool off_cancels = false;
     double age = 1;
     double interval = 0; ///< seconds from vector to vector
     FaultMap faults;     ///< cells that are known to be stuck, beside those drawn
@@ -66,6 +68,9 @@ struct Analogue
 [[nodiscard]] Analogue analogue_of(const config::ChipConfig& chip);
 /// The same without any error but that of `bits` and ranges: cells, wires and converters perfect.
 [[nodiscard]] Analogue noiseless(const Analogue& analogue);
+/// The same, but cells of the device conduct where they are steered to, without any error: what
+/// level 0 conducts has the sign of the weight. Of cells that are not steered: noiseless().
+[[nodiscard]] Analogue with_off_current(const Analogue& analogue);
 /// Converters that lose nothing, cells and wires perfect.
 [[nodiscard]] Analogue lossless(const Analogue& analogue);
 

@@ -45,6 +45,7 @@ numerics::Analog written(const Analogue& analogue, const numerics::Scheme& schem
     writing.faults = faults;
     const numerics::Cells cells = numerics::cells_of(scheme, weights);
     numerics::Analog analog = numerics::write_cells(device, cells.levels, writing).analog;
+    analog.off_cancels = analogue.off_cancels;
     if (device.non_linear)
     {
         return numerics::non_linear(scheme, cells, analog, device,

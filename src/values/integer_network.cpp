@@ -173,6 +173,15 @@ void check_sum(const IntegerNetwork& integers, const Layer& layer, const Integer
 
 Ratio Ratio::of(double value, unsigned bits, unsigned most_shift)
 {
+    if (!(value >= 0 && value < std::exp2(bits) - 0.5))
+    {
+        throw InputError({"", 0, "scale"},
+                         "is " + std::to_string(value) +
+                             " times that of the codes it becomes, "
+                             "which takes more than " +
+                             std::to_string(bits) + " bits",
+                         "give data, or codes, whose ranges are nearer to each other");
+    }
     int exponent = 0;
     static_cast<void>(std::frexp(value, &exponent)); // value is below 2^exponent
     int shift = std::min(static_cast<int>(bits) - exponent, static_cast<int>(most_shift));

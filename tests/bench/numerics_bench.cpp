@@ -296,6 +296,14 @@ int main(int argc, char** argv)
     work.analog.read_sigma =
         Matrix<float>(work.analog.levels.rows(), work.analog.levels.columns(), kReadNoise);
     const Block noisy(work.scheme, work.weights, work.analog, {1, 2, 3});
+    Analog mixed = work.analog; // in proportion to conductances that span two orders of magnitude
+    for (std::size_t row = 0; row < kRows; ++row)
+    {
+        std::transform(mixed.levels.row(row), mixed.levels.row(row) + mixed.levels.columns(),
+                       mixed.read_sigma.row(row),
+                       [](float level) { return kReadNoise * (0.03F + std::max(level, 0.0F)); });
+    }
+    const Block uneven(work.scheme, work.weights, mixed, {1, 2, 3});
     Analog moving = work.analog;
     moving.read_sigma = {};
     moving.slow.flicker = Flicker{0.01, 1e-6, 1, 7};
@@ -322,6 +330,7 @@ int main(int argc, char** argv)
     std::vector<double> sgemm_times;
     std::vector<double> times;
     std::vector<double> noisy_times;
+    std::vector<double> uneven_times;
     std::vector<double> fluctuating_times;
     for (int repetition = 0; repetition < kRepetitions; ++repetition)
     {
@@ -329,6 +338,8 @@ int main(int argc, char** argv)
         times.push_back(timed([&] { outputs = block.multiply(work.inputs); }) / kBatch);
         noisy_times.push_back(
             timed([&] { noisy_outputs = noisy.multiply(work.inputs, work.vectors); }) / kBatch);
+        uneven_times.push_back(
+            timed([&] { static_cast<void>(uneven.multiply(work.inputs, work.vectors)); }) / kBatch);
         const auto cells = fluctuating.fluctuation(0);
         fluctuating_times.push_back(timed(
                                         [&] {
@@ -348,6 +359,7 @@ int main(int argc, char** argv)
     { std::printf("%-34s %9.3f %12.3f %8.2f\n", name, 1e3 * time, 1e3 * alone, time / alone); };
     line("programming error", median(times), base);
     line("and white read noise", median(noisy_times), 2 * base);
+    line("in proportion to conductances", median(uneven_times), 2 * base);
     line("and 1/f and telegraph noise", median(fluctuating_times), base);
 
     const Verified verified = verify(work, outputs, noisy_outputs, kReadNoise, block.step());

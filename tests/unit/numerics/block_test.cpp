@@ -106,10 +106,12 @@ TEST(Block, EqualsTheReferenceBitForBit)
         if (trial % 2 == 1)
         {
             analog.levels = disturbed(random, scheme, weights);
+            analog.off = static_cast<double>(pick(random, 0, 8)) * 0.3;
         }
         const Block block(scheme, weights, analog);
         const Matrix<std::int64_t> fast = block.multiply(inputs);
-        const reference::Product slow = reference::multiply(scheme, weights, analog.levels, inputs);
+        const reference::Product slow =
+            reference::multiply(scheme, weights, analog.levels, inputs, analog.off);
         ASSERT_EQ(block.step(), slow.step) << trial;
         for (std::size_t column = 0; column < columns; ++column)
         {

@@ -283,7 +283,7 @@ TEST(Block, FluctuatesFromSliceToSliceAsTheDefinitionSays)
                     reference::multiply(one, weights,
                                         moved(analog.levels, analog.off, state, time,
                                               [&](std::size_t row) { return bits(0, row) != 0; }),
-                                        bits);
+                                        bits, analog.off);
                 for (std::size_t column = 0; column < columns; ++column)
                 {
                     total[column] += product.codes[0][column] * (1 << slice);
@@ -333,7 +333,7 @@ TEST(Block, FluctuatingSumsHaveTheCovariancesOfTheirCells)
     std::fill_n(inputs.row(0), 5, 1);
     std::fill_n(inputs.row(1), 3, 2);
     std::fill_n(inputs.row(2), 4, 3);
-    const std::vector<double> exact{5, 6, 12};
+    const std::vector<double> exact{1.5 * 5, 1.5 * 6, 1.5 * 12};
     Matrix<double> products(3, 3);
     double neighbours = 0;
     for (std::uint32_t start = 0; start < starts; ++start)

@@ -13,6 +13,43 @@ namespace tessera::numerics
 namespace
 {
 
+TEST(OrderedProduct, HasTheSameBitsInEverySplitAndIsRight)
+{
+    constexpr std::size_t m = 23;
+    constexpr std::size_t n = 101;
+    constexpr std::size_t k = 300;
+    std::vector<float> a(m * k);
+    std::vector<float> b(k * n);
+    normals(a.data(), a.size(), 0, 1, 2, 3, {4, 5});
+    normals(b.data(), b.size(), 0, 6, 2, 3, {4, 5});
+    // Addends that differ by many orders of magnitude: the order of a sum shows in its bits.
+    std::transform(b.begin(), b.end(), b.begin(), [](float value) { return std::exp(3 * value); });
+    std::transform(a.begin(), a.end(), a.begin(), [](float value) { return std::abs(value); });
+    std::vector<float> all(m * n);
+    ordered_product(m, n, k, a.data(), k, b.data(), n, all.data(), n);
+    for (std::size_t row = 0; row < m; ++row)
+    {
+        for (std::size_t column = 0; column < n; ++column)
+        {
+            double sum = 0;
+            float ordered = 0;
+            for (std::size_t i = 0; i < k; ++i)
+            {
+                sum += double{a[row * k + i]} * double{b[i * n + column]};
+                ordered += a[row * k + i] * b[i * n + column];
+            }
+            ASSERT_NEAR(all[row * n + column], sum, 1e-5 * sum);
+            ASSERT_EQ(all[row * n + column], ordered) << row << ' ' << column;
+        }
+    }
+    std::vector<float> part(2 * 7);
+    ordered_product(2, 7, k, a.data() + 5 * k, k, b.data() + 40, n, part.data(), 7);
+    for (std::size_t i = 0; i < part.size(); ++i)
+    {
+        EXPECT_EQ(part[i], all[(5 + i / 7) * n + 40 + i % 7]);
+    }
+}
+
 TEST(Normals, AreBoxMullerOfPhilox)
 {
     const std::array<std::uint32_t, 2> key{7, 8};

@@ -562,10 +562,11 @@ std::vector<double> slow_sums(const Layer& layer, const Device& device, const No
             {
                 const double cell =
                     how.wires ? amperes(r, c) : current(made.cells, r, c, kVolts * drive / full);
-                const double side = layer.scheme.signs == Signs::sign_magnitude
-                                        ? layer.cells.steering(begin + r, (first + c) / per_weight)
-                                        : 1;
-                sums[first + c] += side * (cell * 1e6 * full / kVolts - device.off * drive) / step;
+                const bool steered = layer.scheme.signs == Signs::sign_magnitude;
+                const double side =
+                    steered ? layer.cells.steering(begin + r, (first + c) / per_weight) : 1;
+                const double taken = steered ? 0 : device.off * drive;
+                sums[first + c] += side * (cell * 1e6 * full / kVolts - taken) / step;
             }
         }
     }

@@ -40,10 +40,13 @@ inline std::int64_t digit(std::int64_t value, std::int64_t base, unsigned index)
     return value / power(base, index) % base;
 }
 
-/// `actual`: levels by row and physical column, or empty.
+/// `actual`: levels by row and physical column, or empty. `off`: what a steered cell of level 0
+/// conducts, in levels.
 inline Product multiply(const Scheme& scheme, const Matrix<std::int32_t>& weights,
-                        const Matrix<float>& actual, const Matrix<std::int32_t>& inputs)
+                        const Matrix<float>& actual, const Matrix<std::int32_t>& inputs,
+                        double off = 0)
 {
+    off = scheme.signs == Signs::sign_magnitude ? off : 0;
     const std::int64_t cell_base = power(2, scheme.cell_bits);
     const std::int64_t drive_base = power(2, scheme.slice_bits);
     const std::int64_t half = power(2, scheme.weight_bits - 1);
@@ -93,16 +96,30 @@ inline Product multiply(const Scheme& scheme, const Matrix<std::int32_t>& weight
         {
             const std::int32_t weight = weights(row, column);
             return weight == 0 ? 0
-                               : (weight < 0 ? -level(row, column, slice, 0)
-                                             : level(row, column, slice, 0));
+                               : (weight < 0 ? -(level(row, column, slice, 0) + off)
+                                             : level(row, column, slice, 0) + off);
         }
         return level(row, column, slice, which);
     };
     const int lines = scheme.signs == Signs::differential_separate ? 2 : 1;
 
-    // Levels are held to a power of two that keeps all sums below 2^24.
+    Product product;
+    const double full = static_cast<double>(scheme.rows) * static_cast<double>(cell_base - 1) *
+                        static_cast<double>(drive_base - 1);
+    const bool ideal = scheme.converter.rounding == Rounding::ideal;
+    const unsigned bits = scheme.converter.bits;
+    if (!ideal && scheme.converter.range != Range::granular)
+    {
+        const double limit =
+            scheme.converter.range == Range::calibrated ? scheme.converter.limit : full;
+        product.step =
+            limit / std::max(1.0, static_cast<double>(power(2, folded ? bits - 1 : bits) - 1));
+    }
+    // Levels are held to a power of two that keeps all sums below 2^24, of no more than 15 bits.
+    // Where that may move a sum by more than an eighth of a code, below 2^53, of no more than 40
+    // bits.
     double quantum = 1;
-    if (actual.rows() != 0)
+    if (actual.rows() != 0 || off != 0)
     {
         double greatest = 0;
         for (std::size_t first = 0; first < rows; first += scheme.rows)
@@ -130,28 +147,23 @@ inline Product multiply(const Scheme& scheme, const Matrix<std::int32_t>& weight
             }
             greatest = std::max(greatest, sum * static_cast<double>(drive_base - 1));
         }
-        const double room =
-            16777216.0 - static_cast<double>(scheme.rows) * static_cast<double>(drive_base - 1);
-        int bits = 15;
-        while (greatest * std::ldexp(1.0, bits) > room)
+        const double driven =
+            static_cast<double>(scheme.rows) * static_cast<double>(drive_base - 1);
+        const auto finest = [&](int bits, double most)
         {
-            --bits;
+            while (greatest * std::ldexp(1.0, bits) > most - driven)
+            {
+                --bits;
+            }
+            return std::ldexp(1.0, -bits);
+        };
+        quantum = finest(15, 16777216.0);
+        if (driven * quantum / 2 > product.step / 8)
+        {
+            quantum = finest(40, 9007199254740992.0);
         }
-        quantum = std::ldexp(1.0, -bits);
     }
 
-    Product product;
-    const double full = static_cast<double>(scheme.rows) * static_cast<double>(cell_base - 1) *
-                        static_cast<double>(drive_base - 1);
-    const bool ideal = scheme.converter.rounding == Rounding::ideal;
-    const unsigned bits = scheme.converter.bits;
-    if (!ideal && scheme.converter.range != Range::granular)
-    {
-        const double limit =
-            scheme.converter.range == Range::calibrated ? scheme.converter.limit : full;
-        product.step =
-            limit / std::max(1.0, static_cast<double>(power(2, folded ? bits - 1 : bits) - 1));
-    }
     const auto code = [&](double sum) -> std::int64_t
     {
         const auto scaled =

@@ -191,6 +191,25 @@ TEST(Sources, NonLinearityIsOneOnItsOwn)
                 Not(testing::Contains("non-linearity")));
 }
 
+TEST(Sources, OffCurrentOfSteeredCellsIsOneOnItsOwn)
+{
+    const auto of = [&](const char* signs)
+    {
+        return analogue_of(config::load("clsa-256", {"macro.cell.device=rram-50-225",
+                                                     std::string("macro.cell.signs=") + signs}));
+    };
+    const std::vector<Source> all = sources(of("sign-magnitude"));
+    ASSERT_THAT(names_of(all), ElementsAre("off current", "programming", "non-linearity"));
+    EXPECT_FALSE(all[0].analogue.off_cancels);
+    EXPECT_TRUE(all[0].analogue.steps.empty());
+    EXPECT_TRUE(all[1].analogue.off_cancels);
+    EXPECT_TRUE(all[2].analogue.off_cancels);
+    EXPECT_THAT(names_of(sources(of("offset"))), Not(testing::Contains("off current")));
+    EXPECT_TRUE(with_off_current(of("sign-magnitude")).device);
+    EXPECT_FALSE(with_off_current(of("differential")).device);
+    EXPECT_FALSE(noiseless(of("sign-magnitude")).device);
+}
+
 class FallingDevice : public testing::Test
 {
 protected:
