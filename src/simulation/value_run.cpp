@@ -200,6 +200,7 @@ ValueRun::ValueRun(const ChipModel& chip, const Program& program, const Quantize
     {
         throw InputError({program_.name(), 1, problem.pointer}, problem.problem, problem.remedy);
     }
+    values::check_apart(header, chip.config(), analogue_, program_.name());
     if (options.calibration.images != 0)
     {
         analogue_ = values::calibrated(analogue_, integers, pieces_,

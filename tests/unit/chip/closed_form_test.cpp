@@ -5,6 +5,7 @@
 #include "unit/chip_fixture.h"
 
 #include <gtest/gtest.h>
+#include <optional>
 
 namespace tessera::chip
 {
