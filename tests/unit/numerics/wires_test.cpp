@@ -152,7 +152,7 @@ TEST(Wires, BlocksReadThroughThem)
         Scheme scheme;
         scheme.signs = signs;
         scheme.rows = 24;
-        scheme.columns = 5;
+        scheme.columns = signs == Signs::offset ? 5 : 2; // 21 or 16 of cells
         scheme.converter.bits = 12;
         Matrix<std::int32_t> weights(40, 11);
         Matrix<std::int32_t> inputs(3, 40);
