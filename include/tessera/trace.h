@@ -163,6 +163,9 @@ struct Block
     /// How often the macro holds them along its diagonal, below and to the right of each other. As
     /// many input vectors pass at a time.
     std::uint32_t replicas = 1;
+    /// Columns of the macro, 0 or 1, that lie beside the weights of every replica and hold what is
+    /// subtracted from their columns.
+    std::uint32_t references = 0;
 
     /// Rows of the macro that it takes.
     [[nodiscard]] std::uint64_t height() const
@@ -172,7 +175,7 @@ struct Block
     /// Columns of the macro that it takes.
     [[nodiscard]] std::uint64_t width() const
     {
-        return std::uint64_t{column_end - column_begin} * replicas;
+        return (std::uint64_t{column_end - column_begin} + references) * replicas;
     }
 };
 

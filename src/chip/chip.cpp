@@ -6,7 +6,10 @@
 #include "noc/fabric.h"
 #include "tessera/error.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <map>
 #include <numeric>
 #include <string>
 #include <unordered_set>
@@ -221,17 +224,58 @@ void Chip::assign_streams()
         }
         sequencer_->assign(unit, UnitId(static_cast<std::uint32_t>(stream)));
     }
-    for (const trace::Block& block : header.blocks)
+    check_blocks();
+}
+
+/// Blocks lie within their macros, and leave room for the reference columns that they need there.
+void Chip::check_blocks() const
+{
+    const trace::Header& header = source_.header();
+    const auto refuse = [&](std::size_t block, const std::string& problem)
     {
+        throw InputError({source_.name(), 1, "/placement/blocks/" + std::to_string(block)}, problem,
+                         "run it on the chip it was compiled for, or compile it again");
+    };
+    std::vector<trace::Block> physical = header.blocks;
+    std::map<UnitId, std::vector<std::size_t>> shared; // blocks beside references, by macro
+    for (std::size_t i = 0; i < physical.size(); ++i)
+    {
+        trace::Block& block = physical[i];
         const trace::TracedUnit& home = header.units[block.at.index()];
         const config::ChipConfig::Macro& macro = config_.macro_of(home.node.value());
+        const std::uint32_t references = macro.reference_columns();
+        block.references = std::max(block.references, references); // a foreign trace may not say
         const std::uint64_t last_row = block.row_at + block.height();
         const std::uint64_t last_column = block.column_at + block.width();
-        if (last_row > macro.rows || last_column > macro.columns)
+        if (last_row > macro.rows || last_column > std::uint64_t{macro.columns} + references)
         {
-            refuse(std::to_string(last_row) + " rows and " + std::to_string(last_column) +
-                       " columns of macro " + home.name(header.tiles),
-                   "macros of " + std::to_string(macro.rows) + "x" + std::to_string(macro.columns));
+            refuse(i, fmt::format("the trace uses {} rows and {} columns{} of macro {}, the chip "
+                                  "has macros of {}x{}{}",
+                                  last_row, last_column,
+                                  block.references == 0 ? "" : ", references included,",
+                                  home.name(header.tiles), macro.rows, macro.columns,
+                                  references == 0 ? "" : " and a reference column"));
+        }
+        if (references != 0)
+        {
+            shared[block.at].push_back(i);
+        }
+    }
+    for (const auto& [unit, blocks] : shared)
+    {
+        for (std::size_t a = 0; a < blocks.size(); ++a)
+        {
+            for (std::size_t b = 0; b < a; ++b)
+            {
+                if (trace::overlap(physical[blocks[a]], physical[blocks[b]]) &&
+                    !trace::overlap(header.blocks[blocks[a]], header.blocks[blocks[b]]))
+                {
+                    refuse(blocks[a],
+                           fmt::format("leaves no room for reference columns beside block {} in "
+                                       "macro {}, whose signs are made with an offset",
+                                       blocks[b], header.units[unit.index()].name(header.tiles)));
+                }
+            }
         }
     }
 }

@@ -107,6 +107,7 @@ private:
     void build(std::uint64_t shuffle, const std::vector<UnitId>& external);
     void build_unit(UnitId id, bool external);
     void assign_streams();
+    void check_blocks() const;
 
     config::ChipConfig config_;
     std::unique_ptr<const AidacDesign> aidac_; ///< null: another kind, or timed as a whole

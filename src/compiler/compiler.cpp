@@ -131,6 +131,7 @@ void list_units(const Plan& plan, const Emitter& emitter, trace::Trace& trace)
             block.row_at = placed.row_at;
             block.column_at = placed.column_at;
             block.replicas = layer.replicas;
+            block.references = plan.macro_of(LayerId(i)).reference_columns();
             block.at = number[emitter.macro(placed.slot).index()];
             trace.header.blocks[placed.id.index()] = block;
         }

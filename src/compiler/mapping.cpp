@@ -74,9 +74,15 @@ std::uint32_t replicas(const std::vector<MatrixBlock>& blocks,
     for (const MatrixBlock& block : blocks)
     {
         result = std::min(
-            {result, macro.rows / block.rows.size(), macro.columns / block.columns.size()});
+            {result, macro.rows / block.rows.size(),
+             columns_with_references(macro) / (block.columns.size() + macro.reference_columns())});
     }
     return std::max(result, 1U);
+}
+
+std::uint32_t columns_with_references(const config::ChipConfig::Macro& macro)
+{
+    return macro.columns + macro.reference_columns();
 }
 
 std::uint64_t weights_in(const MatrixBlock& block, const WeightMatrix& matrix)
@@ -170,7 +176,7 @@ std::vector<Berth> pack(const std::vector<Cargo>& blocks, std::size_t movable,
         if (found == open.end())
         {
             berths[i].macro = static_cast<std::uint32_t>(holds.size());
-            holds.emplace_back(macro.rows, macro.columns);
+            holds.emplace_back(macro.rows, columns_with_references(macro));
             (void)holds.back().take(blocks[i], berths[i]);
             if (!holds.back().full())
             {

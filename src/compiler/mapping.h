@@ -43,7 +43,8 @@ struct MatrixBlock
                                            const network::Layer& layer,
                                            const config::ChipConfig::Macro& macro);
 
-/// How often a macro has room for the larger of the blocks along its diagonal; at least 1.
+/// How often a macro has room for the larger of the blocks along its diagonal, each time with its
+/// reference column; at least 1.
 [[nodiscard]] std::uint32_t replicas(const std::vector<MatrixBlock>& blocks,
                                      const config::ChipConfig::Macro& macro);
 
@@ -58,11 +59,14 @@ struct Berth
     std::uint32_t column = 0;
 };
 
+/// Columns that a macro has room for in all: weights and reference columns.
+[[nodiscard]] std::uint32_t columns_with_references(const config::ChipConfig::Macro& macro);
+
 /// A block to be packed, and whose.
 struct Cargo
 {
     std::uint32_t rows = 0;
-    std::uint32_t columns = 0;
+    std::uint32_t columns = 0; ///< reference columns included
     std::size_t layer = 0; ///< blocks of one layer never share a macro: they work at the same time
 };
 

@@ -666,8 +666,9 @@ std::vector<Berth> Plan::berths(const Layers& layers, const Segment& segment,
                     if ((copy == 0) == first)
                     {
                         const std::uint32_t replicas = layers[i].replicas;
-                        cargo.push_back(
-                            {block.rows.size() * replicas, block.columns.size() * replicas, i});
+                        const std::uint32_t columns =
+                            block.columns.size() + chip_.macro.reference_columns();
+                        cargo.push_back({block.rows.size() * replicas, columns * replicas, i});
                         position.push_back(next);
                     }
                     ++next;

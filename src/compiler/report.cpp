@@ -100,6 +100,12 @@ void add_placement(const trace::Header& header, const network::Network& network,
                                            (cells * static_cast<double>(fillings));
 }
 
+/// Cells of one row of a block, its reference column's included.
+std::uint64_t cells_in_row(std::uint64_t columns, const config::ChipConfig::Macro& macro)
+{
+    return columns * macro.cells_per_weight + macro.reference_columns();
+}
+
 /// Writes to crossbars: how many cells, and how often the same.
 void add_writes(const trace::Trace& trace, const network::Network& network,
                 const config::ChipConfig& chip, MappingReport& result)
@@ -122,7 +128,9 @@ void add_writes(const trace::Trace& trace, const network::Network& network,
         {
             continue;
         }
-        const std::uint64_t cells = rows[i] * block.width() * chip.macro.cells_per_weight;
+        // A row is written where its replica lies: cells off the diagonal are left as made.
+        const std::uint64_t cells =
+            rows[i] * cells_in_row(block.column_end - block.column_begin, chip.macro);
         result.cells_written += cells;
         result.weights_written += holds_operand(block, network) ? 0 : cells;
         macros[block.at].push_back({&block, rows[i] / block.height()});
@@ -159,7 +167,7 @@ void add_operand(std::uint64_t rows, std::uint64_t columns, const config::ChipCo
 {
     ++result.macros;
     result.weights += rows * columns;
-    result.cells += rows * columns * macro.cells_per_weight;
+    result.cells += rows * cells_in_row(columns, macro);
     result.energy = result.cells * macro.program.cell_energy;
     result.writes = 1;
     result.endurance = macro.program.endurance == config::kUnlimited ? 0 : macro.program.endurance;

@@ -38,7 +38,7 @@ struct ChipConfig
         std::uint32_t rows = 256; ///< in weights, as the mapper sees it
         std::uint32_t columns = 256;
         std::uint32_t weight_bits = 8;
-        std::uint32_t cells_per_weight = 1; ///< cell columns per weight column
+        std::uint32_t cells_per_weight = 1; ///< columns of cells per column of weights
         std::uint32_t input_bits = 8;
         bool timed_as_whole = false; ///< `t_mvm` was given: latency and interval of one MVM
         Duration t_mvm;
@@ -71,7 +71,7 @@ struct ChipConfig
             double gain = 1;
             double inl = 0; ///< codes
         } adc;
-        struct Cell ///< what cells do to values; no time follows from it
+        struct Cell ///< what cells do to values; of times only `signs` changes any
         {
             std::uint32_t bits = 2;
             /// differential | differential-separate | offset | sign-magnitude
@@ -120,6 +120,14 @@ struct ChipConfig
             std::uint64_t cell_energy = 10'000'000;            ///< attojoules; one cell, once
             std::uint64_t endurance = 1'000'000; ///< writes that a cell survives, or kUnlimited
         } program;
+
+        /// Columns that hold no weights beside those of weights that are read together: a
+        /// reference column of cells, which is converted too. The array has room for one beyond
+        /// `columns`; further ones take a column of weights each.
+        [[nodiscard]] std::uint32_t reference_columns() const
+        {
+            return kind == "adc" && cell.signs == "offset" ? 1 : 0;
+        }
     } macro;
 
     /// Columns of tiles whose macros are of kind `digital`, for operands that change with every

@@ -534,14 +534,19 @@ std::vector<Key> declare_macro()
             "macro.rows", 1, 65'536, "Weights in a column.",
             [](auto& c) -> auto& { return c.macro.rows; })),
         maps(count(
-            "macro.columns", 1, 65'536, "Weights in a row.",
+            "macro.columns", 1, 65'536,
+            "Weights in a row. The array has more columns of cells: as many for each as its "
+            "weights have cells, and a reference column beside all of them where `cell.signs` is "
+            "`offset`.",
             [](auto& c) -> auto& { return c.macro.columns; })),
         maps(count(
             "macro.weight_bits", 1, 32, "Bits of a weight.",
             [](auto& c) -> auto& { return c.macro.weight_bits; })),
         maps(count(
             "macro.cells_per_weight", 1, 64,
-            "Columns of cells for one column of weights; each is converted on its own.",
+            "Times and writes: columns of cells for one column of weights; each is converted on "
+            "its own, as is a reference column. (Values: `weight_bits` / `cell.bits` cells, twice "
+            "as many in pairs.)",
             [](auto& c) -> auto& { return c.macro.cells_per_weight; })),
         maps(count(
             "macro.input_bits", 1, 32, "Bits of an input.",
@@ -606,13 +611,15 @@ std::vector<Key> declare_macro()
         count(
             "macro.cell.bits", 1, 4, "Bits of a weight that one cell holds.",
             [](auto& c) -> auto& { return c.macro.cell.bits; }),
-        choice(
+        maps(choice(
             "macro.cell.signs",
             {"differential", "differential-separate", "offset", "sign-magnitude"},
             "Signed weights: pairs of cells, subtracted before the converter or after it; an "
-            "offset and a reference column; or a steered magnitude, whose off current has the sign "
-            "too.",
-            [](auto& c) -> auto& { return c.macro.cell.signs; }),
+            "offset; or a steered magnitude, whose off current has the sign too. `offset`: the "
+            "array has a column of cells beyond "
+            "those of `macro.columns`, whose code is subtracted from theirs; blocks and replicas "
+            "that share the array take a column of weights for each further reference.",
+            [](auto& c) -> auto& { return c.macro.cell.signs; })),
         choice(
             "macro.cell.signed_inputs", {"two-pass", "twos-complement"},
             "Signed inputs: positive parts, then the negative ones; or bit by bit.",
@@ -939,7 +946,8 @@ std::string section_doc(const std::string& section)
         {"macro.crossbar", "Stage crossbar: the analog product."},
         {"macro.sample_hold", "Stage hold: frees the array while its columns are converted."},
         {"macro.adc", "Stage convert, and what it does to values."},
-        {"macro.cell", "The cells, as far as values are concerned; no time follows from them."},
+        {"macro.cell", "The cells, as far as values are concerned; the only time that follows from "
+                       "them is that of converting the reference column of `signs` = `offset`."},
         {"macro.shift_add", "Stage shift_add."},
         {"macro.output", "Stage output."},
         {"macro.pipeline", "Which stages are tied together."},

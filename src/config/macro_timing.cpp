@@ -21,7 +21,8 @@ struct NamedStage
 
 std::array<NamedStage, 6> stages_of(const ChipConfig::Macro& macro)
 {
-    const std::uint64_t cell_columns = std::uint64_t{macro.columns} * macro.cells_per_weight;
+    const std::uint64_t cell_columns =
+        std::uint64_t{macro.columns} * macro.cells_per_weight + macro.reference_columns();
     return {{
         {"drive", Stage::drive, ceil_div(macro.rows, macro.dac.count) * macro.dac.time},
         {"crossbar", Stage::crossbar, macro.crossbar.time},

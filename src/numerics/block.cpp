@@ -136,15 +136,28 @@ void Block::make_groups()
     }
     if (scheme_.signs == Signs::offset)
     {
-        groups_.push_back({first, 1, (slices - 1) * scheme_.cell_bits, -1, true});
+        groups_.push_back({first, reference_columns(scheme_, columns_),
+                           (slices - 1) * scheme_.cell_bits, -1, true});
+    }
+    // Groups are slices, of separate pairs slice and side, in the order of a weight's cells.
+    const unsigned per_weight = cells_per_weight(scheme_);
+    const std::size_t step = scheme_.signs == Signs::differential ? 2 : 1;
+    for (std::size_t group = 0; group < groups_.size(); ++group)
+    {
+        for (std::size_t column = 0; column < groups_[group].count; ++column)
+        {
+            // A reference column lies behind the last weight of its array.
+            const std::size_t last = std::min((column + 1) * scheme_.columns, columns_) - 1;
+            physical_of_.push_back(groups_[group].reference
+                                       ? first_cell(scheme_, last) + per_weight
+                                       : first_cell(scheme_, column) + step * group);
+        }
     }
 }
 
 void Block::fill(const Cells& cells, const Analog& analog)
 {
     const bool noisy = analog.read_sigma.rows() != 0;
-    const unsigned per_weight = cells_per_weight(scheme_);
-    const bool pairs = per_weight == 2 * weight_slices(scheme_);
     const bool steered = scheme_.signs == Signs::sign_magnitude;
     const double off = steered && !analog.off_cancels ? analog.off : 0;
     const bool levels_given = analog.levels.rows() != 0;
@@ -155,31 +168,21 @@ void Block::fill(const Cells& cells, const Analog& analog)
                                    : static_cast<double>(cells.levels(row, physical)));
     };
     // The value (or variance) that each column's sum takes from a row.
-    const auto combined = [&](std::size_t row, const Group& group, std::size_t index,
-                              std::size_t column, auto&& of, bool variance)
+    const auto combined =
+        [&](std::size_t row, const Group& group, std::size_t column, auto&& of, bool variance)
     {
-        if (group.reference)
+        const std::size_t at = physical_of_[group.first + column];
+        if (scheme_.signs == Signs::differential)
         {
-            return of(row, cells.levels.columns() - 1);
-        }
-        const bool separate = scheme_.signs == Signs::differential_separate;
-        const std::size_t slice = separate ? index / 2 : index;
-        const std::size_t physical = column * per_weight + (pairs ? 2 * slice : slice);
-        if (separate)
-        {
-            return of(row, physical + index % 2);
-        }
-        if (pairs)
-        {
-            const double negative = of(row, physical + 1);
-            return of(row, physical) + (variance ? negative : -negative);
+            const double negative = of(row, at + 1);
+            return of(row, at) + (variance ? negative : -negative);
         }
         if (steered)
         {
             const int steering = cells.steering(row, column);
-            return of(row, physical) * (variance ? steering * steering : steering);
+            return of(row, at) * (variance ? steering * steering : steering);
         }
-        return of(row, physical);
+        return of(row, at);
     };
     const auto terms = [&](auto&& of, bool variance)
     {
@@ -190,13 +193,12 @@ void Block::fill(const Cells& cells, const Analog& analog)
                 parts.emplace_back(std::min(scheme_.rows, rows_ - first), width());
             for (std::size_t row = 0; row < part.rows(); ++row)
             {
-                for (std::size_t index = 0; index < groups_.size(); ++index)
+                for (const Group& group : groups_)
                 {
-                    const Group& group = groups_[index];
                     for (std::size_t column = 0; column < group.count; ++column)
                     {
                         part(row, group.first + column) =
-                            combined(first + row, group, index, column, of, variance);
+                            combined(first + row, group, column, of, variance);
                     }
                 }
             }
@@ -282,21 +284,17 @@ void Block::read(Tile& tile, std::size_t partition) const
 }
 
 template <class Take>
-void Block::each_sum(const Tile& tile, const Matrix<float>& physical, std::size_t group_index,
+void Block::each_sum(const Tile& tile, const Matrix<float>& sums, std::size_t group_index,
                      std::size_t column, std::size_t count, Take take) const
 {
-    const unsigned per_weight = cells_per_weight(scheme_);
     const bool folded = scheme_.signs == Signs::differential;
-    // Groups are slices, of separate pairs slice and side, in the order of a weight's cells.
-    const std::size_t cell = folded ? 2 * group_index : group_index;
+    const std::size_t* const at = physical_of_.data() + groups_[group_index].first + column;
     for (std::size_t row = 0; row < tile.count * tile.slices; ++row)
     {
-        const float* sums = physical.row(row);
+        const float* const its = sums.row(row);
         for (std::size_t i = 0; i < count; ++i)
         {
-            const std::size_t at =
-                groups_[group_index].reference ? physical_ - 1 : (column + i) * per_weight + cell;
-            take(row, i, folded ? double{sums[at]} - double{sums[at + 1]} : double{sums[at]});
+            take(row, i, folded ? double{its[at[i]]} - double{its[at[i] + 1]} : double{its[at[i]]});
         }
     }
 }
@@ -390,10 +388,12 @@ void Block::convert_tile(const Tile& tile, const Conversion& conversion, std::si
     const std::size_t per_group =
         (columns_ + scheme_.converter.shared_by - 1) / scheme_.converter.shared_by;
     const std::size_t table = (partition * groups_.size() + group_index) * per_group;
+    // Of a reference column, the first column of its array says which converter it has.
+    const std::size_t per_column = group.reference ? scheme_.columns : 1;
     std::array<Code, kTileColumns> codes;
     for (std::size_t vector = 0; vector < tile.count; ++vector)
     {
-        std::int64_t* total = outputs.row(tile.first + vector) + column;
+        std::int64_t* const total = outputs.row(tile.first + vector);
         for (std::size_t pass = 0; pass < tile.slices / once; ++pass)
         {
             std::fill_n(codes.begin(), count, Code{0});
@@ -412,21 +412,25 @@ void Block::convert_tile(const Tile& tile, const Conversion& conversion, std::si
                 for (std::size_t i = 0; i < count; ++i)
                 {
                     const CodeTable& converter =
-                        conversion.tables[table + (column + i) / scheme_.converter.shared_by];
+                        conversion.tables[table +
+                                          (column + i) * per_column / scheme_.converter.shared_by];
                     codes[i] =
                         codes[i] * (Code{1} << scheme_.slice_bits) + sign * converter(sums[i]);
                 }
             }
             const std::int64_t sign = pass == 0 ? group.sign : -group.sign;
-            if (group.reference)
+            if (!group.reference)
+            {
+                add_shifted(total + column, codes.data(), count, group.shift, sign);
+                continue;
+            }
+            for (std::size_t i = 0; i < count; ++i)
             {
                 const std::int64_t all =
-                    sign * (std::int64_t{1} << group.shift) * std::int64_t{codes[0]};
-                std::for_each(total, total + columns_, [all](std::int64_t& sum) { sum += all; });
-            }
-            else
-            {
-                add_shifted(total, codes.data(), count, group.shift, sign);
+                    sign * (std::int64_t{1} << group.shift) * std::int64_t{codes[i]};
+                const std::size_t first = (column + i) * scheme_.columns;
+                std::for_each(total + first, total + std::min(first + scheme_.columns, columns_),
+                              [all](std::int64_t& sum) { sum += all; });
             }
         }
     }

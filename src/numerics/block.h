@@ -117,7 +117,7 @@ private:
         std::size_t count = 0;
         unsigned shift = 0; ///< of the codes
         std::int64_t sign = 1;
-        bool reference = false; ///< one column, for all
+        bool reference = false; ///< one column for those of each array
     };
     /// What turns sums into codes.
     struct Conversion
@@ -146,7 +146,7 @@ private:
     /// Calls take(vector and input slice, column - `column`, level) for a group's part of sums of
     /// physical columns.
     template <class Take>
-    void each_sum(const Tile& tile, const Matrix<float>& physical, std::size_t group_index,
+    void each_sum(const Tile& tile, const Matrix<float>& sums, std::size_t group_index,
                   std::size_t column, std::size_t count, Take take) const;
     /// Codes by conversion.
     [[nodiscard]] std::vector<Matrix<std::int64_t>>
@@ -169,10 +169,13 @@ private:
     std::size_t columns_;
     std::vector<std::int64_t> correction_;
     std::vector<Group> groups_;
+    /// By column of the partitions' matrices, the physical one; of a pair that is subtracted, the
+    /// positive one.
+    std::vector<std::size_t> physical_of_;
     LevelSums levels_;
     VarianceSums variances_; ///< empty without read noise
     std::shared_ptr<const Reading> reading_;
-    std::size_t physical_ = 0; ///< columns of cells
+    std::size_t physical_ = 0; ///< columns of cells, of all arrays
     SlowNoise slow_;
     Matrix<float> conductances_; ///< of cells that fluctuate: row, physical column, in levels
     Conversion conversion_;

@@ -31,8 +31,9 @@ Cells cells_of(const Scheme& scheme, const Matrix<std::int32_t>& weights)
     Cells cells;
     const bool reference = scheme.signs == Signs::offset;
     const auto top = static_cast<std::uint8_t>(half >> (scheme.cell_bits * (slices - 1)));
-    cells.levels = Matrix<std::uint8_t>(
-        weights.rows(), weights.columns() * cells_per_weight(scheme) + (reference ? 1 : 0));
+    cells.levels =
+        Matrix<std::uint8_t>(weights.rows(), weights.columns() * cells_per_weight(scheme) +
+                                                 reference_columns(scheme, weights.columns()));
     if (scheme.signs == Signs::sign_magnitude)
     {
         cells.steering = Matrix<std::int8_t>(weights.rows(), weights.columns());
@@ -70,10 +71,11 @@ Cells cells_of(const Scheme& scheme, const Matrix<std::int32_t>& weights)
                 cells.steering(row, column) =
                     static_cast<std::int8_t>(weight == 0 ? 0 : (negative ? -1 : 1));
             }
-        }
-        if (reference)
-        {
-            *level = top;
+            const std::size_t next = column + 1;
+            if (reference && (next % scheme.columns == 0 || next == weights.columns()))
+            {
+                *level++ = top; // the array ends
+            }
         }
     }
     return cells;

@@ -9,9 +9,10 @@
 namespace tessera::numerics
 {
 
-/// The levels that cells are to hold. Physical columns lie as on the chip: weight by weight, in it
-/// slice by slice (the lowest first), of a pair the positive cell first; last the reference column
-/// of Signs::offset, whose cells hold 2^(bits-1) in the place of the top slice.
+/// The levels that cells are to hold. Physical columns lie as on the chip: array by array, in it
+/// weight by weight, in that slice by slice (the lowest first), of a pair the positive cell first;
+/// last in each array the reference column of Signs::offset, whose cells hold 2^(bits-1) in the
+/// place of the top slice.
 struct Cells
 {
     Matrix<std::uint8_t> levels;

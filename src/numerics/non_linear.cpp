@@ -603,14 +603,14 @@ public:
         for (std::size_t row = 0; row < rows_; row += scheme.rows)
         {
             std::vector<Part>& parts = partitions_.emplace_back();
-            for (std::size_t column = 0; column < columns_; column += scheme.columns)
+            for (std::size_t column = 0; column < columns_; column += array_columns(scheme))
             {
                 const auto part = [&](const Matrix<double>& whole)
                 {
                     return whole.rows() == 0
                                ? Matrix<double>()
                                : part_of(whole, row, column, std::min(scheme.rows, rows_ - row),
-                                         std::min(scheme.columns, columns_ - column));
+                                         std::min(array_columns(scheme), columns_ - column));
                 };
                 Part made;
                 made.first = column;

@@ -77,6 +77,22 @@ unsigned cells_per_weight(const Scheme& scheme)
     return weight_slices(scheme) * (pairs ? 2 : 1);
 }
 
+std::size_t array_columns(const Scheme& scheme)
+{
+    return scheme.columns * cells_per_weight(scheme) + (scheme.signs == Signs::offset ? 1 : 0);
+}
+
+std::size_t reference_columns(const Scheme& scheme, std::size_t columns)
+{
+    return scheme.signs == Signs::offset ? ceil_div(columns, scheme.columns) : 0;
+}
+
+std::size_t first_cell(const Scheme& scheme, std::size_t column)
+{
+    const std::size_t references = scheme.signs == Signs::offset ? column / scheme.columns : 0;
+    return column * cells_per_weight(scheme) + references;
+}
+
 bool signed_conversion(const Scheme& scheme)
 {
     return scheme.signs == Signs::differential || scheme.signs == Signs::sign_magnitude;

@@ -12,8 +12,9 @@ enum class Signs : std::uint8_t
 {
     differential,          ///< two cells; their columns are subtracted before the converter
     differential_separate, ///< two cells; each column is converted, the codes are subtracted
-    offset,        ///< w + 2^(bits-1) in one cell; a reference column of each partition holds
-                   ///< the 2^(bits-1), is converted too, and its code is subtracted
+    offset,        ///< w + 2^(bits-1) in one cell; every array has one column more, the reference
+                   ///< column, which holds the 2^(bits-1): it is converted too, and its code is
+                   ///< subtracted from those of the array's own columns
     sign_magnitude ///< |w| in one cell, whose whole current, that of level 0 too, is steered to
                    ///< one of two lines, which are subtracted before the converter. Each line
                    ///< has a switch of its own: a weight of 0 closes neither
@@ -75,8 +76,8 @@ struct Scheme
     unsigned slice_bits = 1; ///< input bits that a row is driven with at a time
     InputCoding coding = InputCoding::positive;
     std::int64_t zero_point = 0; ///< of InputCoding::zero_point
-    std::size_t rows = 128;      ///< of a partition
-    std::size_t columns = 128;   ///< of a partition, in cells
+    std::size_t rows = 128;      ///< of an array; those below it are another partition
+    std::size_t columns = 128;   ///< of an array, in weights: it has array_columns() of cells
     ConverterScheme converter;
 };
 
@@ -89,6 +90,14 @@ void check(const Scheme& scheme);
 [[nodiscard]] unsigned input_slices(const Scheme& scheme);
 /// Physical cells side by side that hold one weight.
 [[nodiscard]] unsigned cells_per_weight(const Scheme& scheme);
+/// Columns of cells of a whole array: those of its weights, and the reference column of
+/// Signs::offset.
+[[nodiscard]] std::size_t array_columns(const Scheme& scheme);
+/// Reference columns of a matrix of so many columns of weights: one for each array that it lies in.
+[[nodiscard]] std::size_t reference_columns(const Scheme& scheme, std::size_t columns);
+/// Where a column of weights begins among all columns of cells: arrays lie side by side, each with
+/// its reference column last.
+[[nodiscard]] std::size_t first_cell(const Scheme& scheme, std::size_t column);
 /// Does a conversion see both signs?
 [[nodiscard]] bool signed_conversion(const Scheme& scheme);
 /// Greatest magnitude that a column of `rows` rows can give, in levels of a cell.

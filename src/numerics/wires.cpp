@@ -206,7 +206,7 @@ public:
         for (std::size_t row = 0; row < analog.levels.rows(); row += scheme.rows)
         {
             std::vector<Crossbar>& crossbars = partitions_.emplace_back();
-            for (std::size_t column = 0; column < columns_; column += scheme.columns)
+            for (std::size_t column = 0; column < columns_; column += array_columns(scheme))
             {
                 Crossbar crossbar;
                 crossbar.first = column;
@@ -224,7 +224,7 @@ public:
                                std::size_t row, std::size_t column)
     {
         Matrix<double> siemens(std::min(scheme.rows, analog.levels.rows() - row),
-                               std::min(scheme.columns, analog.levels.columns() - column));
+                               std::min(array_columns(scheme), analog.levels.columns() - column));
         for (std::size_t i = 0; i < siemens.rows(); ++i)
         {
             for (std::size_t j = 0; j < siemens.columns(); ++j)
@@ -425,7 +425,8 @@ Analog through_wires(const Scheme& scheme, const Analog& analog, const ReadOut& 
     }
     for (std::size_t row = 0; row < analog.levels.rows(); row += scheme.rows)
     {
-        for (std::size_t column = 0; column < analog.levels.columns(); column += scheme.columns)
+        for (std::size_t column = 0; column < analog.levels.columns();
+             column += array_columns(scheme))
         {
             const Matrix<double> siemens = SolvedReading::part(scheme, analog, out, row, column);
             const Matrix<double> transfer = out.approximate

@@ -75,7 +75,7 @@ struct ReadOut
     bool approximate = false; ///< row-voltage only
 };
 
-/// `analog` as its converters see it through wires, in crossbars of the scheme's rows and columns:
+/// `analog` as its converters see it through wires, in the scheme's arrays side by side and below:
 /// levels that contain them (row-voltage), or a reading that solves for every input. Read noise
 /// stays that of the cells. Throws InputError where scheme and reading do not go together.
 [[nodiscard]] Analog through_wires(const Scheme& scheme, const Analog& analog, const ReadOut& out);

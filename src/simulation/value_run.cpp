@@ -201,6 +201,7 @@ ValueRun::ValueRun(const ChipModel& chip, const Program& program, const Quantize
     {
         throw InputError({program_.name(), 1, problem.pointer}, problem.problem, problem.remedy);
     }
+    values::check_apart(header, chip.config(), analogue_, program_.name());
     const unsigned threads =
         options.threads != 0 ? options.threads : std::max(1U, std::thread::hardware_concurrency());
     if (options.calibration.images != 0)

@@ -136,6 +136,10 @@ std::string blocks_text(const Header& header)
         {
             members.key("replicas") += std::to_string(block.replicas);
         }
+        if (block.references != 0)
+        {
+            members.key("references") += std::to_string(block.references);
+        }
         out += '}';
     }
     return out + "]}";
@@ -358,7 +362,8 @@ Header read(const Json& json)
         placement.only({"blocks"});
         for (const Reader& entry : placement["blocks"].list())
         {
-            entry.only({"layer", "copy", "rows", "columns", "at", "corner", "replicas"});
+            entry.only(
+                {"layer", "copy", "rows", "columns", "at", "corner", "replicas", "references"});
             Block block;
             block.layer =
                 entry.has("layer") ? LayerId(entry["layer"].number32(0, 0xffff'fffeU)) : LayerId();
@@ -376,6 +381,7 @@ Header read(const Json& json)
                 block.column_at = corner[1].number32();
             }
             block.replicas = entry.has("replicas") ? entry["replicas"].number32(1) : 1;
+            block.references = entry.has("references") ? entry["references"].number32(0, 1) : 0;
             header.blocks.push_back(block);
             homes.push_back(read_unit(header, entry["at"].text(), entry.at("at")));
         }

@@ -193,7 +193,8 @@ Json header_schema()
                                {"columns", range},
                                {"at", text("^t(0|[1-9][0-9]*)\\.m(0|[1-9][0-9]*)$")},
                                {"corner", range},
-                               {"replicas", whole(1, kMax32)}},
+                               {"replicas", whole(1, kMax32)},
+                               {"references", whole(0, 1)}},
                               {"rows", "columns", "at"});
     Json result = object(
         {{"format", {{"const", "tessera-trace"}}},

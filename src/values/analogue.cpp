@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "values/analogue.h"
 
+#include "base/integer.h"
 #include "chip/aidac.h"
 #include "config/macro_timing.h"
 #include "numerics/model_reader.h"
@@ -145,7 +146,7 @@ Analogue analogue_of(const config::ChipConfig& chip)
     scheme.input_bits = macro.input_bits;
     scheme.slice_bits = std::min(macro.dac.bits, macro.input_bits);
     scheme.rows = macro.rows;
-    scheme.columns = std::size_t{macro.columns} * numerics::cells_per_weight(scheme);
+    scheme.columns = macro.columns;
     analogue.signed_inputs = one_of<InputCoding>(
         macro.cell.signed_inputs,
         {{"two-pass", InputCoding::two_pass}, {"twos-complement", InputCoding::twos_complement}});
@@ -166,7 +167,7 @@ Analogue analogue_of(const config::ChipConfig& chip)
     converter.offset = adc.offset;
     converter.gain = adc.gain;
     converter.inl = adc.inl;
-    converter.shared_by = (scheme.columns + adc.count - 1) / adc.count;
+    converter.shared_by = ceil_div(numerics::array_columns(scheme), adc.count);
     if (converter.rounding == Rounding::ideal)
     {
         converter = without_flaws(converter);
@@ -464,6 +465,10 @@ std::vector<std::string> remarks(const config::ChipConfig& chip)
     {
         few.emplace("macro.adc.bits", scheme.converter.bits);
     }
+    all.push_back(fmt::format(
+        "arrays of {} x {} cells: {} columns of cells hold one of weights{}", scheme.rows,
+        numerics::array_columns(scheme), numerics::cells_per_weight(scheme),
+        scheme.signs == Signs::offset ? ", and a reference column lies beside them" : ""));
     std::string text =
         of_bits("converters", numerics::lossless_bits(scheme, scheme.rows), scheme.rows, few);
     if (!few)

@@ -325,7 +325,8 @@ void Crossbars::place_faults(const network::Network& network)
             {
                 part.faults[cell.replica].push_back(
                     {cell.row - piece.rows.begin,
-                     (cell.column - piece.columns.begin) * std::size_t{per_weight} + cell.cell,
+                     numerics::first_cell(analogue_.scheme, cell.column - piece.columns.begin) +
+                         cell.cell,
                      cell.fault});
             }
         }

@@ -316,6 +316,43 @@ std::vector<Piece> pieces_of(const trace::Header& header, const semantics::Namin
     return pieces;
 }
 
+void check_apart(const trace::Header& header, const config::ChipConfig& chip,
+                 const Analogue& analogue, const std::string& file)
+{
+    if (!analogue.wires)
+    {
+        return;
+    }
+    std::map<UnitId, std::vector<std::size_t>> macros;
+    for (std::size_t i = 0; i < header.blocks.size(); ++i)
+    {
+        const trace::Block& block = header.blocks[i];
+        if (chip.is_digital(header.units[block.at.index()].node.value()))
+        {
+            continue;
+        }
+        for (const std::size_t other : macros[block.at])
+        {
+            trace::Block rows = block; // in all columns
+            rows.column_at = header.blocks[other].column_at;
+            trace::Block columns = block; // in all rows
+            columns.row_at = header.blocks[other].row_at;
+            if (!trace::overlap(block, header.blocks[other]) &&
+                (trace::overlap(rows, header.blocks[other]) ||
+                 trace::overlap(columns, header.blocks[other])))
+            {
+                throw InputError(
+                    {file, 1, "/placement/blocks/" + std::to_string(i)},
+                    "shares wires of " + header.units[block.at.index()].name(header.tiles) +
+                        " with block " + std::to_string(other) +
+                        ": what the cells of one do to reads of the other is not solved for",
+                    "compile without --pack, or set macro.cell.row_ohm and column_ohm to 0");
+            }
+        }
+        macros[block.at].push_back(i);
+    }
+}
+
 Machine::Machine(const trace::Header& header, const IntegerNetwork& integers,
                  const config::ChipConfig& chip, const Crossbars& crossbars,
                  std::vector<Map<std::int32_t>> images)

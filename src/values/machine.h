@@ -38,6 +38,12 @@ struct Poison
                                            const semantics::Naming& naming,
                                            const config::ChipConfig& chip);
 
+/// Every block is read as if its array held nothing else, which is right unless it shares wires
+/// with another: throws InputError, which names `file`, where blocks that do not take turns in the
+/// same cells lie in the same rows or columns of a macro and wires have a resistance.
+void check_apart(const trace::Header& header, const config::ChipConfig& chip,
+                 const Analogue& analogue, const std::string& file);
+
 /// Executes the operations of a trace with real numbers as the chip starts them: what an operation
 /// reads is what lies in its tile's buffer then. Its operands are looked at first, then everything
 /// else that has arrived there and is still read by somebody. What is not there is poison; so is

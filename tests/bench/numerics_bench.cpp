@@ -62,6 +62,7 @@ struct Workload
 Workload make_workload()
 {
     Workload work;
+    work.scheme.columns = 128 / cells_per_weight(work.scheme);
     std::mt19937 random(1);
     for (std::size_t row = 0; row < kRows; ++row)
     {

@@ -388,6 +388,8 @@ header("block empty", lambda h: h["placement"]["blocks"][0].update(rows=[4, 4]),
        "is empty")
 header("block's replicas", lambda h: h["placement"]["blocks"][0].update(replicas=0), "/placement/blocks/0/replicas: ",
        "not a whole number")
+header("block's references", lambda h: h["placement"]["blocks"][0].update(references=2),
+       "/placement/blocks/0/references: ", "not a whole number")
 header("block's corner", lambda h: h["placement"]["blocks"][0].update(corner=[1]), "/placement/blocks/0/corner: ",
        "has 1 entries")
 header("mapping as number", lambda h: h.update(mapping={"a": 1}), "/mapping/a: ", "must be text")

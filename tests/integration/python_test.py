@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The Python module against NumPy and against itself: exact where nothing is lost, the same bits for the same chip in
-every batch, type and layout of arrays, and on threads; what cannot be is a ValueError that says what to do."""
+every batch, type and layout of arrays, and on threads; wires as the circuit's equations say, solved here; what cannot
+be is a ValueError that says what to do."""
+import json
 import os
 import sys
+import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -100,6 +103,76 @@ def check_calibration():
     assert "calibrate=inputs" in refused, refused
 
 
+def amperes(siemens, driven, read, ohm):
+    """Currents of an array's columns per volt, by its nodal equations. Every segment of wire has `ohm` ohms."""
+    rows, columns = siemens.shape
+    cell = np.arange(rows * columns).reshape(rows, columns)
+    nodes = 2 * rows * columns
+    upper, lower = cell, cell + rows * columns  # a row's wire, or a column's driven line; a column's sensed line
+    matrix, right = np.zeros((nodes, nodes)), np.zeros(nodes)
+
+    def join(one, other, conductance):
+        one, other = one.ravel(), other.ravel()
+        for a, b in ((one, other), (other, one)):
+            np.add.at(matrix, (a, a), conductance)
+            np.add.at(matrix, (a, b), -conductance)
+
+    gated = read == "gated-1t1r"
+    join(upper, lower, (siemens * driven[:, None] if gated else siemens).ravel())
+    join(lower[:-1], lower[1:], 1 / ohm)
+    join(*((upper[:-1], upper[1:]) if gated else (upper[:, :-1], upper[:, 1:])), 1 / ohm)
+    volts = np.ones(columns) if gated else driven
+    sources = upper[0] if gated else upper[:, 0]
+    connected = np.ones(len(sources)) if read != "row-voltage-floating" else driven != 0
+    matrix[sources, sources] += connected / ohm
+    right[sources] += connected * volts / ohm
+    matrix[lower[-1], lower[-1]] += 1 / ohm
+    return np.linalg.solve(matrix, right)[lower[-1]] / ohm
+
+
+def check_reference_columns():
+    """Offset weights: every macro's array has the reference column that its codes are lessened by, beside
+    macro.columns of weights, whether they fill it or not."""
+    rows, wide, ohm, off, on = 8, 6, 40.0, 5, 95
+    step = (on - off) / 3
+    read_names = ("row-voltage", "row-voltage-floating", "gated-1t1r")
+    compared = unlike_exact = 0
+    with tempfile.TemporaryDirectory() as folder:
+        device = os.path.join(folder, "plain.json")
+        with open(device, "w") as file:
+            json.dump({"format": "tessera-device", "version": "1.0", "name": "plain", "conductance":
+                       {"off_uS": off, "on_uS": on, "bits": 4, "source": "test", "status": "assumed"}}, file)
+        for read in read_names:
+            chip = tessera.Chip("clsa-256", set=[
+                f"macro.rows={rows}", f"macro.columns={wide}", "macro.weight_bits=4", "macro.input_bits=2",
+                "macro.cell.signs=offset", "macro.cell.device=" + device, "macro.cell.read=" + read,
+                f"macro.cell.row_ohm={ohm}", f"macro.cell.column_ohm={ohm}"])
+            for columns in (wide - 1, wide, wide + 1, 2 * wide):
+                weights = RNG.integers(-8, 8, (rows + 5, columns))
+                inputs = RNG.integers(0, 4, (2, rows + 5))
+                found = chip.program(weights, inputs=(0, 3))(inputs)
+                expected = np.zeros_like(found)
+                clear = np.ones(found.shape, bool)
+                for top in (0, rows):
+                    for left in range(0, columns, wide):
+                        held = weights[top:top + rows, left:left + wide] + 8
+                        levels = np.concatenate([np.stack([held & 3, held >> 2], 2).reshape(len(held), -1),
+                                                 np.full((len(held), 1), 2)], 1)
+                        for vector, values in enumerate(inputs[:, top:top + rows]):
+                            for bit in range(2):
+                                driven = (values >> bit & 1).astype(float)
+                                current = amperes((off + levels * step) * 1e-6, driven, read, ohm) * 1e6
+                                sums = (current - off * driven.sum()) / step
+                                clear[vector, left:left + wide] &= (abs(sums % 1 - 0.5) > 2e-3).all()
+                                code = np.rint(sums).astype(int)
+                                expected[vector, left:left + wide] += \
+                                    (code[:-1:2] + 4 * code[1:-1:2] - 4 * code[-1]) << bit
+                assert (found == expected)[clear].all(), (read, columns, found, expected)
+                compared += clear.sum()
+                unlike_exact += (found != inputs @ weights).sum()
+    assert compared > 100 and unlike_exact > 50, (compared, unlike_exact)
+
+
 def check_refusals():
     chip = tessera.Chip("clsa-256")
     layer = chip.program(WEIGHTS)
@@ -124,4 +197,5 @@ if __name__ == "__main__":
     check_products()
     check_noise()
     check_calibration()
+    check_reference_columns()
     check_refusals()

@@ -5,6 +5,7 @@
 #include "unit/chip_fixture.h"
 
 #include <gtest/gtest.h>
+#include <optional>
 
 namespace tessera::chip
 {
@@ -89,10 +90,12 @@ std::uint64_t closed_form(const config::ChipConfig& chip)
            memory(kOutput, 0);
 }
 
-/// Time of one mvm with a block that its macro holds so often.
-Tick time_with(std::uint32_t replicas, std::uint32_t vectors)
+/// Time of one mvm with a block that its macro holds so often; `another` may be in the way.
+Tick time_with(std::uint32_t replicas, std::uint32_t vectors, const char* signs = "differential",
+               std::uint32_t references = 0, std::optional<std::uint32_t> another = {})
 {
     config::ChipConfig chip = small_chip();
+    chip.macro.cell.signs = signs;
     chip.buffer.bytes_per_cycle = config::kUnlimited; // the vectors are read all the same
     TraceBuilder builder(chip);
     builder.load(0, {{NodeId(0), 1}}).bytes = 1;
@@ -108,8 +111,15 @@ Tick time_with(std::uint32_t replicas, std::uint32_t vectors)
     block.row_at = 0;
     block.column_at = 8;
     block.replicas = replicas;
+    block.references = references;
     block.at = trace.operations.back().at;
     trace.header.blocks = {block};
+    if (another)
+    {
+        block.replicas = 1;
+        block.column_at = *another;
+        trace.header.blocks.push_back(block);
+    }
     return simulate(chip, std::make_shared<const trace::Trace>(trace)).summary.makespan;
 }
 
@@ -131,6 +141,29 @@ TEST(Replicas, FitIntoTheMacro)
 {
     EXPECT_NO_THROW(time_with(4, 1)); // 128 rows, 8 + 120 columns
     EXPECT_THROW(time_with(5, 1), InputError);
+}
+
+/// Macros of 128 columns of weights, and one beyond; blocks of 30 columns from column 8 on.
+TEST(Replicas, FitIntoTheMacroWithTheirReferences)
+{
+    for (const std::uint32_t said : {0U, 1U}) // a foreign trace may not say
+    {
+        EXPECT_NO_THROW(time_with(3, 1, "offset", said)); // 8 + 3 x 31 columns
+        EXPECT_THROW(time_with(4, 1, "offset", said), InputError);
+    }
+    // Said of a chip whose macros have none beyond.
+    EXPECT_NO_THROW(time_with(3, 1, "differential", 1));
+    EXPECT_THROW(time_with(4, 1, "differential", 1), InputError);
+    // Another block to the right of two, whose second reference column is column 69.
+    EXPECT_NO_THROW(time_with(2, 1, "differential", 0, 68));
+    EXPECT_THROW(time_with(2, 1, "offset", 0, 68), InputError);
+    EXPECT_THROW(time_with(2, 1, "offset", 0, 69), InputError);
+    EXPECT_NO_THROW(time_with(2, 1, "offset", 0, 70));
+    EXPECT_NO_THROW(time_with(2, 1, "offset", 1, 70));
+    EXPECT_NO_THROW(time_with(2, 1, "offset", 0, 98)); // 98 + 30 and the column beyond
+    EXPECT_THROW(time_with(2, 1, "offset", 0, 99), InputError);
+    // Blocks in the same cells take turns.
+    EXPECT_NO_THROW(time_with(2, 1, "offset", 0, 67));
 }
 
 struct Parameter

@@ -182,6 +182,56 @@ std::uint32_t macros_of(const std::vector<Berth>& berths)
     return most;
 }
 
+TEST(Mapping, ReplicasHaveReferenceColumnsOfTheirOwn)
+{
+    const auto twice = [](std::uint32_t columns, std::uint32_t of_block, const char* signs)
+    {
+        auto size = macro(128, columns);
+        size.cell.signs = signs;
+        return replicas({{{0, 10}, {0, of_block}}}, size);
+    };
+    // Two blocks of 64, and between them a reference column: the macro has one beyond its columns.
+    EXPECT_EQ(twice(128, 64, "differential"), 2U);
+    EXPECT_EQ(twice(128, 64, "offset"), 1U);
+    EXPECT_EQ(twice(129, 64, "offset"), 2U);
+    EXPECT_EQ(twice(130, 64, "offset"), 2U);
+    EXPECT_EQ(twice(128, 63, "offset"), 2U);
+    EXPECT_EQ(twice(193, 64, "offset"), 2U);
+    EXPECT_EQ(twice(194, 64, "offset"), 3U);
+    EXPECT_EQ(twice(128, 128, "offset"), 1U);
+    EXPECT_EQ(twice(16, 1, "offset"), 8U);
+}
+
+TEST(Mapping, AReferenceColumnTakesNoneOfAWholeMacro)
+{
+    const network::Network network = convolution(3, 3, 4, 10);
+    for (const std::uint32_t columns : {9U, 10U, 11U})
+    {
+        auto size = macro(36, columns);
+        const auto blocks = [&] { return cut(network, network.layers[1], size).size(); };
+        const std::size_t without = blocks();
+        size.cell.signs = "offset";
+        EXPECT_EQ(blocks(), without);
+        EXPECT_EQ(columns_with_references(size), columns + 1);
+    }
+}
+
+TEST(Pack, BlocksBringTheirReferenceColumns)
+{
+    // Blocks of w columns with their references, of two layers, in a macro of 8 columns.
+    const auto together = [](std::uint32_t w, const char* signs)
+    {
+        auto size = macro(4, 8);
+        size.cell.signs = signs;
+        const std::uint32_t wide = w + size.reference_columns();
+        return macros_of(pack({{4, wide, 0}, {4, wide, 1}}, 2, size)) == 1;
+    };
+    EXPECT_TRUE(together(4, "differential"));
+    EXPECT_FALSE(together(5, "differential"));
+    EXPECT_TRUE(together(3, "offset"));
+    EXPECT_FALSE(together(4, "offset"));
+}
+
 TEST(Pack, BlocksOfDifferentLayersShareMacros)
 {
     std::mt19937 random(13);

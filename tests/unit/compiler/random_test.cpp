@@ -117,7 +117,8 @@ TEST(Random, NetworksAndBuffersOfAnySize)
     {
         Dice dice(seed);
         const network::Network network = test::random_network(dice);
-        const config::ChipConfig chip = test::random_chip(dice);
+        config::ChipConfig chip = test::random_chip(dice);
+        chip.macro.cell.signs = seed % 2 == 0 ? "differential" : "offset";
         SCOPED_TRACE("seed " + std::to_string(seed) + '\n' + test::describe(network));
         check(network, chip, dice(1, 4), dice);
         fitted += shrink(network, chip, dice, helped);
@@ -137,6 +138,7 @@ TEST(Random, SegmentsTakeTurnsOnChipsThatAreTooSmall)
         Dice dice(seed);
         const network::Network network = test::random_network(dice);
         config::ChipConfig chip = test::random_chip(dice);
+        chip.macro.cell.signs = seed % 2 == 0 ? "differential" : "offset";
         SCOPED_TRACE("seed " + std::to_string(seed) + '\n' + test::describe(network));
         std::map<LayerId, std::uint32_t> blocks;
         for (const trace::Block& block : compile(network, chip).header.blocks)

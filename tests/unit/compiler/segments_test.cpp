@@ -130,6 +130,33 @@ TEST(TimeMultiplex, ShortfallIsNamedUnlessSegmentsTakeTurns)
     EXPECT_EQ(its.crossbars, 2U);
 }
 
+/// Of every row of cells the weights are written, and the reference column that they have; not what
+/// lies beside replicas.
+TEST(TimeMultiplex, RowsAreWrittenWithTheirReferences)
+{
+    const network::Network network = chain(5); // a row of outputs holds six vectors
+    Options options;
+    options.plan.time_multiplex = true;
+    options.plan.replicate_in_crossbar = true;
+    const auto cells = [&](std::uint32_t columns, const char* signs)
+    {
+        config::ChipConfig chip = small_chip();
+        chip.macro.rows = 144;
+        chip.macro.columns = columns;
+        chip.macro.cells_per_weight = 3;
+        chip.macro.cell.signs = signs;
+        const trace::Trace trace = compile(network, chip, options);
+        const MappingReport its = report(trace, network, chip);
+        EXPECT_EQ(its.write_energy, its.cells_written * chip.macro.program.cell_energy);
+        return its.cells_written;
+    };
+    EXPECT_EQ(cells(15, "differential"), 5U * 72 * 8 * 3);
+    EXPECT_EQ(cells(16, "differential"), 5U * 144 * 8 * 3);
+    EXPECT_EQ(cells(16, "offset"), 5U * 72 * (8 * 3 + 1));
+    EXPECT_EQ(cells(17, "offset"), 5U * 144 * (8 * 3 + 1));
+    EXPECT_EQ(cells(18, "offset"), 5U * 144 * (8 * 3 + 1));
+}
+
 TEST(TimeMultiplex, WhatFitsIsNotWritten)
 {
     Options options;

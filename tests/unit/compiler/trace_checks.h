@@ -126,7 +126,9 @@ public:
             const std::uint32_t tile = trace_.header.units[block.at.index()].node.value();
             const config::ChipConfig::Macro& macro = chip_.macro_of(tile);
             EXPECT_LE(block.row_at + block.height(), macro.rows);
-            EXPECT_LE(block.column_at + block.width(), macro.columns);
+            EXPECT_EQ(block.references, macro.reference_columns());
+            EXPECT_LE(block.column_at + block.width(),
+                      std::uint64_t{macro.columns} + macro.reference_columns());
             EXPECT_EQ(chip_.is_digital(tile),
                       chip_.mapping.attention == "digital" && graph_.dynamic(block.layer));
             for (const trace::Block* other : macros[block.at])

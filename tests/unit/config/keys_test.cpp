@@ -303,13 +303,14 @@ TEST(ChipKeys, MappingKeysAreTheSizesNotTheTimes)
     {
         mapping.insert(path);
     }
-    EXPECT_THAT(mapping, testing::UnorderedElementsAre(
-                             "tiles.rows", "tiles.columns", "tiles.macros", "macro.kind",
-                             "macro.rows", "macro.columns", "macro.weight_bits",
-                             "macro.cells_per_weight", "macro.input_bits", "digital.tile_columns",
-                             "digital.rows", "digital.columns", "digital.weight_bits",
-                             "digital.input_bits", "memory.ports", "mapping.on_crossbar",
-                             "mapping.placement", "mapping.depthwise", "mapping.attention"));
+    EXPECT_THAT(mapping,
+                testing::UnorderedElementsAre(
+                    "tiles.rows", "tiles.columns", "tiles.macros", "macro.kind", "macro.rows",
+                    "macro.columns", "macro.weight_bits", "macro.cells_per_weight",
+                    "macro.cell.signs", "macro.input_bits", "digital.tile_columns", "digital.rows",
+                    "digital.columns", "digital.weight_bits", "digital.input_bits", "memory.ports",
+                    "mapping.on_crossbar", "mapping.placement", "mapping.depthwise",
+                    "mapping.attention"));
     EXPECT_EQ(mapping_keys(ChipConfig{}).at("macro.rows"), "256");
     EXPECT_EQ(mapping_keys(ChipConfig{}).at("mapping.placement"), "row-major");
     EXPECT_EQ(mapping_keys(ChipConfig{}).at("mapping.on_crossbar"), R"(["conv2d","dense"])");

@@ -30,6 +30,31 @@ TEST(MacroTiming, EveryStageItsOwnResource)
     EXPECT_EQ(timing.total(3), Duration::of_cycles(5154 + 2 * 5120));
 }
 
+TEST(MacroTiming, AReferenceColumnIsConvertedToo)
+{
+    auto macro = published_macro();
+    const auto interval = [&](std::uint32_t columns, const char* signs)
+    {
+        macro.columns = columns;
+        macro.cell.signs = signs;
+        return macro_timing(macro).slice_interval;
+    };
+    // Two ADCs of 10 cycles share 126 to 130 columns of cells.
+    EXPECT_EQ(interval(126, "differential"), Duration::of_cycles(630));
+    EXPECT_EQ(interval(126, "offset"), Duration::of_cycles(640));
+    EXPECT_EQ(interval(127, "differential"), Duration::of_cycles(640));
+    EXPECT_EQ(interval(127, "offset"), Duration::of_cycles(640));
+    EXPECT_EQ(interval(128, "differential"), Duration::of_cycles(640));
+    EXPECT_EQ(interval(128, "offset"), Duration::of_cycles(650));
+    EXPECT_EQ(interval(129, "offset"), Duration::of_cycles(650));
+    macro.cells_per_weight = 4; // one reference column for all of them
+    EXPECT_EQ(interval(128, "offset"), Duration::of_cycles(2570));
+    macro.kind = "digital";
+    EXPECT_EQ(macro.reference_columns(), 0U);
+    macro.kind = "aidac"; // has references of its own
+    EXPECT_EQ(macro.reference_columns(), 0U);
+}
+
 TEST(MacroTiming, GroupsAdvanceTogether)
 {
     auto macro = published_macro();

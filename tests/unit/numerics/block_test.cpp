@@ -69,6 +69,7 @@ Scheme random_scheme(Random& random)
                             : static_cast<unsigned>(pick(random, 1, 4));
     scheme.zero_point = pick(random, 0, 100);
     scheme.rows = static_cast<std::size_t>(pick(random, 1, 40));
+    scheme.columns = static_cast<std::size_t>(pick(random, 1, 20));
     scheme.converter.rounding = static_cast<Rounding>(pick(random, 0, 1));
     scheme.converter.bits = static_cast<unsigned>(pick(random, 1, 12));
     scheme.converter.range = static_cast<Range>(pick(random, 0, 2));
@@ -122,6 +123,37 @@ TEST(Block, EqualsTheReferenceBitForBit)
                     << "trial " << trial << ", column " << column;
             }
         }
+    }
+}
+
+TEST(Block, EveryArrayHasItsReferenceColumn)
+{
+    const auto columns_of = [](Signs signs, std::size_t columns)
+    {
+        Scheme scheme; // 8 bits in cells of 2
+        scheme.signs = signs;
+        scheme.columns = 16;
+        return cells_of(scheme, Matrix<std::int32_t>(3, columns, -128)).levels;
+    };
+    EXPECT_EQ(columns_of(Signs::offset, 15).columns(), 15U * 4 + 1);
+    EXPECT_EQ(columns_of(Signs::offset, 16).columns(), 16U * 4 + 1);
+    EXPECT_EQ(columns_of(Signs::offset, 17).columns(), 17U * 4 + 2);
+    EXPECT_EQ(columns_of(Signs::offset, 33).columns(), 33U * 4 + 3);
+    EXPECT_EQ(columns_of(Signs::sign_magnitude, 17).columns(), 17U * 4);
+    EXPECT_EQ(columns_of(Signs::differential, 17).columns(), 17U * 8);
+    // Weights of -128 leave their cells empty.
+    const Matrix<std::uint8_t> levels = columns_of(Signs::offset, 17);
+    for (std::size_t column = 0; column < levels.columns(); ++column)
+    {
+        EXPECT_EQ(levels(2, column), column == 64 || column == 69 ? 2 : 0) << column;
+    }
+    Scheme scheme;
+    for (const auto& [signs, columns] :
+         {std::pair{Signs::offset, 513U}, std::pair{Signs::sign_magnitude, 512U},
+          std::pair{Signs::differential, 1024U}, std::pair{Signs::differential_separate, 1024U}})
+    {
+        scheme.signs = signs;
+        EXPECT_EQ(array_columns(scheme), columns);
     }
 }
 

@@ -492,7 +492,7 @@ Layer random_layer(std::mt19937& random, Signs signs, unsigned slice_bits)
     layer.scheme.input_bits = 4;
     layer.scheme.slice_bits = slice_bits;
     layer.scheme.rows = 8;
-    layer.scheme.columns = 7;
+    layer.scheme.columns = 2; // of 3
     layer.scheme.converter.rounding = Rounding::ideal;
     for (std::size_t r = 0; r < layer.weights.rows(); ++r)
     {
@@ -530,10 +530,12 @@ std::vector<double> slow_sums(const Layer& layer, const Device& device, const No
     const double step = device.target(1, layer.scheme.cell_bits) - device.off;
     const double full = std::exp2(layer.scheme.slice_bits) - 1;
     const unsigned per_weight = cells_per_weight(layer.scheme);
+    const std::size_t wide =
+        layer.scheme.columns * per_weight + (layer.scheme.signs == Signs::offset ? 1 : 0);
     std::vector<double> sums(columns, 0);
-    for (std::size_t first = 0; first < columns; first += layer.scheme.columns)
+    for (std::size_t first = 0; first < columns; first += wide)
     {
-        const std::size_t count = std::min(layer.scheme.columns, columns - first);
+        const std::size_t count = std::min(wide, columns - first);
         Case made{{},
                   {drives.begin() + static_cast<std::ptrdiff_t>(begin),
                    drives.begin() + static_cast<std::ptrdiff_t>(begin + rows)},
@@ -598,14 +600,18 @@ std::vector<std::int64_t> slow_product(const Layer& layer, const Device& device,
             {
                 for (unsigned part = 0; part < weight_slices(scheme); ++part)
                 {
-                    const std::size_t at = c * per_weight + (pairs ? 2 * part : part);
+                    const bool offset = scheme.signs == Signs::offset;
+                    const std::size_t array = c / scheme.columns;
+                    const std::size_t at =
+                        c * per_weight + (offset ? array : 0) + (pairs ? 2 * part : part);
                     std::int64_t value = scheme.signs == Signs::differential
                                              ? code(sums[at] - sums[at + 1])
                                          : pairs ? code(sums[at]) - code(sums[at + 1])
                                                  : code(sums[at]);
-                    if (scheme.signs == Signs::offset && part + 1 == weight_slices(scheme))
+                    if (offset && part + 1 == weight_slices(scheme))
                     {
-                        value -= code(sums.back());
+                        const std::size_t last = std::min((array + 1) * scheme.columns, columns);
+                        value -= code(sums[last * per_weight + array]);
                     }
                     product[c] +=
                         value *

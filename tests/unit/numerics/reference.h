@@ -58,13 +58,16 @@ inline Product multiply(const Scheme& scheme, const Matrix<std::int32_t>& weight
         scheme.signs == Signs::differential || scheme.signs == Signs::sign_magnitude;
     const std::size_t rows = weights.rows();
     const std::size_t columns = weights.columns();
+    // Arrays lie side by side, each with its own reference behind its last weight.
+    const std::size_t weight_cells = std::size_t{cells} * (pairs ? 2 : 1);
+    const auto references_before = [&](std::size_t column)
+    { return scheme.signs == Signs::offset ? column / scheme.columns : 0; };
 
     // A cell by weight, slice and side (1: the negative one).
     const auto level = [&](std::size_t row, std::size_t column, unsigned slice, int side) -> double
     {
-        const std::size_t physical =
-            pairs ? column * 2 * cells + 2 * slice + static_cast<unsigned>(side)
-                  : column * cells + slice;
+        const std::size_t physical = column * weight_cells + references_before(column) +
+                                     (pairs ? 2 * slice + static_cast<unsigned>(side) : slice);
         if (actual.rows() != 0)
         {
             return actual(row, physical);
@@ -80,9 +83,15 @@ inline Product multiply(const Scheme& scheme, const Matrix<std::int32_t>& weight
         }
         return static_cast<double>(digit(weight < 0 ? -weight : weight, cell_base, slice));
     };
-    const auto reference_level = [&](std::size_t row) -> double
+    // Of the array that holds a column of weights.
+    const auto reference_level = [&](std::size_t row, std::size_t column) -> double
     {
-        return actual.rows() != 0 ? actual(row, columns * cells)
+        std::size_t last = column;
+        while (last + 1 < columns && (last + 1) % scheme.columns != 0)
+        {
+            ++last;
+        }
+        return actual.rows() != 0 ? actual(row, (last + 1) * weight_cells + references_before(last))
                                   : static_cast<double>(half / power(cell_base, cells - 1));
     };
     // What one converted line gets from a row. Lines: 0 the (folded or positive) one, 1 negative.
@@ -140,12 +149,16 @@ inline Product multiply(const Scheme& scheme, const Matrix<std::int32_t>& weight
                     }
                 }
             }
-            double sum = 0;
-            for (std::size_t row = first; scheme.signs == Signs::offset && row < end; ++row)
+            for (std::size_t column = 0; scheme.signs == Signs::offset && column < columns;
+                 column += scheme.columns)
             {
-                sum += std::fabs(reference_level(row));
+                double sum = 0;
+                for (std::size_t row = first; row < end; ++row)
+                {
+                    sum += std::fabs(reference_level(row, column));
+                }
+                greatest = std::max(greatest, sum * static_cast<double>(drive_base - 1));
             }
-            greatest = std::max(greatest, sum * static_cast<double>(drive_base - 1));
         }
         const double driven =
             static_cast<double>(scheme.rows) * static_cast<double>(drive_base - 1);
@@ -215,17 +228,17 @@ inline Product multiply(const Scheme& scheme, const Matrix<std::int32_t>& weight
                 {
                     const std::size_t end = std::min(rows, first + scheme.rows);
                     std::int64_t reference = 0;
-                    if (scheme.signs == Signs::offset)
-                    {
-                        double sum = 0;
-                        for (std::size_t row = first; row < end; ++row)
-                        {
-                            sum += driven[row] * held(reference_level(row));
-                        }
-                        reference = code(sum) * power(cell_base, cells - 1);
-                    }
                     for (std::size_t column = 0; column < columns; ++column)
                     {
+                        if (scheme.signs == Signs::offset && column % scheme.columns == 0)
+                        {
+                            double sum = 0;
+                            for (std::size_t row = first; row < end; ++row)
+                            {
+                                sum += driven[row] * held(reference_level(row, column));
+                            }
+                            reference = code(sum) * power(cell_base, cells - 1);
+                        }
                         std::int64_t total = -reference;
                         for (unsigned slice = 0; slice < cells; ++slice)
                         {

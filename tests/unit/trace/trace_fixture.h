@@ -158,7 +158,7 @@ inline Trace random_trace(std::uint64_t seed)
         header.units.push_back({UnitKind::macro, NodeId(tile), 7 * below32(2), 0});
         header.blocks.push_back({chance(4) ? LayerId() : LayerId(below32(layers)), below32(2), 10,
                                  20 + below32(9), 0, 1 + below32(300), UnitId(3 * tile + 2),
-                                 below32(2), below32(2)});
+                                 below32(2), below32(2), 1 + below32(3), below32(2)});
     }
     for (std::uint32_t port = 0; port < header.memory_ports; ++port)
     {

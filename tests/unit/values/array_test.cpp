@@ -280,5 +280,30 @@ TEST(NonLinearArrays, WiresAndEveryWayOfReadingComeThroughTheConfig)
     }
 }
 
+/// A block is read with its reference column whether it fills the macro's columns or not.
+TEST(OffsetArrays, HaveRoomForTheReferenceBesideAllColumns)
+{
+    const Products its = random_products(30, 6, 4, false);
+    for (const char* read : {"row-voltage", "row-voltage-floating", "gated-1t1r"})
+    {
+        const auto sums = [&](std::size_t columns)
+        {
+            Analogue analogue = analogue_of(config::load(
+                "clsa-256", {"macro.cell.device=generic", "macro.cell.signs=offset",
+                             std::string("macro.cell.read=") + read, "macro.cell.row_ohm=5",
+                             "macro.cell.column_ohm=5", "macro.rows=30",
+                             "macro.columns=" + std::to_string(columns)}));
+            EXPECT_EQ(numerics::array_columns(analogue.scheme), columns * 4 + 1);
+            analogue.steps.clear();
+            return make_array(analogue, 0, kUnsigned, its.weights, {})
+                ->sums(its.inputs, its.vectors, {});
+        };
+        const Matrix<std::int64_t> filled = sums(6);
+        EXPECT_TRUE(filled == sums(7)) << read;
+        EXPECT_TRUE(filled == sums(100)) << read;
+        EXPECT_FALSE(filled == its.exact) << "wires matter in this test";
+    }
+}
+
 } // namespace
 } // namespace tessera::values

@@ -5,6 +5,7 @@
 #include "compiler/compiler.h"
 #include "config/load.h"
 #include "random_integers.h"
+#include "tessera/error.h"
 #include "trace/reader.h"
 #include "unit/effort.h"
 #include "values/calibrate.h"
@@ -213,6 +214,49 @@ TEST(Machine, ComputesGroupsAlongDiagonals)
     }
     EXPECT_GT(exact.grouped, networks / 2);
     EXPECT_GT(finite.lossy, 20 * networks);
+}
+
+/// Two blocks of 4 x 3 weights in one macro.
+TEST(Machine, BlocksThatShareWiresAreRefused)
+{
+    const auto refused =
+        [](std::uint32_t row, std::uint32_t column, std::uint32_t references, bool wires)
+    {
+        const config::ChipConfig chip =
+            config::load("tiny", wires ? std::vector<std::string>{"macro.cell.device=generic",
+                                                                  "macro.cell.row_ohm=1",
+                                                                  "macro.cell.column_ohm=1"}
+                                       : std::vector<std::string>{});
+        trace::Header header;
+        header.tiles = 4;
+        header.units = {{trace::UnitKind::macro, NodeId(0), 0, 0}};
+        trace::Block block;
+        block.row_end = 4;
+        block.column_end = 3;
+        block.references = references;
+        block.at = UnitId(0);
+        header.blocks = {block, block};
+        header.blocks[1].row_at = row;
+        header.blocks[1].column_at = column;
+        try
+        {
+            check_apart(header, chip, analogue_of(chip), "a.trace.jsonl");
+            return false;
+        }
+        catch (const InputError& error)
+        {
+            EXPECT_EQ(error.place().pointer, "/placement/blocks/1");
+            return true;
+        }
+    };
+    EXPECT_TRUE(refused(0, 3, 0, true));
+    EXPECT_TRUE(refused(3, 3, 0, true));
+    EXPECT_FALSE(refused(4, 3, 0, true)) << "along the diagonal";
+    EXPECT_TRUE(refused(4, 3, 1, true));
+    EXPECT_FALSE(refused(4, 4, 1, true));
+    EXPECT_TRUE(refused(4, 2, 0, true));
+    EXPECT_FALSE(refused(0, 2, 0, true)) << "in turns";
+    EXPECT_FALSE(refused(0, 3, 0, false));
 }
 
 /// Products of two feature maps on vector units, in crossbars that the second is written into, or
