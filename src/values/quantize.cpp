@@ -471,6 +471,18 @@ void quantize_product(const network::Weights& weights, const std::vector<double>
     drop_no_rests(its);
 }
 
+/// How many biases accumulators do not hold, so that a part of them is added behind the multiplier.
+std::size_t biases_beyond(const IntegerLayer& its)
+{
+    std::size_t count = 0;
+    for (std::size_t column = 0; column < its.rest.size(); ++column)
+    {
+        // More than half a unit of the sums.
+        count += 2 * std::abs(its.rest[column]) > its.ratio[column].multiplier + 1 ? 1 : 0;
+    }
+    return count;
+}
+
 /// Whole numbers as the file has them; what a real bias, or one with a unit of its own, has between
 /// the units of the sums is kept as a rest.
 void take_product(const network::Weights& weights, const IntegerLayer& operand, IntegerLayer& its)
@@ -1011,6 +1023,19 @@ IntegerNetwork quantize(const network::WeightedNetwork& weighted, const Dataset*
         }
     }
     check(result, file, "quantise the network with scales that suit its values");
+    for (std::size_t i = 0; i < network.layers.size(); ++i)
+    {
+        const LayerKind kind = network.layers[i].kind;
+        const bool sums = kind == LayerKind::conv2d || kind == LayerKind::dense;
+        if (const std::size_t count = sums ? biases_beyond(result.layers[i]) : 0)
+        {
+            result.notes.push_back(
+                "layer \"" + network.layers[i].name + "\": " + std::to_string(count) +
+                (count == 1 ? " bias is" : " biases are") +
+                " beyond 32 bits of what its weights count in; what accumulators do not hold is "
+                "added behind the multiplier");
+        }
+    }
     return result;
 }
 

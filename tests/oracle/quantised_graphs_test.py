@@ -124,9 +124,9 @@ def placed(codes, shape, wanted, near=0, source=None):
             continue
         ways.append(turned.reshape(shape))
     if len(shape) == 2 and source is not None and codes.size == np.prod(source):
-        # A flattened map whose elements still lie as the map's.
-        channels, rows, columns = source
-        ways.append(codes.reshape(rows, columns, channels).transpose(2, 0, 1).reshape(shape))
+        # A flattened map whose elements still lie as the map's, which may have been transposed before.
+        for order in itertools.permutations(range(3)):
+            ways.append(codes.reshape([source[axis] for axis in order]).transpose(np.argsort(order)).reshape(shape))
     if not ways:
         ways = [codes.transpose(order).reshape(shape) for order in itertools.permutations(range(3))]
     return min(ways, key=lambda way: np.count_nonzero(np.abs(way - wanted) > near))

@@ -3,6 +3,7 @@
 #include "tessera/error.h"
 #include "unit/values/random_integers.h"
 #include "values/array.h"
+#include "values/calibrate.h"
 #include "values/crossbars.h"
 
 #include <cmath>
@@ -160,14 +161,16 @@ TEST(SteeredArrays, AreCalibratedWithTheirOffCurrents)
         }
         return squares;
     };
-    const double found = calibrated(analogue, integers, pieces, images).limits[1];
+    const double found =
+        calibrated(with_off_current(analogue), integers, pieces, images, 0, 1).limits[1];
     const auto full =
         static_cast<double>(numerics::greatest_sum(analogue.scheme, analogue.scheme.rows));
     for (int step = 0; step <= 20; ++step)
     {
         EXPECT_LE(error(found), error(full * std::exp2(-step / 2.0))) << step;
     }
-    const double without = calibrated(noiseless(analogue), integers, pieces, images).limits[1];
+    const double without =
+        calibrated(noiseless(analogue), integers, pieces, images, 0, 1).limits[1];
     EXPECT_NE(found, without) << "off currents matter in this test";
     EXPECT_LT(error(found), error(without));
 }
