@@ -212,6 +212,7 @@ double drawn(const Case& its)
     Scheme scheme = scheme_of(its);
     scheme.weight_bits = its.cell_bits;
     scheme.input_bits = its.slice_bits;
+    scheme.columns = columns; // of one array: with one reference column
     const std::int32_t half = 1 << (scheme.weight_bits - 1);
     Matrix<std::int32_t> weights(its.rows, columns);
     for (std::size_t row = 0; row < its.rows; ++row)

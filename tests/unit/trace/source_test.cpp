@@ -13,6 +13,17 @@ class Sources : public TraceTest
 {
 };
 
+/// An operation of some random trace.
+Operation any_operation()
+{
+    Trace trace;
+    for (std::uint64_t seed = 4; trace.operations.empty(); ++seed)
+    {
+        trace = random_trace(seed);
+    }
+    return trace.operations.back();
+}
+
 /// The lines that every unit's stream consists of, units asked in random turns.
 std::vector<std::string> streams_of(OperationSource& source, std::uint64_t seed)
 {
@@ -24,7 +35,7 @@ std::vector<std::string> streams_of(OperationSource& source, std::uint64_t seed)
     {
         open.push_back(unit);
     }
-    Operation operation = random_trace(4).operations.back(); // full of what must not stay
+    Operation operation = any_operation(); // full of what must not stay
     while (!open.empty())
     {
         const std::size_t chosen = random() % open.size();
