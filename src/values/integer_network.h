@@ -30,8 +30,8 @@ struct Ratio
         return shift == 0 ? product : (product + (std::int64_t{1} << (shift - 1))) >> shift;
     }
     /// The nearest ratio whose multiplier has up to `bits` bits and whose shift is `most_shift` at
-    /// the most; 0 for values so small that every product is 0. Throws InputError for a value that is
-    /// not a number from 0 to below 2^bits.
+    /// the most; 0 for values so small that every product is 0. Throws InputError for a value that
+    /// is not a number from 0 to below 2^bits.
     [[nodiscard]] static Ratio of(double value, unsigned bits = 31,
                                   unsigned most_shift = kMostShift);
 };

@@ -214,7 +214,7 @@ def check_onnx(folder):
 def check_refused(layers, folder):
     """Numbers that do not fit are named."""
     for name, key, value, part in [("softmax", "table", [0] * 256, "powers"), ("norm1", "epsilon", -1, "epsilon"),
-                                   ("scores", "range", [-9, -1], "range"), ("norm1", "weights", [[1]], "weight")]:
+                                   ("scores", "range", [-1, -9], "range"), ("norm1", "weights", [[1]], "weight")]:
         wrong = [(description, {**its, key: value} if description["name"] == name else its)
                  for description, its in layers]
         network = written(wrong, folder)
