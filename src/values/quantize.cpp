@@ -161,7 +161,11 @@ void raise_scales(const network::WeightedNetwork& weighted, const Structure& str
         return true;
     };
     // What is raised may ask more of layers before it that share its scale, so once more then.
-    for (bool raised = true; raised;)
+    // Where that has no end (a layer multiplies by more than it shares its scale with), a ratio is
+    // refused.
+    constexpr int kMostRounds = 32;
+    bool raised = true;
+    for (int round = 0; raised && round < kMostRounds; ++round)
     {
         raised = false;
         for (std::size_t i = 0; i < layers.size(); ++i)

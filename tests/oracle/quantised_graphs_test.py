@@ -127,6 +127,10 @@ def placed(codes, shape, wanted, near=0, source=None):
         # A flattened map whose elements still lie as the map's, which may have been transposed before.
         for order in itertools.permutations(range(3)):
             ways.append(codes.reshape([source[axis] for axis in order]).transpose(np.argsort(order)).reshape(shape))
+    if not ways and len(shape) <= 4:
+        # Its elements lie in one row, in the order of some axes.
+        for order in itertools.permutations(range(len(shape))):
+            ways.append(codes.reshape([shape[axis] for axis in order]).transpose(np.argsort(order)))
     if not ways:
         ways = [codes.transpose(order).reshape(shape) for order in itertools.permutations(range(3))]
     return min(ways, key=lambda way: np.count_nonzero(np.abs(way - wanted) > near))

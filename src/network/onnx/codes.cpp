@@ -146,6 +146,29 @@ bool Importer::takes_codes(const Port& port) const
     return bits == 8 || bits == 16 || (bits == 32 && is_coded(port.name));
 }
 
+std::unordered_set<std::string> Importer::code_tensors() const
+{
+    std::unordered_set<std::string> codes;
+    for (const Port& port : graph_.inputs)
+    {
+        if (takes_codes(port))
+        {
+            codes.insert(port.name);
+        }
+    }
+    for (const Node& node : graph_.nodes)
+    {
+        const bool makes_reals = node.operation == "DequantizeLinear" ||
+                                 (node.operation == "Cast" && is_real_type(node.integer("to", 1)));
+        const bool reads = !node.inputs.empty() && codes.count(node.inputs[0]) != 0;
+        if (node.operation == "QuantizeLinear" || (reads && !makes_reals))
+        {
+            codes.insert(node.outputs.begin(), node.outputs.end());
+        }
+    }
+    return codes;
+}
+
 void Importer::code_input(const Port& port, const View& view)
 {
     if (!takes_codes(port))
@@ -154,25 +177,38 @@ void Importer::code_input(const Port& port, const View& view)
     }
     // What the first that asks makes of them, or the numbers themselves.
     Coding its = plain_integers(port.type);
-    for (const Reader& reader : readers_[port.name])
+    std::vector<const std::string*> open{&port.name};
+    for (std::size_t i = 0; i < open.size(); ++i)
     {
-        const Node& node = graph_.nodes[reader.node];
-        if (node.operation != "DequantizeLinear" || reader.slot != 0)
+        const auto readers = readers_.find(*open[i]);
+        for (std::size_t k = 0; readers != readers_.end() && k < readers->second.size(); ++k)
         {
-            continue;
-        }
-        const Coding coding =
-            coding_of(node, coding_operands(node), view.extents(), port.type, graph_.file);
-        if (is_plain(coding))
-        {
-            its = coding;
-            break;
+            const Node& node = graph_.nodes[readers->second[k].node];
+            if (readers->second[k].slot != 0 || node.outputs.empty())
+            {
+                continue;
+            }
+            if (chooses_elements(node.operation))
+            {
+                open.push_back(&node.outputs[0]);
+                continue;
+            }
+            const bool one = node.operation == "DequantizeLinear" && has(node, 1) &&
+                             needed_constant(node, 1).elements() == 1;
+            if (one)
+            {
+                const Coding coding =
+                    coding_of(node, coding_operands(node), {}, port.type, graph_.file);
+                its = is_plain(coding) ? coding : its;
+                open.clear();
+                break;
+            }
         }
     }
     codings_.insert_or_assign(port.name, its);
     if (its.type.bits <= 16)
     {
-        weights(view.layer).codes.output = its.codes();
+        set_codes(view.layer, its.codes());
         result_.network.layers[view.layer.index()].codes =
             InputCodes{scale_of(its), its.zero_point[0], its.least(), its.most()};
     }
@@ -187,11 +223,17 @@ Operands Importer::coding_operands(const Node& node) const
 
 std::optional<OutputCodes> Importer::codes_of(LayerId id) const
 {
-    const Layer& layer = result_.network[id];
-    if (const auto& own = result_.weights[id.index()].codes.output)
-    {
-        return own;
-    }
+    return codes_[id.index()];
+}
+
+void Importer::set_codes(LayerId id, const OutputCodes& codes)
+{
+    weights(id).codes.output = codes;
+    codes_[id.index()] = codes;
+}
+
+std::optional<OutputCodes> Importer::moved_codes(const Layer& layer) const
+{
     switch (layer.kind)
     {
     case LayerKind::split:
@@ -223,11 +265,6 @@ std::optional<OutputCodes> Importer::codes_of(LayerId id) const
 
 bool Importer::only_quantised(const std::string& name, const Node& by) const
 {
-    const auto readers = readers_.find(name);
-    if (outside_.count(name) != 0 || readers == readers_.end())
-    {
-        return false;
-    }
     const auto same_value = [&](const Node& other, std::size_t slot)
     {
         const Tensor* a = constant(by, slot);
@@ -236,9 +273,17 @@ bool Importer::only_quantised(const std::string& name, const Node& by) const
                (a == b || (a != nullptr && b != nullptr && a->known && b->known &&
                            a->reals == b->reals && a->integers == b->integers));
     };
-    return std::all_of(
-        readers->second.begin(), readers->second.end(),
-        [&](const Reader& reader)
+    std::vector<const std::string*> open{&name};
+    while (!open.empty())
+    {
+        const std::string& tensor = *open.back();
+        open.pop_back();
+        const auto readers = readers_.find(tensor);
+        if (outside_.count(tensor) != 0 || readers == readers_.end())
+        {
+            return false;
+        }
+        for (const Reader& reader : readers->second)
         {
             const Node& node = graph_.nodes[reader.node];
             if (reader.slot != 0 || node.outputs.empty())
@@ -247,12 +292,22 @@ bool Importer::only_quantised(const std::string& name, const Node& by) const
             }
             if (node.operation == "QuantizeLinear")
             {
-                return same_value(node, 1) && same_value(node, 2) &&
-                       node.code_range == by.code_range;
+                if (!same_value(node, 1) || !same_value(node, 2) ||
+                    !(node.code_range == by.code_range))
+                {
+                    return false;
+                }
+                continue;
             }
             const bool clips = clips_.count(node.outputs[0]) != 0 && readers->second.size() == 1;
-            return (keeps_elements(node.operation) || clips) && only_quantised(node.outputs[0], by);
-        });
+            if (!keeps_elements(node.operation) && !clips)
+            {
+                return false;
+            }
+            open.push_back(&node.outputs[0]);
+        }
+    }
+    return true;
 }
 
 const Node* Importer::only_quantised(const Node& node) const
@@ -271,7 +326,7 @@ View Importer::coded_affine(View view, double factor, double shift, const Output
                             const char* suffix)
 {
     view = scaled(std::move(view), factor, shift, suffix);
-    weights(view.layer).codes.output = codes;
+    set_codes(view.layer, codes);
     return view;
 }
 
@@ -329,7 +384,7 @@ View Importer::rounded(View view, const OutputCodes& codes, const Node& by)
     {
         return coded_affine(std::move(view), 1, 0, codes, ".codes");
     }
-    weights(view.layer).codes.output = codes;
+    set_codes(view.layer, codes);
     return view;
 }
 
@@ -345,6 +400,7 @@ void Importer::dequantize(const Node& node)
     if (is_plain(*from) && !is_plain(to))
     {
         weights(at.layer).codes.output.reset();
+        codes_[at.layer.index()].reset();
         weights(at.layer).codes.problem =
             to.per_axis ? "node " + in_quotes(node.name) + " codes it with one scale a channel"
                         : "the scale of node " + in_quotes(node.name) + " is not in the file";
@@ -470,7 +526,7 @@ void Importer::limit_codes(const Node& node, const Coding& coding, std::int64_t 
         {
             at = codes.least == 0 && codes.most == now->most ? activated(std::move(at), "relu")
                                                              : scaled(std::move(at), 1, 0, "");
-            weights(at.layer).codes.output = codes;
+            set_codes(at.layer, codes);
         }
     }
     set(node, std::move(at));

@@ -20,8 +20,8 @@ Imported Importer::run()
     evaluate_constants();
     spell_out_quantizers(graph_);
     result_.network.notes = drop_batches(graph_, batch_axis_);
-    patterns_ = find_patterns(graph_, graph_.constants);
     find_readers();
+    patterns_ = find_patterns(graph_, graph_.constants, code_tensors());
     for (std::size_t i = 0; i < graph_.nodes.size(); ++i)
     {
         lower(i);
@@ -115,7 +115,7 @@ void Importer::lower(std::size_t index)
     try
     {
         const auto pattern = patterns_.roots.find(index);
-        if (pattern != patterns_.roots.end() && coding(pattern->second.source) == nullptr)
+        if (pattern != patterns_.roots.end())
         {
             if (!waits(pattern->second.source))
             {

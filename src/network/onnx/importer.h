@@ -94,12 +94,17 @@ private:
     [[nodiscard]] const Coding* coding(const std::string& name) const;
     /// Are the elements of this input of the graph codes?
     [[nodiscard]] bool takes_codes(const Port& port) const;
+    /// All tensors that are codes, by what makes them.
+    [[nodiscard]] std::unordered_set<std::string> code_tensors() const;
     /// Notes what the elements of an input of codes stand for.
     void code_input(const Port& port, const View& view);
     /// Scale and zero point of a QuantizeLinear or DequantizeLinear.
     [[nodiscard]] Operands coding_operands(const Node& node) const;
     /// The codes of a layer's output, its own or those that it moves; none if it has reals.
     [[nodiscard]] std::optional<OutputCodes> codes_of(LayerId id) const;
+    void set_codes(LayerId id, const OutputCodes& codes);
+    /// Those that a new layer has from its operands.
+    [[nodiscard]] std::optional<OutputCodes> moved_codes(const Layer& layer) const;
     /// Is the tensor read by nothing but quantisers like `by`? Then nobody sees it unrounded.
     [[nodiscard]] bool only_quantised(const std::string& name, const Node& by) const;
     /// A quantiser if nothing else reads the node's result, and all of them are alike; else null.
@@ -309,6 +314,7 @@ private:
     std::unordered_set<std::string> done_;               ///< evaluated
     std::unordered_set<std::size_t> passes_;             ///< nodes whose scale was taken over
     std::unordered_set<std::string> names_;              ///< of layers
+    std::vector<std::optional<OutputCodes>> codes_;      ///< by layer
     std::vector<Problem> unsupported_;
     std::string node_name_;
     Imported result_;

@@ -113,6 +113,7 @@ LayerId Importer::add(const char* kind, const std::string& suffix,
         throw InputError({graph_.file, 0, "/graph"}, "makes more than 100000 layers",
                          "divide the network");
     }
+    codes_.push_back(moved_codes(layer));
     result_.network.layers.push_back(std::move(layer));
     result_.weights.emplace_back();
     return LayerId(static_cast<std::uint32_t>(result_.network.layers.size() - 1));

@@ -7,6 +7,7 @@
 #include <functional>
 #include <limits>
 #include <set>
+#include <unordered_set>
 
 namespace tessera::network::onnx
 {
@@ -106,8 +107,9 @@ const std::map<std::string, Operation>& operations()
 class Finder
 {
 public:
-    Finder(const Graph& graph, const std::map<std::string, Tensor>& constants)
-        : graph_(graph), constants_(constants)
+    Finder(const Graph& graph, const std::map<std::string, Tensor>& constants,
+           const std::unordered_set<std::string>& codes)
+        : graph_(graph), constants_(constants), codes_(codes)
     {
         found_.inner.resize(graph.nodes.size(), false);
         for (std::size_t i = 0; i < graph.nodes.size(); ++i)
@@ -159,8 +161,12 @@ private:
                             node.operation == "Mul" || node.operation == "Div" ||
                             node.operation == "Pow" || node.operation == "Min" ||
                             node.operation == "Max";
-        return !found_.inner[index] && found_.roots.count(index) == 0 && node.domain.empty() &&
-               node.outputs.size() == 1 && node.inputs.size() >= (binary ? 2 : 1) &&
+        const bool on_codes =
+            std::any_of(node.inputs.begin(), node.inputs.end(),
+                        [&](const std::string& input) { return codes_.count(input) != 0; });
+        return !on_codes && !found_.inner[index] && found_.roots.count(index) == 0 &&
+               node.domain.empty() && node.outputs.size() == 1 &&
+               node.inputs.size() >= (binary ? 2 : 1) &&
                node.inputs.size() <= (node.operation == "Clip" ? 3
                                       : binary                 ? 2
                                                                : 1) &&
@@ -244,10 +250,13 @@ private:
     {
         std::vector<double> x;
         std::vector<double> y;
-        // From -9.75 and 9.75 inwards to 0: the two ends tell most that is no activation.
-        for (int i = 0; i <= 120; ++i)
+        // From -9.75 and 9.75 inwards to 0: the two ends tell most that is no activation. Then far
+        // out, where bounds may lie.
+        constexpr std::array<double, 8> kFar{-30, 30, -300, 300, -1e4, 1e4, -1e6, 1e6};
+        for (std::size_t i = 0; i < 121 + kFar.size(); ++i)
         {
-            x.push_back((i % 2 == 0 ? -0.1625 : 0.1625) * (60 - i / 2));
+            const double near = (i % 2 == 0 ? -0.1625 : 0.1625) * (60 - static_cast<double>(i / 2));
+            x.push_back(i < 121 ? near : kFar[i - 121]);
             std::map<std::string, double> values{{pattern.source, x.back()}};
             for (const std::size_t index : region) // in the graph's order
             {
@@ -450,6 +459,7 @@ private:
 
     const Graph& graph_;
     const std::map<std::string, Tensor>& constants_;
+    const std::unordered_set<std::string>& codes_;
     std::unordered_map<std::string, std::size_t> makers_;
     std::unordered_map<std::string, std::vector<std::size_t>> readers_;
     Patterns found_;
@@ -499,9 +509,10 @@ std::optional<Curve> curve_of(const std::vector<double>& x, const std::vector<do
     return std::nullopt;
 }
 
-Patterns find_patterns(const Graph& graph, const std::map<std::string, Tensor>& constants)
+Patterns find_patterns(const Graph& graph, const std::map<std::string, Tensor>& constants,
+                       const std::unordered_set<std::string>& codes)
 {
-    return Finder(graph, constants).run();
+    return Finder(graph, constants, codes).run();
 }
 
 } // namespace tessera::network::onnx

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 namespace tessera::network::onnx
@@ -36,9 +37,11 @@ struct Patterns
 /// Finds activations written out (x * sigmoid(x), x / 2 * (1 + erf(x / sqrt(2))), ...) and layer
 /// norms. An activation is recognised by its values: elementwise operations on one tensor and
 /// scalars are evaluated together, whatever their order.
-/// `constants` are all that are known before shapes are.
+/// `constants` are all that are known before shapes are. What reads one of `codes`, tensors of
+/// integers that stand for reals, is in no pattern.
 [[nodiscard]] Patterns find_patterns(const Graph& graph,
-                                     const std::map<std::string, Tensor>& constants);
+                                     const std::map<std::string, Tensor>& constants,
+                                     const std::unordered_set<std::string>& codes);
 
 /// An activation by its values.
 struct Curve

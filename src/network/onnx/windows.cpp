@@ -378,10 +378,11 @@ View Importer::padded(const Node& node, double value)
     if (shifts)
     {
         at = shifted(std::move(at), value, ".back");
-        if (auto& made = weights(at.layer).codes.output; made && codes)
+        if (codes && codes_of(at.layer))
         {
             const auto code = static_cast<std::int32_t>(std::nearbyint(value / codes->scale));
-            *made = {codes->scale, std::min(codes->least, code), std::max(codes->most, code)};
+            set_codes(at.layer,
+                      {codes->scale, std::min(codes->least, code), std::max(codes->most, code)});
         }
     }
     return at;
