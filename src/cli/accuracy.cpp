@@ -96,8 +96,9 @@ void print_tables(std::ostream& out, const values::AccuracyReport& report, bool 
     out << (complete ? "" : "\nincomplete: ended before all was computed\n");
 }
 
-/// By answer: codes of its first chip, images x classes, and in the group `right` which images
-/// each chip is right of, chips x images. Everything is in the file as soon as it is known.
+/// By answer: codes of its first chip (of "float" the reals), images x classes, and in the group
+/// `right` which images each chip is right of, chips x images. Everything is in the file as soon as
+/// it is known.
 class Logits
 {
 public:
@@ -109,30 +110,36 @@ public:
     void add(const values::Outcome& outcome)
     {
         const h5::Lock lock;
-        if (outcome.trial == 0 && !outcome.logits.empty()) // float has none
+        if (outcome.trial == 0)
         {
-            add_logits(outcome);
+            add_outputs(outcome.name, outcome.logits, H5T_STD_I32LE, H5T_NATIVE_INT32);
+            add_outputs(outcome.name, outcome.reals, H5T_IEEE_F32LE, H5T_NATIVE_FLOAT);
         }
         add_right(outcome);
         h5::check(H5Fflush(file_.get(), H5F_SCOPE_GLOBAL), "write " + path_);
     }
 
 private:
-    void add_logits(const values::Outcome& outcome) const
+    /// Outputs image by image, if there are any.
+    template <class Value>
+    void add_outputs(const std::string& name, const std::vector<values::Map<Value>>& outputs,
+                     hid_t in_file, hid_t in_memory) const
     {
-        std::vector<std::int32_t> codes;
-        for (const values::Map<std::int32_t>& logits : outcome.logits)
+        std::vector<Value> all;
+        for (const values::Map<Value>& output : outputs)
         {
-            codes.insert(codes.end(), logits.begin(), logits.end());
+            all.insert(all.end(), output.begin(), output.end());
         }
-        const std::size_t images = outcome.logits.size();
+        if (all.empty())
+        {
+            return;
+        }
         const h5::Handle dataset =
-            h5::create_dataset(file_.get(), h5::link_name(outcome.name), H5T_STD_I32LE,
-                               {images, codes.size() / images});
-        h5::check(
-            H5Dwrite(dataset.get(), H5T_NATIVE_INT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, codes.data()),
-            "write " + outcome.name);
-        h5::set_attribute(dataset.get(), "name", outcome.name);
+            h5::create_dataset(file_.get(), h5::link_name(name), in_file,
+                               {outputs.size(), all.size() / outputs.size()});
+        h5::check(H5Dwrite(dataset.get(), in_memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, all.data()),
+                  "write " + name);
+        h5::set_attribute(dataset.get(), "name", name);
     }
 
     void add_right(const values::Outcome& outcome) const

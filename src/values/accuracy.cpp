@@ -86,6 +86,7 @@ public:
         const std::size_t output = weighted.network.outputs.front().index();
         Trial trial;
         trial.outcome.right.resize(images_.count());
+        trial.outcome.reals.resize(images_.count());
         trial.deviations.resize(images_.count());
         in_parallel(images_.count(), threads_,
                     [&](std::size_t image)
@@ -94,6 +95,7 @@ public:
                         const auto best = static_cast<std::uint32_t>(
                             std::max_element(logits.begin(), logits.end()) - logits.begin());
                         trial.outcome.right[image] = best == images_.labels[image] ? 1 : 0;
+                        trial.outcome.reals[image] = logits;
                     });
         return trial;
     }
@@ -262,6 +264,7 @@ private:
             options_.on_outcome(trial.outcome);
         }
         trial.outcome.logits.clear(); // nobody asks again
+        trial.outcome.reals.clear();
         trials.push_back(std::move(trial));
     }
 

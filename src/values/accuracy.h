@@ -53,6 +53,7 @@ struct Outcome
     std::vector<char> right; ///< by image: 1 or 0
     /// Codes of the network's first output, image by image; of "float" nothing.
     std::vector<Map<std::int32_t>> logits;
+    std::vector<Map<float>> reals; ///< of "float": the first output, image by image
 };
 
 struct AccuracyOptions
