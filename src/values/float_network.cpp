@@ -20,14 +20,16 @@ using network::Shape;
 namespace
 {
 
-void check_finite(const std::vector<float>& values, const Layer& layer, const std::string& file)
+/// `what` they are: "a weight".
+void check_finite(const std::vector<float>& values, const char* what, const Layer& layer,
+                  const std::string& file)
 {
     for (std::size_t i = 0; i < values.size(); ++i)
     {
         if (!std::isfinite(values[i]))
         {
             throw InputError({file, 0, ""},
-                             "layer \"" + layer.name + "\" has a weight (number " +
+                             "layer \"" + layer.name + "\" has " + what + " (number " +
                                  std::to_string(i) + ") that is not finite",
                              "train or export the network again");
         }
@@ -60,9 +62,9 @@ void check_weights(const network::WeightedNetwork& weighted, const std::string& 
             throw InputError({file, 0, ""}, "has no weights of layer \"" + layer.name + '"',
                              "give an ONNX file with weights, such as lenet5-fashion");
         }
-        check_finite(weights.matrix, layer, file);
-        check_finite(weights.scale, layer, file);
-        check_finite(weights.bias, layer, file);
+        check_finite(weights.matrix, "a weight", layer, file);
+        check_finite(weights.scale, "a factor", layer, file);
+        check_finite(weights.bias, "a bias", layer, file);
     }
 }
 

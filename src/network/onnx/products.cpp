@@ -2,10 +2,29 @@
 #include "network/onnx/importer.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 namespace tessera::network::onnx
 {
+
+namespace
+{
+
+template <class Code>
+void scale_codes(std::vector<Code>& codes, std::vector<double>& scales, double factor)
+{
+    for (Code& code : codes)
+    {
+        code = factor > 0 ? code : factor < 0 ? -code : 0;
+    }
+    for (double& scale : scales)
+    {
+        scale *= factor == 0 ? 1 : std::abs(factor);
+    }
+}
+
+} // namespace
 
 View Importer::dense(View from, const Tensor& matrix, bool transposed, const Tensor* bias,
                      double alpha, double beta)
@@ -40,7 +59,7 @@ View Importer::dense(View from, const Tensor& matrix, bool transposed, const Ten
             }
         }
         w.codes.problem_of_weights = matrix.lost_codes;
-        if (!matrix.steps.empty() && alpha > 0 && beta > 0)
+        if (!matrix.steps.empty())
         {
             for (const std::size_t row : channel_positions(from, {last}))
             {
@@ -52,15 +71,9 @@ View Importer::dense(View from, const Tensor& matrix, bool transposed, const Ten
                 }
             }
             take_steps(matrix, transposed ? 0 : 1, bias, w);
-            // The codes stay; what they are worth takes the factors over.
-            for (double& scale : w.codes.scale)
-            {
-                scale *= alpha;
-            }
-            for (double& scale : w.codes.bias_scale)
-            {
-                scale *= beta;
-            }
+            // What codes are worth takes the magnitude of a factor over, the codes its sign.
+            scale_codes(w.codes.matrix, w.codes.scale, alpha);
+            scale_codes(w.codes.bias, w.codes.bias_scale, beta);
         }
         if (bias != nullptr)
         {
@@ -96,9 +109,11 @@ void Importer::gemm(const Node& node)
     if (has(node, 2))
     {
         bias = parameter(node, 2);
-        if (bias.elements() != outer && bias.elements() != 1)
+        const bool a_column = bias.elements() == outer && bias.extents.back() == outer;
+        if (bias.elements() != 1 && !a_column)
         {
-            throw Unsupported("with a bias for every element");
+            throw Unsupported("with a bias of " + text_of(bias.extents) +
+                              ", which is not one for all or one a column");
         }
     }
     set(node, dense(std::move(from), matrix, transposed, has(node, 2) ? &bias : nullptr,

@@ -179,5 +179,44 @@ TEST(OnnxCodes, OfWeightsSurviveWhatMovesAndScalesThem)
     EXPECT_EQ(of_dense(lost).codes.problem_of_weights, "node \"off\" (Sub)");
 }
 
+TEST(OnnxCodes, FactorsOfAGemmAreInScalesAndSigns)
+{
+    const auto gemm = [](float alpha, float beta)
+    {
+        return imported(
+            [&](QuantizedModel& model)
+            {
+                const std::string eighth = model.real(0.125F);
+                model.node("DequantizeLinear", "w",
+                           {model.codes({8, 2}, pb::TensorProto::INT8,
+                                        {1, -2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 4}),
+                            eighth});
+                model.node("DequantizeLinear", "b",
+                           {model.codes({2}, pb::TensorProto::INT32, {5, -6}), eighth});
+                QuantizedModel::set(model.node("Flatten", "flat", {"x"}), "axis", 1);
+                pb::NodeProto& node = model.node("Gemm", "y", {"flat", "w", "b"});
+                for (const auto& [key, value] : {std::pair{"alpha", alpha}, {"beta", beta}})
+                {
+                    pb::AttributeProto& attribute = *node.add_attribute();
+                    attribute.set_name(key);
+                    attribute.set_type(pb::AttributeProto::FLOAT);
+                    attribute.set_f(value);
+                }
+            });
+    };
+    for (const float alpha : {1.0F, 0.5F, -2.0F, 0.0F})
+    {
+        for (const float beta : {1.0F, -0.5F, 0.0F})
+        {
+            const Codes codes = of_dense(gemm(alpha, beta)).codes;
+            const auto worth = [](double code, double scale) { return code * scale; };
+            EXPECT_EQ(worth(codes.matrix.at(1), codes.scale.at(1)), -2 * 0.125 * double{alpha});
+            EXPECT_EQ(worth(static_cast<double>(codes.bias.at(0)), codes.bias_scale.at(0)),
+                      5 * 0.125 * double{beta});
+            EXPECT_GT(codes.scale[0], 0);
+        }
+    }
+}
+
 } // namespace
 } // namespace tessera::network
