@@ -2,6 +2,7 @@
 #include "values/interval.h"
 
 #include "numerics/kernels.h"
+#include "unit/effort.h"
 
 #include <gtest/gtest.h>
 
@@ -173,7 +174,7 @@ class IntervalOf : public testing::TestWithParam<Model>
 
 TEST_P(IntervalOf, FewChipsContainsTheTruthAsOftenAsItSays)
 {
-    for (const std::size_t chips : {2U, 3U, 10U, 30U})
+    for (const std::size_t chips : test::effort(std::vector<std::size_t>{2, 3, 10, 30}))
     {
         const Coverage its = coverage(GetParam(), chips);
         RecordProperty("proportion_" + std::to_string(chips), std::to_string(its.proportion));
