@@ -2,14 +2,23 @@
 #include "cli/command.h"
 #include "cli/interrupt.h"
 
+#include "tessera/error.h"
+
 #include <systemc>
 
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <cxxabi.h>
+#include <exception>
 #include <iostream>
 #include <malloc.h>
+#include <new>
+#include <string_view>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <typeinfo>
 #include <unistd.h>
 
 // libsystemc brings a main() of its own that would call this one; ours comes first, so that
@@ -26,6 +35,12 @@ namespace
 /// page of the usual size at its first use takes longer than most of what is done with it.
 void use_huge_pages()
 {
+    // The heap's addresses count against a limit as if they were used.
+    struct rlimit limit = {};
+    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur != RLIM_INFINITY)
+    {
+        return;
+    }
     constexpr std::size_t kHeap = std::size_t{128} << 20U; // of addresses; used only as needed
     constexpr std::uintptr_t kPage = std::uintptr_t{2} << 20U;
     mallopt(M_TOP_PAD, static_cast<int>(kHeap));
@@ -40,6 +55,29 @@ void use_huge_pages()
     }
     std::free(first);
 }
+
+/// Whatever ends the process before or behind the reach of a handler: a library's initialisation,
+/// a destructor, a thread.
+[[noreturn]] void end_process()
+{
+    const std::type_info* const thrown = abi::__cxa_current_exception_type();
+    if (thrown != nullptr && *thrown == typeid(std::bad_alloc))
+    {
+        constexpr std::string_view message = "tessera: out of memory\n";
+        static_cast<void>(!write(STDERR_FILENO, message.data(), message.size()));
+        _exit(static_cast<int>(tessera::ExitCode::io));
+    }
+    __gnu_cxx::__verbose_terminate_handler();
+    std::abort();
+}
+
+void set_end()
+{
+    std::set_terminate(end_process);
+}
+
+/// Before the first library initialises itself.
+[[gnu::section(".preinit_array"), gnu::used]] void (*const kFirst)() = set_end;
 
 } // namespace
 

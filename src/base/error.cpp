@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tessera/error.h"
 
+#include "base/text.h"
+
 namespace tessera
 {
 namespace
@@ -10,20 +12,7 @@ namespace
 std::string shown(const std::string& text)
 {
     constexpr std::size_t kLongest = 2000;
-    constexpr const char* kDigits = "0123456789abcdef";
-    std::string result;
-    for (std::size_t i = 0; i < text.size() && i < kLongest; ++i)
-    {
-        const auto code = static_cast<unsigned char>(text[i]);
-        if (code < 0x20 || code == 0x7f)
-        {
-            result += "\\x";
-            result += kDigits[code >> 4U];
-            result += kDigits[code & 15U];
-            continue;
-        }
-        result += text[i];
-    }
+    const std::string result = printable(text.substr(0, kLongest));
     return text.size() > kLongest ? result + "..." : result;
 }
 

@@ -7,10 +7,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <new>
 #include <string_view>
 #include <sys/stat.h>
+#include <system_error>
 #include <vector>
 
 namespace tessera::h5
@@ -24,24 +26,66 @@ std::recursive_mutex& library_mutex()
     return mutex;
 }
 
-herr_t innermost(unsigned /*depth*/, const H5E_error2_t* error, void* text)
+/// Of the innermost entry of the library's error stack.
+struct Innermost
 {
-    auto& message = *static_cast<std::string*>(text);
-    if (message.empty() && error->desc != nullptr)
+    std::string text;
+    bool memory = false;
+};
+
+herr_t take_innermost(unsigned /*depth*/, const H5E_error2_t* error, void* into)
+{
+    auto& found = *static_cast<Innermost*>(into);
+    if (found.text.empty() && error->desc != nullptr)
     {
-        message = error->desc;
+        found.text = error->desc;
+        found.memory = error->maj_num == H5E_RESOURCE &&
+                       (error->min_num == H5E_NOSPACE || error->min_num == H5E_CANTALLOC);
     }
     return 0;
 }
 
+/// The system's reason in what the library's file driver says, and what to do about it.
+std::string system_reason(const std::string& text)
+{
+    constexpr std::string_view mark = "errno = ";
+    const std::size_t at = text.find(mark);
+    if (at == std::string::npos)
+    {
+        return "";
+    }
+    const int reason = std::atoi(text.c_str() + at + mark.size());
+    const std::string remedy = remedy_of(reason);
+    return ": " + std::generic_category().message(reason) + (remedy.empty() ? "" : "; ") + remedy;
+}
+
 std::string library_message()
 {
-    std::string message;
-    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, innermost, &message);
+    Innermost found;
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, take_innermost, &found);
     H5Eclear2(H5E_DEFAULT);
+    if (found.memory)
+    {
+        return "out of memory";
+    }
     // What follows is of no use to anybody: time, descriptor, heap addresses.
-    message = message.substr(0, std::min(message.find(": time ="), message.find('\n')));
+    std::string message =
+        found.text.substr(0, std::min(found.text.find(": time ="), found.text.find('\n')));
+    message += system_reason(found.text);
     return message.empty() ? "unknown HDF5 error" : message;
+}
+
+/// Of handles that could not be closed. The library and its lock are one a process, too.
+struct FailedCloses
+{
+    std::uint64_t count = 0;
+    std::string message; ///< of the last
+};
+
+FailedCloses& failed_closes()
+{
+    static FailedCloses all;
+    return all;
 }
 
 /// Texts have a fixed length: those of variable length lie in a heap that the library reads without
@@ -53,16 +97,6 @@ Handle text_type(std::size_t size)
     check(H5Tset_strpad(type.get(), H5T_STR_NULLPAD), "make a string type");
     check(H5Tset_cset(type.get(), H5T_CSET_UTF8), "make a string type");
     return type;
-}
-
-/// Creation properties of an object that does not note when it was made: equal runs make equal
-/// files.
-Handle without_times(hid_t kind)
-{
-    Handle properties(H5Pcreate(kind), H5Pclose, "set up an object");
-    check(H5Pset_obj_track_times(properties.get(), static_cast<hbool_t>(false)),
-          "set up an object");
-    return properties;
 }
 
 Handle scalar()
@@ -110,7 +144,27 @@ void Handle::reset()
     if (id_ >= 0)
     {
         const Lock lock;
-        closer_(std::exchange(id_, H5I_INVALID_HID));
+        if (closer_(std::exchange(id_, H5I_INVALID_HID)) < 0)
+        {
+            FailedCloses& failed = failed_closes();
+            ++failed.count;
+            failed.message = library_message();
+        }
+    }
+}
+
+CloseWatch::CloseWatch()
+{
+    const Lock lock;
+    before_ = failed_closes().count;
+}
+
+void CloseWatch::check(const std::string& what) const
+{
+    const Lock lock;
+    if (failed_closes().count != before_)
+    {
+        throw IoError("cannot " + what + ": " + failed_closes().message);
     }
 }
 
@@ -148,14 +202,45 @@ Handle open_file(const std::string& path)
     return {id, H5Fclose, "open " + path};
 }
 
-Handle create_file(const std::string& path)
+namespace
+{
+
+Handle create_file(const std::string& temporary, const std::string& path)
 {
     const Lock lock;
     const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, "set up " + path);
     check(H5Pset_libver_bounds(access.get(), H5F_LIBVER_V18, H5F_LIBVER_V18), "set up " + path);
     const Handle timeless = without_times(H5P_FILE_CREATE);
-    return {H5Fcreate(path.c_str(), H5F_ACC_TRUNC, timeless.get(), access.get()), H5Fclose,
+    return {H5Fcreate(temporary.c_str(), H5F_ACC_TRUNC, timeless.get(), access.get()), H5Fclose,
             "create " + path};
+}
+
+} // namespace
+
+Output::Output(const std::filesystem::path& path)
+    : file_(path), handle_(create_file(file_.temporary().string(), path.string()))
+{
+}
+
+void Output::flush() const
+{
+    const Lock lock;
+    watch_.check("write " + file_.path().string());
+    check(H5Fflush(handle_.get(), H5F_SCOPE_GLOBAL), "write " + file_.path().string());
+}
+
+OutputFile Output::finish()
+{
+    const Lock lock;
+    flush();
+    handle_.reset();
+    watch_.check("write " + file_.path().string());
+    return std::move(file_);
+}
+
+void Output::publish()
+{
+    finish().publish();
 }
 
 std::string link_name(const std::string& name)
@@ -195,6 +280,14 @@ std::string name_of_link(const std::string& link)
         }
     }
     return name;
+}
+
+Handle without_times(hid_t kind)
+{
+    Handle properties(H5Pcreate(kind), H5Pclose, "set up an object");
+    check(H5Pset_obj_track_times(properties.get(), static_cast<hbool_t>(false)),
+          "set up an object");
+    return properties;
 }
 
 Handle create_group(hid_t parent, const std::string& name)

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "base/output_file.h"
+
 #include <hdf5.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -46,11 +49,25 @@ public:
 
     [[nodiscard]] hid_t get() const { return id_; }
     [[nodiscard]] bool valid() const { return id_ >= 0; }
+    /// Closes. What fails is noted for every CloseWatch.
     void reset();
 
 private:
     hid_t id_ = H5I_INVALID_HID;
     Closer closer_ = nullptr;
+};
+
+/// Sees whether a Handle could not be closed since this was made: the library writes some of the
+/// data only then, and a destructor cannot tell.
+class CloseWatch
+{
+public:
+    CloseWatch();
+    /// Throws IoError("cannot <what>: ..."), with HDF5's words for the last failure.
+    void check(const std::string& what) const;
+
+private:
+    std::uint64_t before_;
 };
 
 /// Throws IoError("cannot <what>: <HDF5's own words>") when `status` is negative.
@@ -59,9 +76,29 @@ void check(herr_t status, const std::string& what);
 /// Opens for reading. Throws InputError for a file that is not HDF5 or is truncated (with its
 /// length), IoError when it cannot be read at all.
 [[nodiscard]] Handle open_file(const std::string& path);
-/// Creates or replaces, with library version bounds (V18, V18): a file that opens with every tool
-/// even after a crash.
-[[nodiscard]] Handle create_file(const std::string& path);
+/// A file that is there as a whole or not at all (OutputFile), with library version bounds (V18,
+/// V18): it opens with every tool.
+class Output
+{
+public:
+    /// Throws UsageError, IoError.
+    explicit Output(const std::filesystem::path& path);
+
+    [[nodiscard]] hid_t get() const { return handle_.get(); }
+    /// What was written so far survives a kill of the process, under the hidden name. Throws
+    /// IoError.
+    void flush() const;
+    /// Closes the file and puts it under its name. Contract: all that was opened in it is closed.
+    /// Throws IoError.
+    void publish();
+    /// Closes the file, for publish() of several.
+    [[nodiscard]] OutputFile finish();
+
+private:
+    OutputFile file_;
+    CloseWatch watch_;
+    Handle handle_;
+};
 
 /// What a link of an object is called that people call `name`. A slash would be a path, a dot alone
 /// the group itself: these, control characters and the per cent sign itself become %XX, and no name
@@ -69,6 +106,10 @@ void check(herr_t status, const std::string& what);
 [[nodiscard]] std::string link_name(const std::string& name);
 /// The name that link_name() made `link` of.
 [[nodiscard]] std::string name_of_link(const std::string& link);
+
+/// Creation properties of an object that does not note when it was made: equal runs make equal
+/// files.
+[[nodiscard]] Handle without_times(hid_t kind);
 
 [[nodiscard]] Handle create_group(hid_t parent, const std::string& name);
 [[nodiscard]] Handle open_group(hid_t parent, const std::string& name);

@@ -2,6 +2,7 @@
 // A source of its own, so that programs can be linked with another survive(): the fuzz targets have
 // one that stays in the process (tests/fuzz/direct_survive.cpp).
 #include "base/h5_guard.h"
+#include "base/json.h"
 #include "tessera/error.h"
 
 #include <algorithm>
@@ -111,7 +112,7 @@ void send(int pipe, const std::string& text)
     catch (...) // NOLINT(bugprone-empty-catch): the parent will see it for itself
     {
     }
-    send(pipe, refusal.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    send(pipe, text_of(refusal));
     _exit(0);
 }
 

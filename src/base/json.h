@@ -65,6 +65,12 @@ private:
 
 /// `pointer` extended by one object key, escaped as RFC 6901 wants.
 [[nodiscard]] std::string pointer_to(const std::string& pointer, std::string_view key);
+/// The text of a value, over several lines with `indent` blanks a level, or on one line. What is no
+/// UTF-8 in it (a file's name may be anything) is replaced by U+FFFD.
+template <class Json> [[nodiscard]] std::string text_of(const Json& value, int indent = -1)
+{
+    return value.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
 /// "an object", "a number", "text", ...: for messages.
 [[nodiscard]] const char* type_name(const nlohmann::json& value);
 

@@ -27,7 +27,7 @@ struct AidacDesign
 constexpr double kAidacInputLevel = 0.5;
 
 /// Loads the model that `macro.aidac` names. Throws InputError where it does not fit the macro.
-[[nodiscard]] AidacDesign aidac_design(const config::ChipConfig::Macro& macro);
+[[nodiscard]] AidacDesign aidac_design(const config::ChipConfig& chip);
 [[nodiscard]] config::MacroTiming macro_timing(const AidacDesign& design);
 
 /// One kind of circuit of an AiDAC macro, and what it has done so far.

@@ -2,6 +2,7 @@
 #include "values/accuracy.h"
 
 #include "base/h5.h"
+#include "base/json.h"
 #include "cli/command.h"
 #include "cli/workload.h"
 #include "config/load.h"
@@ -59,7 +60,7 @@ void print_json(std::ostream& out, const values::AccuracyReport& report, bool co
         }
         all["answers"].push_back(one);
     }
-    out << all.dump(2) << '\n';
+    out << text_of(all, 2) << '\n';
 }
 
 void print_tables(std::ostream& out, const values::AccuracyReport& report, bool complete)
@@ -97,13 +98,13 @@ void print_tables(std::ostream& out, const values::AccuracyReport& report, bool 
 }
 
 /// By answer: codes of its first chip (of "float" the reals), images x classes, and in the group
-/// `right` which images each chip is right of, chips x images. Everything is in the file as soon as
-/// it is known.
+/// `right` which images each chip is right of, chips x images. The attribute `complete` is 1 when
+/// nothing ended the computation before its end.
 class Logits
 {
 public:
     explicit Logits(const std::string& path)
-        : path_(path), file_(h5::create_file(path)), right_(h5::create_group(file_.get(), "right"))
+        : path_(path), file_(path), right_(h5::create_group(file_.get(), "right"))
     {
     }
 
@@ -116,7 +117,15 @@ public:
             add_outputs(outcome.name, outcome.reals, H5T_IEEE_F32LE, H5T_NATIVE_FLOAT);
         }
         add_right(outcome);
-        h5::check(H5Fflush(file_.get(), H5F_SCOPE_GLOBAL), "write " + path_);
+        file_.flush();
+    }
+
+    void publish(bool complete)
+    {
+        const h5::Lock lock;
+        h5::set_attribute(file_.get(), "complete", std::uint64_t{complete ? 1U : 0U});
+        right_.reset();
+        file_.publish();
     }
 
 private:
@@ -158,7 +167,7 @@ private:
     }
 
     std::string path_;
-    h5::Handle file_;
+    h5::Output file_;
     h5::Handle right_;
 };
 
@@ -213,8 +222,9 @@ Options accuracy_options()
          "compute, beside whole numbers, only these: float, noiseless, alone (each source of "
          "errors), all (together); may repeat") //
         ("logits", po::value<std::string>(),
-         "write the outputs' codes, of several chips those of the first, to this HDF5 file, each "
-         "as soon as it is known")                                                  //
+         "write the outputs' codes, of several chips those of the first, to this HDF5 file; an "
+         "interruption keeps what was computed")                                    //
+        ("force", "replace that file if it exists")                                 //
         ("threads,j", po::value<unsigned>(), "default: as many as the machine has") //
         ("json", "print JSON");
     options.offer("network", {{}, network::shipped, true});
@@ -255,6 +265,10 @@ int accuracy(const Arguments& arguments, const Streams& streams)
     const values::Dataset images =
         values::load_dataset(options.text("dataset"), "t10k", input,
                              options.get<std::size_t>("first"), options.get<std::size_t>("images"));
+    if (options.has("logits"))
+    {
+        refuse_existing(options.text("logits"), options.has("force"));
+    }
     values::AccuracyOptions choices;
     choices.wanted = wanted(options);
     std::optional<network::WeightedNetwork> weighted;
@@ -297,13 +311,22 @@ int accuracy(const Arguments& arguments, const Streams& streams)
         static_cast<void>(values::accuracy(weighted ? &*weighted : nullptr, integers.integers,
                                            images, chip, choices));
     }
-    catch (...)
+    catch (const std::exception& error)
     {
         if (!known.answers.empty())
         {
             print(false); // what took long to compute
         }
+        const auto* const known_error = dynamic_cast<const Error*>(&error);
+        if (logits && known_error != nullptr && known_error->code() == ExitCode::interrupted)
+        {
+            logits->publish(false);
+        }
         throw;
+    }
+    if (logits)
+    {
+        logits->publish(true);
     }
     print(true);
     return 0;

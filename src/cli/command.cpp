@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/command.h"
 
+#include "base/output_file.h"
+#include "base/text.h"
 #include "tessera/error.h"
 #include "tessera/version.h"
 
@@ -9,6 +11,9 @@
 #include <filesystem>
 #include <iomanip>
 #include <iostream>
+#include <new>
+#include <string_view>
+#include <sys/resource.h>
 #include <system_error>
 
 namespace tessera::cli
@@ -172,16 +177,76 @@ void Options::require(const char* name) const
 void refuse_existing(const std::string& file, bool force)
 {
     std::error_code error;
-    const bool exists = std::filesystem::exists(file, error);
-    if (error)
+    const std::filesystem::file_status status = std::filesystem::status(file, error);
+    if (!std::filesystem::status_known(status))
     {
-        throw IoError("cannot use " + file + ": " + error.message());
+        throw_io_error("use", file, error.value());
     }
-    if (!force && exists)
+    if (std::filesystem::is_directory(status))
+    {
+        throw UsageError(file + " is a folder; name a file");
+    }
+    // What is no regular file (a pipe, /dev/stdout) is written to, not replaced.
+    if (!force && std::filesystem::is_regular_file(status) && file.rfind("/dev/", 0) != 0)
     {
         throw UsageError(file + " exists; give --force to replace it");
     }
 }
+
+namespace
+{
+
+/// What of `arguments` asked for more memory than there is, and how much there is.
+std::string out_of_memory(const Arguments& arguments)
+{
+    std::string text = "out of memory";
+    if (!arguments.empty())
+    {
+        text += " in `tessera " + printable(arguments.front()) + '`';
+    }
+    struct rlimit limit = {};
+    if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+    {
+        text += "; the limit is " + std::to_string(limit.rlim_cur >> 20U) + " MiB (ulimit -v)";
+    }
+    return text;
+}
+
+/// Says what went wrong, as far as there is memory for that. Returns the exit code.
+int report(const Arguments& arguments, std::ostream& err)
+{
+    const auto say = [&](std::string_view text) { err << "tessera: " << text << '\n'; };
+    try
+    {
+        throw;
+    }
+    catch (const Error& error)
+    {
+        say(printable(error.what(), true));
+        return static_cast<int>(error.code());
+    }
+    catch (const std::bad_alloc&)
+    {
+        say(out_of_memory(arguments));
+        return static_cast<int>(ExitCode::io);
+    }
+    catch (const std::system_error& error)
+    {
+        // Threads have room of their own, which the system refuses in its own words.
+        const bool memory = error.code() == std::errc::resource_unavailable_try_again ||
+                            error.code() == std::errc::not_enough_memory;
+        say((memory ? out_of_memory(arguments) + ": " : "") + error.what());
+        return static_cast<int>(ExitCode::io);
+    }
+    catch (const std::exception& error)
+    {
+        constexpr int internal_error = 1; // nothing that the input or the system can be blamed for
+        say(std::string("internal error: ") + printable(error.what(), true));
+        return internal_error;
+    }
+}
+
+} // namespace
 
 int run(const Arguments& arguments, const Streams& streams)
 {
@@ -196,26 +261,21 @@ int run(const Arguments& arguments, const Streams& streams)
             streams.out.clear();
             streams.out.put('\n').flush();
             const int reason = errno;
-            throw IoError("cannot write to the standard output: " +
-                          std::generic_category().message(reason == 0 ? EIO : reason));
+            throw_io_error("write to", "the standard output", reason == 0 ? EIO : reason);
         }
         return code;
     }
-    catch (const Error& error)
+    catch (...)
     {
-        streams.err << "tessera: " << error.what() << '\n';
-        return static_cast<int>(error.code());
-    }
-    catch (const std::bad_alloc&)
-    {
-        streams.err << "tessera: out of memory\n";
-        return static_cast<int>(ExitCode::io);
-    }
-    catch (const std::exception& error)
-    {
-        constexpr int internal_error = 1; // nothing that the input or the system can be blamed for
-        streams.err << "tessera: internal error: " << error.what() << '\n';
-        return internal_error;
+        try
+        {
+            return report(arguments, streams.err);
+        }
+        catch (const std::bad_alloc&)
+        {
+            streams.err << "tessera: out of memory\n";
+            return static_cast<int>(ExitCode::io);
+        }
     }
 }
 

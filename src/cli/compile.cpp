@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/json.h"
 #include "cli/command.h"
 #include "cli/workload.h"
 #include "compiler/explain.h"
@@ -130,7 +131,8 @@ int compile(const Arguments& arguments, const Streams& streams)
     if (options.has("explain"))
     {
         const nlohmann::ordered_json plan = explain_network(options, load_chip(options));
-        streams.out << (options.has("json") ? plan.dump(2) + "\n" : compiler::explain_text(plan));
+        streams.out << (options.has("json") ? text_of(plan, 2) + "\n"
+                                            : compiler::explain_text(plan));
         return 0;
     }
     options.require("output");
@@ -140,7 +142,7 @@ int compile(const Arguments& arguments, const Streams& streams)
     program.save(file);
     if (options.has("json"))
     {
-        streams.out << figures(file, program).dump(2) << '\n';
+        streams.out << text_of(figures(file, program), 2) << '\n';
     }
     else if (!options.has("quiet"))
     {

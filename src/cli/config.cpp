@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/json.h"
 #include "cli/command.h"
 #include "cli/workload.h"
 #include "config/load.h"
@@ -70,7 +71,7 @@ int config(const Arguments& arguments, const Streams& streams)
         config::load(chip, options.list("set"), trace::function_names());
     if (action == "show")
     {
-        streams.out << config::effective(config).dump(2) << '\n';
+        streams.out << text_of(config::effective(config), 2) << '\n';
     }
     else
     {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/output_file.h"
 #include "cli/command.h"
 #include "cli/manual.h"
-#include "record/files.h"
 #include "tessera/error.h"
 
 #include <filesystem>
@@ -13,21 +13,18 @@ namespace po = boost::program_options;
 namespace
 {
 
-void write_pages(const std::filesystem::path& folder)
+void write_pages(const std::filesystem::path& folder, bool force)
 {
-    const auto write = [&](const std::string& name, const std::string& page)
-    { record::write_whole_file(folder / (name + ".1"), page); };
-    std::error_code failure;
-    std::filesystem::create_directories(folder, failure);
-    if (failure)
-    {
-        throw IoError("cannot create " + folder.string() + ": " + failure.message());
-    }
-    write("tessera", program_manual());
+    std::vector<NamedText> pages = {{"tessera.1", program_manual()}};
     for (const Command& command : commands())
     {
-        write(std::string("tessera-") + command.name, command_manual(command));
+        pages.push_back({std::string("tessera-") + command.name + ".1", command_manual(command)});
     }
+    for (const NamedText& page : pages)
+    {
+        refuse_existing((folder / page.name).string(), force);
+    }
+    write_files(folder, pages);
 }
 
 std::vector<std::string> command_names()
@@ -47,8 +44,9 @@ Options help_options()
     Options options("help [COMMAND] [options]",
                     "Explains a command, or lists them all. With --man, prints the manual page\n"
                     "instead: `tessera help --man run | man -l -` shows it.");
-    options.all().add_options()("man", "print the manual page, as roff") //
-        ("pages", po::value<std::string>(), "write all manual pages into folder arg");
+    options.all().add_options()("man", "print the manual page, as roff")              //
+        ("pages", po::value<std::string>(), "write all manual pages into folder arg") //
+        ("force", "--pages: replace those that are there");
     options.positional("command");
     options.offer("command", {{}, command_names});
     options.offer("pages", {{}, nullptr, true});
@@ -66,7 +64,7 @@ int help(const Arguments& arguments, const Streams& streams)
         options.has("command") ? &find_command(options.list("command").front()) : nullptr;
     if (options.has("pages"))
     {
-        write_pages(options.text("pages"));
+        write_pages(options.text("pages"), options.has("force"));
     }
     else if (options.has("man"))
     {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "reproduce/report.h"
 
+#include "base/json.h"
+#include "base/output_file.h"
 #include "cli/command.h"
-#include "record/files.h"
 #include "tessera/error.h"
 
 #include <filesystem>
@@ -71,7 +72,10 @@ int reproduce_paper(const Arguments& arguments, const Streams& streams)
     const fs::path folder = options.text("output");
     if (!folder.empty())
     {
-        refuse_existing((folder / "report.json").string(), options.has("force"));
+        for (const char* name : {"report.json", "report.txt"})
+        {
+            refuse_existing((folder / name).string(), options.has("force"));
+        }
     }
     const bool talks = &streams.err == &std::cerr && isatty(STDERR_FILENO) != 0;
     constexpr const char* erase_line = "\r\033[K";
@@ -86,17 +90,10 @@ int reproduce_paper(const Arguments& arguments, const Streams& streams)
         streams.err << erase_line << std::flush;
     }
     const std::string text = reproduce::text(report);
-    const std::string json = reproduce::json(report).dump(2) + '\n';
+    const std::string json = text_of(reproduce::json(report), 2) + '\n';
     if (!folder.empty())
     {
-        std::error_code failure;
-        fs::create_directories(folder, failure);
-        if (failure)
-        {
-            throw IoError("cannot make " + folder.string() + ": " + failure.message());
-        }
-        record::write_whole_file(folder / "report.json", json);
-        record::write_whole_file(folder / "report.txt", text);
+        write_files(folder, {{"report.json", json}, {"report.txt", text}});
     }
     streams.out << (options.has("json") ? json : text);
     return 0;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "simulation/run.h"
 #include "base/interrupt.h"
+#include "base/json.h"
 #include "base/log.h"
+#include "base/output_stream.h"
 #include "base/quantity.h"
 #include "chip/chip.h"
 #include "cli/command.h"
@@ -15,13 +17,10 @@
 
 #include <nlohmann/json.hpp>
 
-#include <cerrno>
-#include <fstream>
 #include <iostream>
 #include <memory>
 #include <optional>
 #include <ostream>
-#include <system_error>
 #include <unistd.h>
 
 namespace tessera::cli
@@ -142,11 +141,6 @@ void tell_end(std::ostream& err, const RunResult& result, const Workload& worklo
     }
 }
 
-[[noreturn]] void fail_to_write(const std::string& file)
-{
-    throw IoError("cannot write " + file + ": " + std::generic_category().message(errno));
-}
-
 int execute(const Arguments& arguments, const Options& options, const Streams& streams)
 {
     const std::string kernel = options.text("kernel");
@@ -156,16 +150,12 @@ int execute(const Arguments& arguments, const Options& options, const Streams& s
     }
     RunOptions settings = settings_of(options);
     const std::string folder = settings.folder.string();
-    std::ofstream log_file;
+    std::optional<OutputStream> log_file;
     settings.log_to = &streams.err;
     if (options.has("log-file"))
     {
-        log_file.open(options.text("log-file"), std::ios::binary | std::ios::trunc);
-        if (!log_file)
-        {
-            fail_to_write(options.text("log-file"));
-        }
-        settings.log_to = &log_file;
+        log_file.emplace(options.text("log-file"));
+        settings.log_to = &*log_file;
     }
     const bool quiet = options.has("quiet");
     const bool talks = !settings.log.empty() && settings.log_to == &streams.err;
@@ -185,27 +175,27 @@ int execute(const Arguments& arguments, const Options& options, const Streams& s
     identity.command_line.insert(identity.command_line.end(), arguments.begin(), arguments.end());
     identity.kernel = kernel;
     identity.shuffle = options.get<std::uint64_t>("shuffle");
-    simulation::Run run(workload.chip, workload.program, std::move(settings), std::move(identity));
+    // What does not fit together is refused before older results are replaced.
     std::optional<simulation::ValueRun> numbers;
     if (options.has("values"))
     {
         numbers = load_values(options, workload);
-        run.chip().follow(numbers->follower());
+    }
+    simulation::Run run(workload.chip, workload.program, std::move(settings), std::move(identity));
+    if (numbers)
+    {
+        numbers->follow(run);
     }
     const RunResult result = run_under(kernel, run);
     progress.reset();
     std::optional<ValueResult> values;
     if (numbers)
     {
-        values = numbers->finish(result, folder);
+        values = numbers->finish(result);
     }
-    if (log_file.is_open())
+    if (log_file)
     {
-        log_file.close(); // writes what it still holds
-        if (!log_file)
-        {
-            fail_to_write(options.text("log-file"));
-        }
+        log_file->close();
     }
 
     const trace::Header& header = workload.program.header();
@@ -217,7 +207,7 @@ int execute(const Arguments& arguments, const Options& options, const Streams& s
         {
             all["values"] = values_json(*values);
         }
-        streams.out << all.dump(2) << '\n';
+        streams.out << text_of(all, 2) << '\n';
     }
     else if (!quiet)
     {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/json.h"
 #include "cli/command.h"
 #include "cli/workload.h"
 #include "network/network.h"
@@ -62,7 +63,7 @@ int check(const Options& options, const std::vector<std::string>& files, std::os
         json["semantic"] = proved.json();
         text += proved.text();
     }
-    out << (options.has("json") ? json.dump(2) + "\n" : text);
+    out << (options.has("json") ? text_of(json, 2) + "\n" : text);
     return 0;
 }
 
@@ -76,7 +77,7 @@ int convert(const Options& options, const std::vector<std::string>& files, std::
 int stats(const Options& options, const std::vector<std::string>& files, std::ostream& out)
 {
     const nlohmann::ordered_json figures = trace::stats(files[0]);
-    out << (options.has("json") ? figures.dump(2) + "\n" : trace::stats_text(figures));
+    out << (options.has("json") ? text_of(figures, 2) + "\n" : trace::stats_text(figures));
     return 0;
 }
 

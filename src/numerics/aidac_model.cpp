@@ -37,7 +37,9 @@ void read_into(AidacModel& model, std::vector<bool>& given, const JsonDocument& 
                       "extend one that stands alone");
         }
         read_into(model, given,
-                  load_json(find_model("macros", "AiDAC model", root.text("extends"))), depth + 1);
+                  load_json(find_model("macros", "AiDAC model", root.text("extends"),
+                                       document.place("/extends"))),
+                  depth + 1);
     }
     model.name = name;
     if (!extends || root.find("cell") != nullptr)
@@ -188,15 +190,15 @@ AidacModel parse_aidac(const JsonDocument& document)
     }
     if (rram)
     {
-        static_cast<void>(load_device(model.device));
+        static_cast<void>(load_device(model.device, document.place("/device")));
     }
     check_hold(model, document.place("/cell"));
     return model;
 }
 
-AidacModel load_aidac(const std::string& name)
+AidacModel load_aidac(const std::string& name, const Place& asked)
 {
-    return parse_aidac(load_json(find_model("macros", "AiDAC model", name)));
+    return parse_aidac(load_json(find_model("macros", "AiDAC model", name, asked)));
 }
 
 double hold_time(const AidacModel& model)

@@ -93,7 +93,8 @@ struct AidacConstant
 /// with more than one calibrated, and an rram-direct cell that cannot hold its charge.
 [[nodiscard]] AidacModel parse_aidac(const JsonDocument& document);
 /// `name`: of a file of models/macros, or a path.
-[[nodiscard]] AidacModel load_aidac(const std::string& name);
+/// `asked`: where the name stands, for messages.
+[[nodiscard]] AidacModel load_aidac(const std::string& name, const Place& asked = {});
 
 /// "sram", "rram-gated", "rram-direct"
 [[nodiscard]] const char* name_of(AidacCell cell);

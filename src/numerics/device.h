@@ -113,7 +113,8 @@ struct Device
 /// Reads one device. Throws InputError naming file, line and key.
 [[nodiscard]] Device parse_device(const JsonDocument& document);
 /// `name`: of a file of models/devices, or a path.
-[[nodiscard]] Device load_device(const std::string& name);
+/// `asked`: where the name stands, for messages.
+[[nodiscard]] Device load_device(const std::string& name, const Place& asked = {});
 
 enum class Fault : std::uint8_t
 {

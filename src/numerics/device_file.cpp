@@ -231,9 +231,9 @@ Device parse_device(const JsonDocument& document)
     return device;
 }
 
-Device load_device(const std::string& name)
+Device load_device(const std::string& name, const Place& asked)
 {
-    return parse_device(load_json(find_model("devices", "device", name)));
+    return parse_device(load_json(find_model("devices", "device", name, asked)));
 }
 
 } // namespace tessera::numerics

@@ -142,7 +142,8 @@ const std::vector<std::string>& statuses()
     return list;
 }
 
-std::string find_model(const std::string& folder, const std::string& what, const std::string& name)
+std::string find_model(const std::string& folder, const std::string& what, const std::string& name,
+                       const Place& asked)
 {
     namespace fs = std::filesystem;
     if (name.find('/') != std::string::npos || fs::path(name).extension() == ".json")
@@ -164,7 +165,7 @@ std::string find_model(const std::string& folder, const std::string& what, const
             }
         }
         std::sort(names.begin(), names.end());
-        throw InputError({shelf.string(), 0, ""}, "has no " + what + ' ' + in_quotes(name),
+        throw InputError(asked, "there is no " + what + ' ' + in_quotes(name),
                          did_you_mean(name, names) + "known: " + joined(names) +
                              "; or give the path of a file");
     }

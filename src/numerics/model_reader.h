@@ -50,8 +50,8 @@ private:
 [[nodiscard]] const std::vector<std::string>& statuses();
 
 /// Path of a model: `name` itself if it is one, else a file of models/`folder`. Throws InputError
-/// that lists those there are; `what`: what such a model is called.
+/// that lists those there are; `what`: what such a model is called; `asked`: where the name stands.
 [[nodiscard]] std::string find_model(const std::string& folder, const std::string& what,
-                                     const std::string& name);
+                                     const std::string& name, const Place& asked);
 
 } // namespace tessera::numerics

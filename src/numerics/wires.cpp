@@ -28,9 +28,9 @@ void invert(Matrix<double>& matrix)
 {
     const auto order = static_cast<blasint>(matrix.rows());
     blasint info = 0;
-    blas().dpotrf("L", &order, matrix.row(0), &order, &info);
+    BlasTurn()->dpotrf("L", &order, matrix.row(0), &order, &info);
     must_succeed(info);
-    blas().dpotri("L", &order, matrix.row(0), &order, &info);
+    BlasTurn()->dpotri("L", &order, matrix.row(0), &order, &info);
     must_succeed(info);
     // Column-major's lower part is our upper one.
     for (std::size_t row = 0; row < matrix.rows(); ++row)
@@ -46,10 +46,11 @@ void invert(Matrix<double>& matrix)
 void multiply(const Matrix<double>& a, const Matrix<double>& b, std::size_t columns, double scale,
               Matrix<double>& into)
 {
-    blas().dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, static_cast<blasint>(a.rows()),
-                 static_cast<blasint>(columns), static_cast<blasint>(a.columns()), scale, a.row(0),
-                 static_cast<blasint>(a.columns()), b.row(0), static_cast<blasint>(b.columns()), 0,
-                 into.row(0), static_cast<blasint>(into.columns()));
+    BlasTurn()->dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, static_cast<blasint>(a.rows()),
+                      static_cast<blasint>(columns), static_cast<blasint>(a.columns()), scale,
+                      a.row(0), static_cast<blasint>(a.columns()), b.row(0),
+                      static_cast<blasint>(b.columns()), 0, into.row(0),
+                      static_cast<blasint>(into.columns()));
 }
 
 /// The inverse of a row wire's tridiagonal matrix: node to node conductance to its neighbours, the
@@ -378,9 +379,9 @@ void FloatingRows::currents(const float* volts, double* amperes) const
         }
         const blasint one = 1;
         blasint info = 0;
-        blas().dpotrf("L", &order, among.row(0), &order, &info);
+        BlasTurn()->dpotrf("L", &order, among.row(0), &order, &info);
         must_succeed(info);
-        blas().dpotrs("L", &order, &one, among.row(0), &order, side.data(), &order, &info);
+        BlasTurn()->dpotrs("L", &order, &one, among.row(0), &order, side.data(), &order, &info);
         must_succeed(info);
         for (std::size_t i = 0; i < idle.size(); ++i)
         {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "record/activity_writer.h"
 
+#include "base/output_file.h"
 #include "record/deflate.h"
-#include "record/files.h"
 #include "record/names.h"
 #include "record/schema.h"
 #include "record/shuffle.h"
@@ -591,7 +591,7 @@ public:
         for_each_port([&](auto& port) { connect_stream(port, sink); });
     }
 
-    void finish(const Summary& summary, Outcome outcome)
+    std::optional<OutputFile> seal(const Summary& summary, Outcome outcome)
     {
         if (summary.units.size() != units_.count() || summary.layers.size() != layers_.count())
         {
@@ -625,11 +625,13 @@ public:
         }
         tell_flushed();
         close();
+        watch_.check("write " + part_.string());
         sync_to_disk(part_);
-        if (outcome != Outcome::interrupted)
+        if (outcome == Outcome::interrupted)
         {
-            rename_durably(part_, final_);
+            return std::nullopt;
         }
+        return OutputFile::adopt(part_, final_);
     }
 
     [[nodiscard]] std::uint64_t flushed_chunks() const { return belt_ ? belt_->flushed() : 0; }
@@ -852,6 +854,7 @@ private:
     PackingRoom room_; ///< of the writer thread, and after it of who writes the rest
     Rows units_;
     Rows layers_;
+    h5::CloseWatch watch_;
     h5::Handle file_;
     h5::Handle units_dataset_;
     h5::Handle layers_dataset_;
@@ -880,7 +883,15 @@ void ActivityWriter::connect(ActivitySink& sink)
 
 void ActivityWriter::finish(const Summary& summary, Outcome outcome)
 {
-    impl_->finish(summary, outcome);
+    if (std::optional<OutputFile> file = seal(summary, outcome))
+    {
+        file->publish();
+    }
+}
+
+std::optional<OutputFile> ActivityWriter::seal(const Summary& summary, Outcome outcome)
+{
+    return impl_->seal(summary, outcome);
 }
 
 std::uint64_t ActivityWriter::flushed_chunks() const

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/activity.h"
+#include "base/output_file.h"
 #include "tessera/summary.h"
 #include "tessera/tick.h"
 
@@ -9,6 +10,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -98,6 +100,9 @@ public:
     /// (the file then stays activity.h5.part), std::logic_error if `summary` has other units or
     /// layers than the meta data. Call it once.
     void finish(const Summary& summary, Outcome outcome = Outcome::complete);
+    /// The same but for the last step: the file is still activity.h5.part, whole and closed, and
+    /// gets its name when the result is published. Nothing for a run that was interrupted.
+    [[nodiscard]] std::optional<OutputFile> seal(const Summary& summary, Outcome outcome);
 
     /// Chunks that a kill cannot take away any more.
     [[nodiscard]] std::uint64_t flushed_chunks() const;

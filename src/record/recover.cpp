@@ -2,8 +2,8 @@
 #include "record/recover.h"
 
 #include "base/input_file.h"
+#include "base/output_file.h"
 #include "record/activity_writer.h"
-#include "record/files.h"
 #include "record/names.h"
 #include "record/schema.h"
 #include "record/superblock.h"

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "record/results.h"
 
-#include "record/files.h"
 #include "record/statistics.h"
 #include "record/table.h"
 #include "tessera/error.h"
 #include "tessera/version.h"
 
+#include <algorithm>
 #include <array>
 #include <ctime>
 #include <sys/resource.h>
@@ -29,10 +29,9 @@ constexpr std::array kResultFiles = {
 constexpr const char* kReserve = ".run.json.reserve";
 constexpr std::size_t kReservedBytes = 65536;
 
-std::string hidden(const std::string& name)
-{
-    return "." + name + ".tmp";
-}
+/// Holds run.json while older results are removed, and marks the folder as one of results.
+constexpr const char* kOldReport = ".run.json.old";
+constexpr const char* kHiddenActivity = ".activity.h5.tmp";
 
 [[noreturn]] void fail(const std::string& what, const fs::path& path, const std::error_code& error)
 {
@@ -50,31 +49,70 @@ bool has_no_content(const fs::path& path)
     return empty;
 }
 
-bool holds_results(const fs::path& path)
+/// What a killed process left on its way to a result.
+bool is_left_over(const std::string& file)
 {
-    std::error_code ignored; // not to be asked: not there
-    return fs::exists(path / "run.json", ignored) || fs::exists(path / "activity.h5", ignored) ||
-           fs::exists(path / "activity.h5.part", ignored) ||
-           fs::exists(path / hidden("activity.h5"), ignored) ||
-           fs::exists(path / kReserve, ignored);
+    return file == kReserve || file == kOldReport || file == kHiddenActivity ||
+           std::any_of(kResultFiles.begin(), kResultFiles.end(),
+                       [&](const char* name) { return is_temporary_of(file, name); });
 }
 
-void remove_results(const fs::path& path)
+std::vector<std::string> names_in(const fs::path& folder)
 {
-    std::error_code failed;
-    fs::remove(path / kReserve, failed);
-    for (const char* name : kResultFiles)
+    std::vector<std::string> names;
+    std::error_code error;
+    for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+         entry.increment(error))
     {
-        for (const fs::path& file : {path / name, path / hidden(name)})
+        names.push_back(entry->path().filename().string());
+    }
+    if (error)
+    {
+        fail("read folder", folder, error);
+    }
+    return names;
+}
+
+bool holds_results(const std::vector<std::string>& names)
+{
+    return std::any_of(names.begin(), names.end(),
+                       [](const std::string& name)
+                       {
+                           return name == "run.json" || name == "activity.h5" ||
+                                  name == "activity.h5.part" || is_left_over(name);
+                       });
+}
+
+void remove_file(const fs::path& file)
+{
+    std::error_code error;
+    fs::remove(file, error);
+    if (error)
+    {
+        fail("remove", file, error);
+    }
+}
+
+void remove_results(const fs::path& folder, const std::vector<std::string>& names)
+{
+    const auto has = [&](const char* name)
+    { return std::find(names.begin(), names.end(), name) != names.end(); };
+    if (has("run.json"))
+    {
+        rename_durably(folder / "run.json", folder / kOldReport);
+    }
+    for (const std::string& name : names)
+    {
+        if (name != kOldReport && is_left_over(name))
         {
-            std::error_code error;
-            fs::remove(file, error);
-            if (error)
-            {
-                fail("remove", file, error);
-            }
+            remove_file(folder / name);
         }
     }
+    for (const char* name : kResultFiles)
+    {
+        remove_file(folder / name);
+    }
+    remove_file(folder / kOldReport);
 }
 
 double seconds(const timeval& time)
@@ -141,13 +179,14 @@ void make_ready(const fs::path& path, bool force)
         throw UsageError("folder " + path.string() +
                          " is not empty: name another one, or use --force to replace results");
     }
-    if (!holds_results(path))
+    const std::vector<std::string> names = names_in(path);
+    if (!holds_results(names))
     {
         throw UsageError("folder " + path.string() +
                          " does not hold the results of a run, so --force leaves it alone: name "
                          "another one");
     }
-    remove_results(path);
+    remove_results(path, names);
 }
 
 } // namespace
@@ -179,11 +218,7 @@ private:
     void clear() const
     {
         std::error_code ignored; // a hidden file more; nothing takes it for a result
-        for (const std::string& name :
-             {std::string(kReserve), hidden("stats.json"), hidden("stats.txt")})
-        {
-            fs::remove(folder_ / name, ignored);
-        }
+        fs::remove(reserve(), ignored);
     }
 
     fs::path folder_;
@@ -206,7 +241,7 @@ void ResultFolder::write(const std::string& name, const std::string& text) const
 {
     try
     {
-        write_whole_file(path_ / name, text);
+        write_file(path_ / name, text);
     }
     catch (const IoError&)
     {
@@ -226,26 +261,24 @@ void ResultFolder::write_config(const std::string& text) const
     write("config.resolved.json", text);
 }
 
-void ResultFolder::write_statistics(const Summary& summary) const
+void ResultFolder::prepare_statistics(const Summary& summary)
 {
     const std::vector<Statistic> list = statistics(summary);
-    write("stats.json", statistics_json(list));
-    write("stats.txt", statistics_text(list));
-}
-
-void ResultFolder::prepare_statistics(const Summary& summary) const
-{
-    const std::vector<Statistic> list = statistics(summary);
-    write(hidden("stats.json"), statistics_json(list));
-    write(hidden("stats.txt"), statistics_text(list));
-}
-
-void ResultFolder::publish_statistics() const
-{
-    for (const char* name : {"stats.json", "stats.txt"})
+    const auto prepare_text = [&](const char* name, const std::string& text)
     {
-        rename_durably(path_ / hidden(name), path_ / name);
-    }
+        OutputFile file(path_ / name);
+        file.write(text);
+        file.complete();
+        prepare(std::move(file));
+    };
+    prepare_text("stats.json", statistics_json(list));
+    prepare_text("stats.txt", statistics_text(list));
+}
+
+void ResultFolder::publish()
+{
+    tessera::publish(prepared_);
+    prepared_.clear();
 }
 
 RunMeter::RunMeter()

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "record/files.h"
+#include "base/output_file.h"
+#include "record/folder_lock.h"
 #include "tessera/summary.h"
 
 #include <chrono>
@@ -21,22 +22,24 @@ class ResultFolder
 {
 public:
     /// Creates the folder. An existing one must be empty or, with `force`, hold the results of
-    /// another run, which are removed (nothing else is). While this object is there no other one
-    /// takes the folder, in this or any other process. Throws UsageError, IoError.
+    /// another run, which are removed (nothing else is; run.json is the first to go, so that it
+    /// never speaks of what is no longer there). While this object is there no other one takes the
+    /// folder, in this or any other process. Throws UsageError, IoError.
     ResultFolder(std::filesystem::path path, bool force);
 
     [[nodiscard]] const std::filesystem::path& path() const { return path_; }
 
-    /// Writes a file whole or not at all: under a temporary name, synced, renamed. Room for one
-    /// last run.json is set aside, so that also a run that filled the disk can say how it ended.
-    /// Throws IoError.
+    /// Writes a whole file. Room for one last run.json is set aside, so that also a run that filled
+    /// the disk can say how it ended. Throws IoError.
     void write(const std::string& name, const std::string& text) const;
-    void write_config(const std::string& text) const;    ///< config.resolved.json
-    void write_statistics(const Summary& summary) const; ///< stats.json and stats.txt
-    /// The same in two steps, between which other files can fail: until the second the files have
-    /// hidden names, and go when this object goes.
-    void prepare_statistics(const Summary& summary) const;
-    void publish_statistics() const;
+    void write_config(const std::string& text) const; ///< config.resolved.json
+
+    /// Files that are to appear together when nothing can fail any more but their renaming.
+    /// Throws IoError.
+    void prepare(OutputFile file) { prepared_.push_back(std::move(file)); }
+    void prepare_statistics(const Summary& summary); ///< stats.json and stats.txt
+    /// Puts what was prepared under its names, all or nothing. Throws IoError.
+    void publish();
 
 private:
     class Scratch;
@@ -44,6 +47,7 @@ private:
     std::filesystem::path path_;
     std::shared_ptr<const FolderLock> lock_;
     std::shared_ptr<const Scratch> scratch_; ///< what is removed in the end
+    std::vector<OutputFile> prepared_;
 };
 
 /// What run.json says that the run itself knows.

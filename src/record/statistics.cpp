@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "record/statistics.h"
 
+#include "base/json.h"
 #include "record/names.h"
 #include "record/table.h"
 
@@ -212,7 +213,7 @@ void append_quoted(std::string& out, std::string_view text)
         (out += '"').append(text) += '"';
         return;
     }
-    out += nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    out += text_of(nlohmann::json(text));
 }
 
 /// The names as a tree, which points into the statistics. A node is found by its whole prefix:

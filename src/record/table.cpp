@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "record/table.h"
 
+#include "base/json.h"
+
 #include <algorithm>
 #include <fmt/format.h>
 
@@ -125,7 +127,7 @@ nlohmann::ordered_json to_json(const Table& table)
 
 std::string dump(const nlohmann::ordered_json& document)
 {
-    return document.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + '\n';
+    return text_of(document, 2) + '\n';
 }
 
 std::string nanoseconds(Tick ps)

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/json.h"
 #include "config/load.h"
 #include "tessera/simulation.h"
 
@@ -20,7 +21,7 @@ const std::string& ChipModel::name() const
 
 std::string ChipModel::json() const
 {
-    return config::effective(*config_).dump(2) + "\n";
+    return text_of(config::effective(*config_), 2) + "\n";
 }
 
 } // namespace tessera

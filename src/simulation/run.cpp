@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "simulation/run.h"
 
+#include "base/json.h"
 #include "chip/deadlock.h"
 #include "config/load.h"
 #include "simulation/arrivals.h"
@@ -130,7 +131,7 @@ Run::Run(const ChipModel& model, const Program& program, RunOptions options, Run
     info_.command_line = std::move(identity.command_line);
     info_.seed = options_.seed;
     info_.kernel = std::move(identity.kernel);
-    info_.hashes = {{"config", checksum(config::effective(model_.config()).dump())},
+    info_.hashes = {{"config", checksum(text_of(config::effective(model_.config())))},
                     {"trace_header", checksum(trace::header_text(source_->header()))}};
 }
 
@@ -248,8 +249,8 @@ RunResult Run::fail(const std::exception_ptr& problem)
 {
     const auto account = [&](const std::string& file, const nlohmann::ordered_json& what)
     {
-        write(file, what.dump(2) + "\n");
-        static_cast<void>(finish(record::Outcome::interrupted));
+        write(file, text_of(what, 2) + "\n");
+        static_cast<void>(finish(record::Outcome::interrupted, {}));
     };
     return noting_failure(
         [&]
@@ -279,7 +280,7 @@ RunResult Run::fail(const std::exception_ptr& problem)
         });
 }
 
-Summary Run::finish(record::Outcome outcome)
+Summary Run::finish(record::Outcome outcome, const Extra& extra)
 {
     chip_->close();
     Summary summary = chip_->summary();
@@ -287,14 +288,25 @@ Summary Run::finish(record::Outcome outcome)
     if (folder_)
     {
         folder_->prepare_statistics(summary);
+        if (extra)
+        {
+            folder_->prepare(extra(folder_->path()));
+        }
+    }
+    if (windows_)
+    {
+        windows_->close();
     }
     if (writer_)
     {
-        writer_->finish(summary, outcome);
+        if (auto activity = writer_->seal(summary, outcome))
+        {
+            folder_->prepare(std::move(*activity));
+        }
     }
     if (folder_)
     {
-        folder_->publish_statistics();
+        folder_->publish();
     }
     return summary;
 }
@@ -319,7 +331,7 @@ RunResult Run::conclude(RunEnd end)
     }
     RunResult result;
     result.end = end;
-    result.summary = finish(ending.outcome);
+    result.summary = finish(ending.outcome, extra_);
     result.unread = end == RunEnd::complete ? chip_->sequencer().data().live() : 0;
     report(ending.status);
     return result;

@@ -40,6 +40,11 @@ public:
     /// Throws InputError when the program was made for another chip, UsageError, IoError.
     Run(const ChipModel& model, const Program& program, RunOptions options, RunIdentity identity);
 
+    /// A file that is published together with the run's own, made in `folder` when the run has
+    /// ended, by itself or by its limit or an interruption.
+    using Extra = std::function<OutputFile(const std::filesystem::path& folder)>;
+    void publish_too(Extra extra) { extra_ = std::move(extra); }
+
     /// Once. Throws what simulate() throws; the folder then says "failed".
     RunResult execute(const Drive& drive);
 
@@ -58,7 +63,7 @@ public:
 private:
     template <class Action> auto noting_failure(Action action) -> decltype(action());
     RunResult conclude(RunEnd end);
-    [[nodiscard]] Summary finish(record::Outcome outcome);
+    [[nodiscard]] Summary finish(record::Outcome outcome, const Extra& extra);
     void report(const std::string& status);
     void write(const std::string& name, const std::string& text);
 
@@ -73,6 +78,7 @@ private:
     std::optional<record::ResultFolder> folder_;
     std::unique_ptr<record::ActivityWriter> writer_;
     std::optional<Windows> windows_;
+    Extra extra_;
 };
 
 } // namespace tessera::simulation

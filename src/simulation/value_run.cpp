@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "simulation/value_run.h"
 
-#include "simulation/run.h"
 #include "values/calibrate.h"
-#include "values/comparison.h"
 #include "values/dataset.h"
 #include "values/float_network.h"
 #include "values/integer_file.h"
@@ -221,25 +219,39 @@ ValueRun::ValueRun(const ChipModel& chip, const Program& program, const Quantize
         std::make_unique<values::Machine>(header, integers, chip.config(), *crossbars_, inputs_);
 }
 
-ValueResult ValueRun::finish(RunResult run, const std::filesystem::path& folder) const
+void ValueRun::follow(Run& run)
+{
+    run.chip().follow(*machine_);
+    run.publish_too(
+        [this](const std::filesystem::path& folder) {
+            return values::values_file(folder / "values.h5", *machine_, network_.integers(),
+                                       compared());
+        });
+}
+
+const std::vector<values::LayerComparison>& ValueRun::compared()
+{
+    if (!compared_)
+    {
+        const values::IntegerNetwork& integers = network_.integers();
+        values::ReferenceOf reference;
+        if (errors_ == ValueErrors::noiseless)
+        {
+            reference = [&](const values::Map<std::int32_t>& input)
+            { return values::finite_noiseless(integers, pieces_, analogue_, input); };
+        }
+        compared_ = values::compare(*machine_, integers, inputs_, reference);
+    }
+    return *compared_;
+}
+
+ValueResult ValueRun::finish(RunResult run)
 {
     const values::IntegerNetwork& integers = network_.integers();
-    values::ReferenceOf reference;
-    if (errors_ == ValueErrors::noiseless)
-    {
-        reference = [&](const values::Map<std::int32_t>& input)
-        { return values::finite_noiseless(integers, pieces_, analogue_, input); };
-    }
-    const std::vector<values::LayerComparison> compared =
-        values::compare(*machine_, integers, inputs_, reference);
-    if (!folder.empty())
-    {
-        values::write_values(folder / "values.h5", *machine_, integers, compared);
-    }
     ValueResult result;
     result.run = std::move(run);
     result.errors = errors_;
-    for (const values::LayerComparison& its : compared)
+    for (const values::LayerComparison& its : compared())
     {
         const network::Layer& layer = integers.network[its.layer];
         const double scale = integers[its.layer].scale;
@@ -261,10 +273,11 @@ ValueResult ValueRun::finish(RunResult run, const std::filesystem::path& folder)
 ValueResult simulate(const ChipModel& chip, const Program& program, const QuantizedNetwork& network,
                      const Tensor& inputs, const ValueOptions& values, const RunOptions& options)
 {
-    simulation::Run run(chip, program, options, {});
+    // What does not fit together is refused before older results are replaced.
     simulation::ValueRun numbers(chip, program, network, inputs, values, options.seed);
-    run.chip().follow(numbers.follower());
-    return numbers.finish(run.execute(chip::run_native), options.folder);
+    simulation::Run run(chip, program, options, {});
+    numbers.follow(run);
+    return numbers.finish(run.execute(chip::run_native));
 }
 
 } // namespace tessera

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "simulation/run.h"
 #include "tessera/values.h"
+#include "values/comparison.h"
 #include "values/machine.h"
 
-#include <filesystem>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace tessera::simulation
@@ -20,13 +22,17 @@ public:
     ValueRun(const ChipModel& chip, const Program& program, const QuantizedNetwork& network,
              const Tensor& inputs, const ValueOptions& options, std::uint64_t seed);
 
-    /// For chip::Chip::follow().
-    [[nodiscard]] chip::Follower& follower() { return *machine_; }
+    /// Computes along with the run, and adds values.h5 to its results. Contract: `run` is of the
+    /// same chip and program, and ends before this object.
+    void follow(Run& run);
 
-    /// After the run: compares, and writes values.h5 into the folder unless it is empty.
-    [[nodiscard]] ValueResult finish(RunResult run, const std::filesystem::path& folder) const;
+    /// After the run: what was computed, compared.
+    [[nodiscard]] ValueResult finish(RunResult run);
 
 private:
+    /// Made once.
+    const std::vector<values::LayerComparison>& compared();
+
     Program program_; ///< whose header the machine refers to
     QuantizedNetwork network_;
     ValueErrors errors_;
@@ -35,6 +41,7 @@ private:
     std::vector<values::Map<std::int32_t>> inputs_;
     std::unique_ptr<const values::Crossbars> crossbars_;
     std::unique_ptr<values::Machine> machine_;
+    std::optional<std::vector<values::LayerComparison>> compared_;
 };
 
 } // namespace tessera::simulation

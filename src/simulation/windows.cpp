@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "simulation/windows.h"
 
+#include "base/json.h"
 #include "record/names.h"
 #include "tessera/error.h"
 
@@ -8,9 +9,7 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cmath>
-#include <system_error>
 #include <utility>
 
 namespace tessera::simulation
@@ -134,21 +133,11 @@ Json buffers(const Summary& now, const Summary& before)
     return all;
 }
 
-[[noreturn]] void fail(const std::string& what, const std::filesystem::path& path)
-{
-    throw IoError("cannot " + what + ' ' + path.string() + ": " +
-                  std::generic_category().message(errno));
-}
-
 } // namespace
 
 Windows::Windows(const std::filesystem::path& folder, std::uint64_t most)
-    : path_(folder / "windows.jsonl"), most_(most), file_(path_, std::ios::binary | std::ios::trunc)
+    : most_(most), file_(folder / "windows.jsonl")
 {
-    if (!file_)
-    {
-        fail("create", path_);
-    }
 }
 
 void Windows::end(Summary now)
@@ -179,11 +168,8 @@ void Windows::end(Summary now)
         {"layers", layers(now, before_)},
         {"links", links(now, before_)},
         {"buffers", buffers(now, before_)}};
-    file_ << line.dump() << std::endl; // whoever follows the run sees every window that has ended
-    if (!file_)
-    {
-        fail("write", path_);
-    }
+    file_ << text_of(line) << std::endl; // whoever follows the run sees every window that has ended
+    file_.require_good();
     ++count_;
     before_ = std::move(now);
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "base/output_stream.h"
 #include "tessera/summary.h"
 
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 
 namespace tessera::simulation
 {
@@ -24,13 +24,14 @@ public:
     /// Ends a window: `now` holds the figures up to its end. Nothing is written for one of no
     /// length in which nothing happened. Throws IoError, UsageError.
     void end(Summary now);
+    /// No window follows. Throws IoError.
+    void close() { file_.close(); }
     /// Tick at which the last window ended.
     [[nodiscard]] Tick last() const { return before_.makespan; }
 
 private:
-    std::filesystem::path path_;
     std::uint64_t most_;
-    std::ofstream file_;
+    OutputStream file_;
     std::uint64_t count_ = 0;
     Summary before_; ///< figures up to its beginning; empty for the first one
 };

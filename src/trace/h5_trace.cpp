@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cstddef>
-#include <cstdio>
 #include <cstring>
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -65,7 +64,7 @@ h5::Handle create_array(hid_t file, const std::string& name, hid_t type, std::ui
 {
     const hsize_t size = count;
     const h5::Handle space(H5Screate_simple(1, &size, nullptr), H5Sclose, "size " + name);
-    const h5::Handle setup(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, "set up " + name);
+    const h5::Handle setup = h5::without_times(H5P_DATASET_CREATE);
     h5::check(H5Pset_alloc_time(setup.get(), H5D_ALLOC_TIME_EARLY), "set up " + name);
     h5::check(H5Pset_fill_time(setup.get(), H5D_FILL_TIME_NEVER), "set up " + name);
     return {
@@ -111,7 +110,6 @@ void H5Sizes::add(const Operation& operation)
 H5Writer::H5Writer(const std::string& path, const Header& header,
                    const std::vector<std::uint64_t>& words)
     : path_(path),
-      part_(path + ".part"),
       header_(header),
       format_(header_),
       rules_(header_),
@@ -129,22 +127,16 @@ H5Writer::H5Writer(const std::string& path, const Header& header,
     {
         throw InputError({path_, 1, problem.pointer}, problem.problem, problem.remedy);
     }
-    catch (const Error&)
-    {
-        file_.reset();
-        std::remove(part_.c_str());
-        throw;
-    }
 }
 
 void H5Writer::create(const std::vector<std::uint64_t>& words)
 {
     const h5::Lock lock;
-    file_ = h5::create_file(part_);
-    h5::set_attribute(file_.get(), "format", "tessera-trace");
-    h5::set_attribute(file_.get(), "version", "1.0");
-    h5::write_text(file_.get(), "header", header_text(header_));
-    h5::write_text(file_.get(), "functions", functions_text());
+    file_.emplace(path_);
+    h5::set_attribute(file_->get(), "format", "tessera-trace");
+    h5::set_attribute(file_->get(), "version", "1.0");
+    h5::write_text(file_->get(), "header", header_text(header_));
+    h5::write_text(file_->get(), "functions", functions_text());
     std::vector<UnitRow> units;
     std::uint64_t operations = 0;
     std::uint64_t all_words = 0;
@@ -159,20 +151,9 @@ void H5Writer::create(const std::vector<std::uint64_t>& words)
         operations += stream.rows_left;
         all_words += stream.words_left;
     }
-    h5::write_array(file_.get(), "units", unit_type().get(), units.size(), units.data());
-    ops_ = create_array(file_.get(), "ops", row_type().get(), operations);
-    words_ = create_array(file_.get(), "words", H5T_NATIVE_UINT64, all_words);
-}
-
-H5Writer::~H5Writer()
-{
-    if (!published_)
-    {
-        ops_.reset();
-        words_.reset();
-        file_.reset();
-        std::remove(part_.c_str());
-    }
+    h5::write_array(file_->get(), "units", unit_type().get(), units.size(), units.data());
+    ops_ = create_array(file_->get(), "ops", row_type().get(), operations);
+    words_ = create_array(file_->get(), "words", H5T_NATIVE_UINT64, all_words);
 }
 
 void H5Writer::write(Operation& operation)
@@ -236,13 +217,10 @@ void H5Writer::finish()
                              "correct the header's counts.units");
         }
     }
-    h5::set_attribute(file_.get(), "crc32", hex(crc32_of(crc_, text_.data(), text_.size())));
+    h5::set_attribute(file_->get(), "crc32", hex(crc32_of(crc_, text_.data(), text_.size())));
     ops_.reset();
     words_.reset();
-    h5::check(H5Fflush(file_.get(), H5F_SCOPE_GLOBAL), "write " + part_);
-    file_.reset();
-    publish(part_, path_);
-    published_ = true;
+    file_->publish();
 }
 
 H5Source::H5Source(const std::string& path, std::uint64_t memory) : path_(path)

@@ -45,9 +45,6 @@ public:
     /// `words`: H5Sizes::words() of the operations to come. Throws InputError, IoError.
     H5Writer(const std::string& path, const Header& header,
              const std::vector<std::uint64_t>& words);
-    ~H5Writer();
-    H5Writer(const H5Writer&) = delete;
-    H5Writer& operator=(const H5Writer&) = delete;
 
     /// In the order of ids. Throws InputError for what a reader would refuse, IoError.
     void write(Operation& operation);
@@ -68,7 +65,6 @@ private:
     void flush(Stream& stream);
 
     std::string path_;
-    std::string part_;
     Header header_;
     LineFormat format_;
     Rules rules_;
@@ -77,10 +73,9 @@ private:
     std::uint32_t crc_ = 0;
     std::size_t limit_; ///< bytes a stream may hold back
     std::vector<Stream> streams_;
-    h5::Handle file_;
+    std::optional<h5::Output> file_;
     h5::Handle ops_;
     h5::Handle words_;
-    bool published_ = false;
 };
 
 /// Operations by unit from *.trace.h5: one cursor per unit. Memory: O(units) + `memory` bytes.

@@ -8,9 +8,7 @@
 
 #include <cerrno>
 #include <cstring>
-#include <fcntl.h>
 #include <new>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
 #include <zlib.h>
@@ -21,21 +19,6 @@ namespace
 {
 
 constexpr std::size_t kChunk = std::size_t{1} << 17U;
-
-std::string system_message()
-{
-    return std::strerror(errno); // NOLINT(concurrency-mt-unsafe)
-}
-
-std::FILE* create_plain(const std::string& path)
-{
-    std::FILE* const file = std::fopen(path.c_str(), "wb");
-    if (file == nullptr)
-    {
-        throw IoError("cannot create " + path + ": " + system_message());
-    }
-    return file;
-}
 
 } // namespace
 
@@ -57,25 +40,6 @@ bool is_gzip(std::string_view bytes)
 bool is_hdf5(std::string_view bytes)
 {
     return bytes.substr(0, 8) == "\x89HDF\r\n\x1a\n";
-}
-
-void publish(const std::string& part, const std::string& path)
-{
-    const int file = ::open(part.c_str(), O_RDONLY | O_CLOEXEC);
-    const bool synced = file >= 0 && fsync(file) == 0;
-    const std::string message = system_message();
-    if (file >= 0)
-    {
-        ::close(file);
-    }
-    if (!synced)
-    {
-        throw IoError("cannot write " + part + ": " + message);
-    }
-    if (std::rename(part.c_str(), path.c_str()) != 0)
-    {
-        throw IoError("cannot rename " + part + " to " + path + ": " + system_message());
-    }
 }
 
 /// Inflates one gzip member after the other (zlib's own reader takes what follows the last one for
@@ -240,76 +204,71 @@ std::uint32_t LineInput::crc_before()
     return crc_;
 }
 
-TextOutput::TextOutput(std::string path) : path_(std::move(path)), part_(path_ + ".part")
+TextOutput::TextOutput(const std::string& path) : file_(path)
 {
-    if (ends_with(path_, ".gz"))
+    if (ends_with(path, ".gz"))
     {
-        compressed_ = gzopen(part_.c_str(), "wb");
+        const int bytes = file_.duplicate();
+        compressed_ = gzdopen(bytes, "wb");
         if (compressed_ == nullptr)
         {
-            throw IoError("cannot create " + part_ + ": " + system_message());
+            ::close(bytes);
+            throw std::bad_alloc();
         }
         gzbuffer(compressed_, 1U << 18U);
-    }
-    else
-    {
-        plain_ = create_plain(part_);
-        std::setvbuf(plain_, nullptr, _IOFBF, kChunk);
     }
 }
 
 TextOutput::~TextOutput()
 {
-    close();
-    if (!committed_)
-    {
-        std::remove(part_.c_str());
-    }
-}
-
-void TextOutput::close()
-{
-    if (plain_ != nullptr)
-    {
-        std::fclose(std::exchange(plain_, nullptr));
-    }
     if (compressed_ != nullptr)
     {
-        gzclose(std::exchange(compressed_, nullptr));
+        gzclose(compressed_);
     }
 }
 
-void TextOutput::fail(const std::string& what)
+void TextOutput::fail() const
 {
-    throw IoError("cannot " + what + " " + part_ + ": " + system_message());
+    int status = Z_ERRNO;
+    if (compressed_ != nullptr)
+    {
+        gzerror(compressed_, &status);
+    }
+    if (status == Z_MEM_ERROR)
+    {
+        throw std::bad_alloc();
+    }
+    throw_io_error("write", file_.path(), errno);
 }
 
 void TextOutput::write(std::string_view text)
 {
     throw_if_interrupted();
-    if (text.empty())
+    if (compressed_ == nullptr)
     {
-        return;
+        file_.write(text);
     }
-    const bool written = plain_ != nullptr
-                             ? std::fwrite(text.data(), 1, text.size(), plain_) == text.size()
-                             : gzfwrite(text.data(), 1, text.size(), compressed_) == text.size();
-    if (!written)
+    else if (!text.empty() && gzfwrite(text.data(), 1, text.size(), compressed_) != text.size())
     {
-        fail("write");
+        fail();
     }
 }
 
 void TextOutput::commit()
 {
-    const bool closed = plain_ != nullptr ? std::fclose(std::exchange(plain_, nullptr)) == 0
-                                          : gzclose(std::exchange(compressed_, nullptr)) == Z_OK;
-    if (!closed)
+    if (compressed_ != nullptr)
     {
-        fail("write");
+        const int status = gzclose(std::exchange(compressed_, nullptr));
+        if (status == Z_MEM_ERROR)
+        {
+            throw std::bad_alloc();
+        }
+        if (status != Z_OK)
+        {
+            throw_io_error("write", file_.path(), errno);
+        }
     }
-    publish(part_, path_);
-    committed_ = true;
+    file_.publish();
 }
 
 } // namespace tessera::trace

@@ -2,10 +2,10 @@
 #pragma once
 
 #include "base/input_file.h"
+#include "base/output_file.h"
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -64,13 +64,13 @@ private:
     bool complete_ = true;
 };
 
-/// Writes `path`.part and renames it when all is written; until then nothing bears the final name,
-/// and without commit() nothing remains. Compresses when the name ends in ".gz".
+/// Writes a file that bears its name only after commit() (OutputFile). Compresses when the name
+/// ends in ".gz".
 class TextOutput
 {
 public:
-    /// Throws IoError.
-    explicit TextOutput(std::string path);
+    /// Throws UsageError, IoError.
+    explicit TextOutput(const std::string& path);
     ~TextOutput();
     TextOutput(const TextOutput&) = delete;
     TextOutput& operator=(const TextOutput&) = delete;
@@ -79,14 +79,10 @@ public:
     void commit();                     ///< throws IoError
 
 private:
-    [[noreturn]] void fail(const std::string& what);
-    void close();
+    [[noreturn]] void fail() const;
 
-    std::string path_;
-    std::string part_;
-    std::FILE* plain_ = nullptr;
-    gzFile_s* compressed_ = nullptr;
-    bool committed_ = false;
+    OutputFile file_;
+    gzFile_s* compressed_ = nullptr; ///< null for plain text
 };
 
 [[nodiscard]] bool ends_with(std::string_view text, std::string_view end);
@@ -94,7 +90,5 @@ private:
 [[nodiscard]] std::string first_bytes(const std::string& path, std::size_t count);
 [[nodiscard]] bool is_gzip(std::string_view bytes);
 [[nodiscard]] bool is_hdf5(std::string_view bytes);
-/// Renames a finished file, after its contents are on the disk. Throws IoError.
-void publish(const std::string& part, const std::string& path);
 
 } // namespace tessera::trace

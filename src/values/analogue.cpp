@@ -122,6 +122,7 @@ void check_off_current(const config::ChipConfig& chip, const Analogue& analogue)
 Analogue analogue_of(const config::ChipConfig& chip)
 {
     const config::ChipConfig::Macro& macro = chip.macro;
+    const Place device_key{chip.name, 0, "/macro/cell/device"};
     Analogue analogue;
     if (macro.kind == "aidac")
     {
@@ -131,7 +132,7 @@ Analogue analogue_of(const config::ChipConfig& chip)
                              "lists cells, but AiDAC macros have those of their model",
                              "leave it out");
         }
-        chip::AidacDesign design = chip::aidac_design(macro);
+        chip::AidacDesign design = chip::aidac_design(chip);
         analogue.aidac = AidacAnalogue{std::move(design.model), design.scheme, {}, {}, false};
         return analogue;
     }
@@ -185,7 +186,7 @@ Analogue analogue_of(const config::ChipConfig& chip)
     analogue.interval = seconds(config::macro_timing(macro).interval.length(macro.clock));
     if (!macro.cell.device.empty())
     {
-        analogue.device = numerics::load_device(macro.cell.device);
+        analogue.device = numerics::load_device(macro.cell.device, device_key);
         analogue.steps = steps_of(chip, *analogue.device);
         check_off_current(chip, analogue);
     }
@@ -222,9 +223,9 @@ Analogue analogue_of(const config::ChipConfig& chip)
     analogue.read_volts = macro.cell.read_volts;
     if (analogue.device)
     {
-        numerics::check_rises(*analogue.device,
-                              numerics::volt_range(analogue.wires, analogue.read_volts),
-                              numerics::find_model("devices", "device", macro.cell.device));
+        numerics::check_rises(
+            *analogue.device, numerics::volt_range(analogue.wires, analogue.read_volts),
+            numerics::find_model("devices", "device", macro.cell.device, device_key));
     }
     return analogue;
 }
@@ -411,9 +412,10 @@ std::string of_bits(const char* converters, unsigned needed, std::size_t rows,
     return text;
 }
 
-std::vector<std::string> aidac_remarks(const config::ChipConfig::Macro& macro)
+std::vector<std::string> aidac_remarks(const config::ChipConfig& chip)
 {
-    const chip::AidacDesign design = chip::aidac_design(macro);
+    const config::ChipConfig::Macro& macro = chip.macro;
+    const chip::AidacDesign design = chip::aidac_design(chip);
     const numerics::AidacModel& model = design.model;
     const auto bits = static_cast<unsigned>(model.tdc_bits);
     std::vector<std::string> all;
@@ -443,7 +445,7 @@ std::vector<std::string> remarks(const config::ChipConfig& chip)
 {
     if (chip.macro.kind == "aidac")
     {
-        return aidac_remarks(chip.macro);
+        return aidac_remarks(chip);
     }
     Analogue analogue;
     try

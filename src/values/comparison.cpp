@@ -94,12 +94,12 @@ std::vector<LayerComparison> compare(const Machine& machine, const IntegerNetwor
     return all;
 }
 
-void write_values(const std::filesystem::path& path, const Machine& machine,
-                  const IntegerNetwork& integers, const std::vector<LayerComparison>& layers)
+OutputFile values_file(const std::filesystem::path& path, const Machine& machine,
+                       const IntegerNetwork& integers, const std::vector<LayerComparison>& layers)
 {
     const h5::Lock lock;
-    const h5::Handle file = h5::create_file(path.string());
-    const h5::Handle group = h5::create_group(file.get(), "layers");
+    h5::Output file(path);
+    h5::Handle group = h5::create_group(file.get(), "layers");
     for (const LayerComparison& its : layers)
     {
         const network::Layer& layer = integers.network[its.layer];
@@ -133,6 +133,8 @@ void write_values(const std::filesystem::path& path, const Machine& machine,
                               its.from_reference->different);
         }
     }
+    group.reset();
+    return file.finish();
 }
 
 } // namespace tessera::values

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "base/output_file.h"
 #include "tessera/values.h"
 #include "values/machine.h"
 
@@ -36,9 +37,11 @@ using ReferenceOf = std::function<std::vector<Map<std::int32_t>>(const Map<std::
                                                    const std::vector<Map<std::int32_t>>& inputs,
                                                    const ReferenceOf& reference);
 
-/// Writes an HDF5 file: /layers/<position>_<name>, images x rows x columns x channels of int32
-/// codes (-2^31: not made), with the comparison, scale and range as attributes. Throws IoError.
-void write_values(const std::filesystem::path& path, const Machine& machine,
-                  const IntegerNetwork& network, const std::vector<LayerComparison>& layers);
+/// Makes the HDF5 file `path`, to be published: /layers/<position>_<name>, images x rows x columns
+/// x channels of int32 codes (-2^31: not made), with the comparison, scale and range as attributes.
+/// Throws IoError.
+[[nodiscard]] OutputFile values_file(const std::filesystem::path& path, const Machine& machine,
+                                     const IntegerNetwork& network,
+                                     const std::vector<LayerComparison>& layers);
 
 } // namespace tessera::values

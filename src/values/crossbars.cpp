@@ -79,7 +79,14 @@ void in_parallel(std::size_t count, unsigned threads, const std::function<void(s
     std::vector<std::thread> others;
     for (std::size_t i = 1; i < std::min<std::size_t>(threads, count); ++i)
     {
-        others.emplace_back(loop);
+        try
+        {
+            others.emplace_back(loop);
+        }
+        catch (const std::exception&)
+        {
+            break; // no room for another thread: the others do its work
+        }
     }
     loop();
     for (std::thread& other : others)

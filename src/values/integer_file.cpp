@@ -2,11 +2,12 @@
 #include "values/integer_file.h"
 
 #include "base/json.h"
+#include "base/output_file.h"
+#include "base/text.h"
 #include "tessera/error.h"
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <map>
 
 namespace tessera::values
@@ -75,8 +76,11 @@ public:
         for (const json& item : list)
         {
             constexpr std::int64_t most = kMostRest;
-            if (!item.is_number_integer() || item.get<std::int64_t>() > most ||
-                item.get<std::int64_t>() < -most)
+            // What is positive is unsigned: as a signed number it could become a negative one.
+            const bool fits = item.is_number_unsigned()
+                                  ? item.get<std::uint64_t>() <= std::uint64_t{most}
+                                  : item.is_number_integer() && item.get<std::int64_t>() >= -most;
+            if (!fits)
             {
                 fail(key, "holds " + item.dump() + ", no whole number in -2^60..2^60",
                      "give whole numbers");
@@ -208,27 +212,29 @@ void read_layer(const Reader& reader, IntegerLayer& its)
 void save_integers(const IntegerNetwork& integers, const std::string& network, BatchAxis batch_axis,
                    const std::string& origin, const std::string& path)
 {
+    if (!is_utf8(network))
+    {
+        throw UsageError("the name of the network's file, " + printable(network) +
+                         ", is no UTF-8: the file of whole numbers could not name it; rename it");
+    }
     const bool rests = std::any_of(integers.layers.begin(), integers.layers.end(),
                                    [](const IntegerLayer& its) { return !its.rest.empty(); });
-    std::ofstream out(path);
-    out << "{\"format\":\"" << kIntegerFormat << "\",\"version\":\"" << (rests ? "1.1" : "1.0")
-        << "\",\"network\":" << json(network).dump();
+    std::string text = std::string("{\"format\":\"") + kIntegerFormat + "\",\"version\":\"" +
+                       (rests ? "1.1" : "1.0") + "\",\"network\":" + json(network).dump();
     if (batch_axis != BatchAxis::automatic)
     {
-        out << ",\"batch_axis\":\"" << network::name_of(batch_axis) << '"';
+        text += std::string(",\"batch_axis\":\"") + network::name_of(batch_axis) + '"';
     }
-    out << ",\"origin\":" << json(origin).dump() << ",\"layers\":[\n";
+    text += ",\"origin\":" + json(origin).dump() + ",\"layers\":[\n";
+    OutputFile out(path);
+    out.write(text);
     for (std::size_t i = 0; i < integers.layers.size(); ++i)
     {
-        out << layer_json(integers.network.layers[i], integers.layers[i]).dump()
-            << (i + 1 < integers.layers.size() ? ",\n" : "\n");
+        out.write(layer_json(integers.network.layers[i], integers.layers[i]).dump() +
+                  (i + 1 < integers.layers.size() ? ",\n" : "\n"));
     }
-    out << "]}\n";
-    out.close();
-    if (!out)
-    {
-        throw IoError("cannot write " + path);
-    }
+    out.write("]}\n");
+    out.publish();
 }
 
 IntegerFile load_integers(const std::string& path)

@@ -4,7 +4,6 @@
 // file) written raw in blocks of a mebibyte and synced. Medians of the ratios; rates in wall time.
 //     record_bench [FOLDER [RUNS [OPERATIONS]]]
 #include "record/activity_writer.h"
-#include "record/files.h"
 
 #include <algorithm>
 #include <chrono>

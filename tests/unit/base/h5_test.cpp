@@ -39,12 +39,13 @@ TEST(LinkName, NamesDatasetsSideBySide)
     const std::string path = testing::TempDir() + "link_names.h5";
     {
         const Lock lock;
-        const Handle file = create_file(path);
+        Output file(path);
         for (std::size_t i = 0; i < kNames.size(); ++i)
         {
             const auto number = static_cast<std::uint64_t>(i);
             write_array(file.get(), link_name(kNames[i]), H5T_NATIVE_UINT64, 1, &number);
         }
+        file.publish();
     }
     const Lock lock;
     const Handle file = open_file(path);
@@ -63,8 +64,8 @@ TEST(GrowingDataset, KeepsEveryRecord)
     const std::string path = testing::TempDir() + "growing.h5";
     {
         const Lock lock;
-        const Handle file = create_file(path);
-        const Handle dataset = create_growing(file.get(), "rows", H5T_STD_U8LE, {1, 3});
+        Output file(path);
+        Handle dataset = create_growing(file.get(), "rows", H5T_STD_U8LE, {1, 3});
         EXPECT_EQ(length(dataset.get()), 0U);
         for (unsigned char row = 0; row < 4; ++row)
         {
@@ -72,6 +73,8 @@ TEST(GrowingDataset, KeepsEveryRecord)
             append(dataset.get(), H5T_NATIVE_UCHAR, row, {1, 3}, record.data());
             EXPECT_EQ(length(dataset.get()), 3U * (row + 1U));
         }
+        dataset.reset();
+        file.publish();
     }
     const Lock lock;
     const Handle file = open_file(path);

@@ -15,13 +15,14 @@ namespace tessera::chip
 namespace
 {
 
-config::ChipConfig::Macro grid()
+config::ChipConfig grid()
 {
-    config::ChipConfig::Macro macro;
-    macro.kind = "aidac";
-    macro.rows = 1024;
-    macro.columns = 256;
-    return macro;
+    config::ChipConfig chip;
+    chip.name = "grid";
+    chip.macro.kind = "aidac";
+    chip.macro.rows = 1024;
+    chip.macro.columns = 256;
+    return chip;
 }
 
 TEST(AidacMacro, StagesFollowEachOtherAndTheIntervalIsWhatHoldsTheCapacitors)
@@ -37,11 +38,11 @@ TEST(AidacMacro, StagesFollowEachOtherAndTheIntervalIsWhatHoldsTheCapacitors)
 
 TEST(AidacMacro, OneRowMoreThanTheArraysHoldLengthensTheChain)
 {
-    auto macro = grid();
-    macro.rows = 896;
-    EXPECT_EQ(macro_timing(aidac_design(macro)).interval, Duration::of_ticks(18'750));
-    macro.rows = 897;
-    EXPECT_EQ(macro_timing(aidac_design(macro)).interval, Duration::of_ticks(19'000));
+    auto chip = grid();
+    chip.macro.rows = 896;
+    EXPECT_EQ(macro_timing(aidac_design(chip)).interval, Duration::of_ticks(18'750));
+    chip.macro.rows = 897;
+    EXPECT_EQ(macro_timing(aidac_design(chip)).interval, Duration::of_ticks(19'000));
 }
 
 TEST(AidacMacro, EveryStageAtOnePicosecondLessAndAsItIs)
@@ -68,15 +69,25 @@ TEST(AidacMacro, EveryStageAtOnePicosecondLessAndAsItIs)
 
 TEST(AidacMacro, AModelThatDoesNotFitIsRefused)
 {
-    auto macro = grid();
-    macro.aidac.model = "aidac-29nm";
-    EXPECT_THROW(static_cast<void>(aidac_design(macro)), InputError);
-    macro = grid();
-    macro.weight_bits = 4;
-    EXPECT_THROW(static_cast<void>(aidac_design(macro)), InputError);
-    macro = grid();
-    macro.aidac.signs = "paired";
-    EXPECT_EQ(aidac_design(macro).cost.beside, 16U);
+    auto chip = grid();
+    chip.macro.aidac.model = "aidac-29nm";
+    try
+    {
+        static_cast<void>(aidac_design(chip));
+        ADD_FAILURE() << "took an unknown model";
+    }
+    catch (const InputError& error)
+    {
+        EXPECT_EQ(std::string(error.what()),
+                  "grid: /macro/aidac/model: there is no AiDAC model 'aidac-29nm'; did you mean "
+                  "'aidac-28nm'? known: aidac-28nm, yoco-28nm; or give the path of a file");
+    }
+    chip = grid();
+    chip.macro.weight_bits = 4;
+    EXPECT_THROW(static_cast<void>(aidac_design(chip)), InputError);
+    chip = grid();
+    chip.macro.aidac.signs = "paired";
+    EXPECT_EQ(aidac_design(chip).cost.beside, 16U);
 }
 
 using testing::AidacFile;

@@ -53,6 +53,23 @@ TEST(ResultFolder, IsReplacedOnlyByForceAndOnlyIfItHoldsResults)
     EXPECT_EQ(content_of(folder.path() / "thesis.tex"), "years of work");
 }
 
+TEST(ResultFolder, OfAKilledRunIsReplacedWhereverItWasKilled)
+{
+    // What is left of a folder whose replacement was killed after each step.
+    for (const char* last : {".run.json.old", ".stats.json.123-4.tmp", ".run.json.reserve"})
+    {
+        const TemporaryFolder folder;
+        put_content(folder.path() / last, "old");
+        put_content(folder.path() / "stats.txt", "old");
+        EXPECT_THROW(ResultFolder(folder.path(), false), UsageError) << last;
+        {
+            const ResultFolder results(folder.path(), true);
+            EXPECT_FALSE(std::filesystem::exists(folder.path() / "stats.txt")) << last;
+        }
+        EXPECT_TRUE(std::filesystem::is_empty(folder.path())) << last;
+    }
+}
+
 TEST(ResultFolder, BelongsToOneRunAtATime)
 {
     const TemporaryFolder folder;
@@ -77,11 +94,13 @@ TEST(ResultFolder, ReportsWhatCannotBeAFolder)
 TEST(ResultFolder, WritesFilesWhole)
 {
     const TemporaryFolder folder;
-    const ResultFolder results(folder.path(), false);
+    ResultFolder results(folder.path(), false);
     results.write_config("{}\n");
     results.write_config("{\"name\":\"chip\"}\n");
     EXPECT_EQ(content_of(folder.path() / "config.resolved.json"), "{\"name\":\"chip\"}\n");
-    results.write_statistics(summary_of_two_units(1000));
+    results.prepare_statistics(summary_of_two_units(1000));
+    EXPECT_FALSE(std::filesystem::exists(folder.path() / "stats.json"));
+    results.publish();
     std::size_t files = 0;
     for (const auto& entry : std::filesystem::directory_iterator(folder.path()))
     {

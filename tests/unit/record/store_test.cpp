@@ -255,8 +255,9 @@ TEST(Superblock, HasTheChecksumOfTheLibrary)
     const auto path = folder.path() / "a.h5";
     {
         const h5::Lock lock;
-        const h5::Handle file = h5::create_file(path.string());
+        h5::Output file(path);
         make_dataset(file.get(), "d");
+        file.publish();
     }
     std::string bytes = content_of(path);
     auto* const block = reinterpret_cast<std::byte*>(bytes.data());

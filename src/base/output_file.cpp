@@ -1,0 +1,474 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/output_file.h"
+
+#include "base/descriptor.h"
+#include "tessera/error.h"
+
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <fcntl.h>
+#include <new>
+#include <optional>
+#include <sys/stat.h>
+#include <system_error>
+#include <unistd.h>
+#include <utility>
+
+namespace tessera
+{
+namespace
+{
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kBuffer = std::size_t{1} << 17U;
+/// Of the target's name in that of its temporary, so that the longest names have one too.
+constexpr std::size_t kLongestPart = 200;
+
+Descriptor open_descriptor(const fs::path& path, int flags)
+{
+    constexpr mode_t everybody = 0666; // as far as the umask lets
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg)
+    return Descriptor(::open(path.c_str(), flags | O_CLOEXEC, everybody));
+}
+
+std::string prefix_of(const std::string& name)
+{
+    return "." + name.substr(0, kLongestPart) + ".";
+}
+
+fs::path folder_of(const fs::path& path)
+{
+    return path.has_parent_path() ? path.parent_path() : fs::path(".");
+}
+
+bool lies_in(const fs::path& path, const char* root)
+{
+    const auto first = path.begin();
+    return path.is_absolute() && std::next(first) != path.end() && *std::next(first) == root;
+}
+
+/// The file that a path leads to through symbolic links; nothing for what a process has open and
+/// for devices, which have no place in a folder.
+std::optional<fs::path> end_of_links(fs::path path)
+{
+    constexpr int most = 40; // as the system
+    for (int links = 0; links < most; ++links)
+    {
+        const fs::path absolute = fs::absolute(path).lexically_normal();
+        if (lies_in(absolute, "dev") || lies_in(absolute, "proc"))
+        {
+            return std::nullopt;
+        }
+        std::error_code none; // no link: its end
+        const fs::path next = fs::read_symlink(path, none);
+        if (none)
+        {
+            return path;
+        }
+        path = next.is_absolute() ? next : path.parent_path() / next;
+    }
+    throw_io_error("open", path, ELOOP);
+}
+
+void sync_folder(const fs::path& folder, const fs::path& file)
+{
+    const Descriptor opened = open_descriptor(folder, O_RDONLY | O_DIRECTORY);
+    // A folder in which one may write but not read cannot be waited for.
+    if (!opened.valid() && errno == EACCES)
+    {
+        return;
+    }
+    if (!opened.valid() || !opened.sync())
+    {
+        throw_io_error("write", file, errno);
+    }
+}
+
+} // namespace
+
+std::string remedy_of(int reason)
+{
+    switch (reason)
+    {
+    case ENOSPC:
+    case EDQUOT:
+        return "make room there, or name another place";
+    case EFBIG:
+        return "raise the limit on the size of files (ulimit -f), or name another place";
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        return "name a place that you may write to";
+    case ENOENT:
+    case ENOTDIR:
+        return "make the folder first, or name another place";
+    case ENAMETOOLONG:
+        return "give a shorter name";
+    case EMFILE:
+    case ENFILE:
+        return "raise the limit on open files (ulimit -n)";
+    case ENOMEM:
+        return "free some memory, or raise its limit (ulimit -v)";
+    case EIO:
+        return "look at the disk: the system's log tells more";
+    default:
+        return "";
+    }
+}
+
+void throw_io_error(const std::string& what, const fs::path& path, int reason)
+{
+    const std::string remedy = remedy_of(reason);
+    throw IoError("cannot " + what + " " + path.string() + ": " +
+                  std::generic_category().message(reason) + (remedy.empty() ? "" : "; ") + remedy);
+}
+
+class OutputFile::Impl
+{
+public:
+    explicit Impl(fs::path path) : path_(std::move(path))
+    {
+        struct stat info = {};
+        const bool exists = stat(path_.c_str(), &info) == 0;
+        if (exists && S_ISDIR(info.st_mode))
+        {
+            throw UsageError(path_.string() + " is a folder; name a file");
+        }
+        const std::optional<fs::path> target = end_of_links(path_);
+        if (!target || (exists && !S_ISREG(info.st_mode)))
+        {
+            file_ = open_descriptor(path_, O_WRONLY | O_APPEND | O_NOCTTY);
+            if (!file_.valid())
+            {
+                fail("open", errno);
+            }
+            return;
+        }
+        target_ = *target;
+        create(exists ? std::optional<mode_t>(info.st_mode) : std::nullopt);
+    }
+    /// Adopts `whole`.
+    Impl(fs::path whole, fs::path path)
+        : path_(std::move(path)), target_(path_), temporary_(std::move(whole)), adopted_(true)
+    {
+    }
+    Impl(const Impl&) = delete;
+    Impl& operator=(const Impl&) = delete;
+    ~Impl() { discard(); }
+
+    [[nodiscard]] const fs::path& path() const { return path_; }
+    [[nodiscard]] bool regular() const { return !target_.empty(); }
+    [[nodiscard]] const fs::path& temporary() const
+    {
+        if (!regular())
+        {
+            throw UsageError(path_.string() + " is no regular file, as this format needs");
+        }
+        return temporary_;
+    }
+    [[nodiscard]] int duplicate()
+    {
+        flush();
+        // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg)
+        const int copy = fcntl(file_.get(), F_DUPFD_CLOEXEC, 0);
+        if (copy < 0)
+        {
+            fail("write", errno);
+        }
+        return copy;
+    }
+
+    void write(std::string_view text)
+    {
+        if (buffer_.size() + text.size() > kBuffer)
+        {
+            flush();
+        }
+        if (text.size() > kBuffer)
+        {
+            put(text);
+            return;
+        }
+        buffer_.append(text);
+    }
+
+    /// Everything is on the disk, under the hidden name.
+    void complete()
+    {
+        if (!file_.valid())
+        {
+            return; // done before
+        }
+        flush();
+        if (!file_.sync() || !file_.close())
+        {
+            fail("write", errno);
+        }
+    }
+    /// Contract: complete.
+    void expose()
+    {
+        if (!regular())
+        {
+            return;
+        }
+        struct stat older = {};
+        replaced_ = lstat(target_.c_str(), &older) == 0 && S_ISREG(older.st_mode) && exchange();
+        if (!replaced_ && std::rename(temporary_.c_str(), target_.c_str()) != 0)
+        {
+            fail("write", errno);
+        }
+        exposed_ = true;
+        sync_folder(folder_of(target_), path_);
+    }
+    /// Takes expose() back, as far as the system lets.
+    void conceal() noexcept
+    {
+        if (exposed_ && replaced_)
+        {
+            static_cast<void>(exchange());
+        }
+        else if (exposed_)
+        {
+            static_cast<void>(std::rename(target_.c_str(), temporary_.c_str()));
+        }
+        exposed_ = false;
+        replaced_ = false;
+    }
+    /// Removes what is under the hidden name: the new file or, after expose(), the older one.
+    void discard() noexcept
+    {
+        static_cast<void>(file_.close());
+        if (regular() && (replaced_ || (!exposed_ && !adopted_)))
+        {
+            static_cast<void>(unlink(temporary_.c_str())); // a hidden file more, if it stays
+        }
+        replaced_ = false;
+        exposed_ = true;
+    }
+
+private:
+    [[noreturn]] void fail(const char* what, int reason) const
+    {
+        throw_io_error(what, path_, reason);
+    }
+
+    /// `mode`: of the file to be replaced, for the new one.
+    void create(std::optional<mode_t> mode)
+    {
+        static std::atomic<unsigned> next{0}; // outputs of one process differ
+        const std::string prefix = prefix_of(target_.filename().string());
+        do
+        {
+            const unsigned number = next.fetch_add(1);
+            temporary_ = target_.parent_path() / (prefix + std::to_string(getpid()) + "-" +
+                                                  std::to_string(number) + ".tmp");
+            file_ = open_descriptor(temporary_, O_RDWR | O_CREAT | O_EXCL);
+        } while (!file_.valid() && errno == EEXIST);
+        if (!file_.valid())
+        {
+            const int reason = errno;
+            target_.clear(); // nothing to remove
+            fail("create", reason);
+        }
+        constexpr mode_t permissions = 07777;
+        if (mode && fchmod(file_.get(), *mode & permissions) != 0)
+        {
+            const int reason = errno;
+            discard();
+            fail("create", reason);
+        }
+    }
+
+    /// Swaps the hidden file and the older one. False where there is none, or the file system
+    /// cannot.
+    [[nodiscard]] bool exchange() const noexcept
+    {
+        return renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, target_.c_str(),
+                         RENAME_EXCHANGE) == 0;
+    }
+
+    void flush()
+    {
+        put(buffer_);
+        buffer_.clear();
+    }
+    void put(std::string_view text) const
+    {
+        if (!file_.write(text))
+        {
+            fail("write", errno);
+        }
+    }
+
+    fs::path path_;
+    fs::path target_; ///< empty: no regular file, written to as it stands
+    fs::path temporary_;
+    Descriptor file_;
+    std::string buffer_;
+    bool exposed_ = false;  ///< the new file bears its name, nothing or ...
+    bool replaced_ = false; ///< ... the older file the hidden one
+    bool adopted_ = false;
+};
+
+OutputFile::OutputFile(fs::path path) : impl_(std::make_unique<Impl>(std::move(path))) {}
+
+OutputFile::OutputFile(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+OutputFile OutputFile::adopt(const fs::path& whole, fs::path path)
+{
+    return OutputFile(std::make_unique<Impl>(whole, std::move(path)));
+}
+
+OutputFile::OutputFile(OutputFile&&) noexcept = default;
+
+OutputFile::~OutputFile() = default;
+
+const fs::path& OutputFile::path() const
+{
+    return impl_->path();
+}
+
+const fs::path& OutputFile::temporary() const
+{
+    return impl_->temporary();
+}
+
+int OutputFile::duplicate()
+{
+    return impl_->duplicate();
+}
+
+void OutputFile::write(std::string_view text)
+{
+    impl_->write(text);
+}
+
+void OutputFile::complete()
+{
+    impl_->complete();
+}
+
+void OutputFile::publish()
+{
+    std::vector<OutputFile> all;
+    all.push_back(std::move(*this));
+    tessera::publish(all);
+}
+
+void publish(std::vector<OutputFile>& files)
+{
+    for (OutputFile& file : files)
+    {
+        file.impl_->complete();
+    }
+    try
+    {
+        for (OutputFile& file : files)
+        {
+            file.impl_->expose();
+        }
+    }
+    catch (...)
+    {
+        for (OutputFile& file : files)
+        {
+            file.impl_->conceal();
+        }
+        throw;
+    }
+    for (OutputFile& file : files)
+    {
+        file.impl_->discard();
+    }
+}
+
+void write_file(const fs::path& path, std::string_view text)
+{
+    OutputFile file(path);
+    file.write(text);
+    file.publish();
+}
+
+void write_files(const fs::path& folder, const std::vector<NamedText>& texts)
+{
+    std::error_code failure;
+    fs::create_directories(folder, failure);
+    if (failure)
+    {
+        throw_io_error("make folder", folder, failure.value());
+    }
+    std::vector<OutputFile> files;
+    for (const NamedText& its : texts)
+    {
+        files.emplace_back(folder / its.name).write(its.text);
+        files.back().complete();
+    }
+    publish(files);
+}
+
+bool is_temporary_of(const std::string& file, const std::string& name)
+{
+    const std::string prefix = prefix_of(name);
+    const std::string_view end = ".tmp";
+    if (file.size() <= prefix.size() + end.size() || file.compare(0, prefix.size(), prefix) != 0 ||
+        file.compare(file.size() - end.size(), end.size(), end) != 0)
+    {
+        return false;
+    }
+    const std::string number = file.substr(prefix.size(), file.size() - prefix.size() - end.size());
+    return number.find_first_not_of("0123456789-") == std::string::npos;
+}
+
+void sync_to_disk(const fs::path& path)
+{
+    const Descriptor file = open_descriptor(path, O_RDONLY);
+    if (!file.valid() || !file.sync())
+    {
+        throw_io_error("write", path, errno);
+    }
+}
+
+void rename_file(const fs::path& from, const fs::path& to)
+{
+    if (std::rename(from.c_str(), to.c_str()) != 0)
+    {
+        throw_io_error("rename " + from.string() + " to", to, errno);
+    }
+}
+
+void rename_durably(const fs::path& from, const fs::path& to)
+{
+    rename_file(from, to);
+    sync_folder(folder_of(to), to);
+}
+
+void reserve_file(const fs::path& path, std::size_t size)
+{
+    Descriptor file = open_descriptor(path, O_WRONLY | O_CREAT | O_TRUNC);
+    if (!file.valid())
+    {
+        throw_io_error("create", path, errno);
+    }
+    // Written, not allocated: what is only allocated may still need room when it is written.
+    if (!file.write(std::string(size, ' ')) || !file.sync() || !file.close())
+    {
+        throw_io_error("write", path, errno);
+    }
+}
+
+void write_into_reserved(const fs::path& reserved, const fs::path& path, std::string_view text)
+{
+    Descriptor file = open_descriptor(reserved, O_WRONLY);
+    if (!file.valid() || !file.write(text) ||
+        ftruncate(file.get(), static_cast<off_t>(text.size())) != 0 || !file.sync() ||
+        !file.close())
+    {
+        throw_io_error("write", path, errno);
+    }
+    rename_durably(reserved, path);
+}
+
+} // namespace tessera
