@@ -43,29 +43,23 @@ fs::path folder_of(const fs::path& path)
     return path.has_parent_path() ? path.parent_path() : fs::path(".");
 }
 
-bool lies_in(const fs::path& path, const char* root)
-{
-    const auto first = path.begin();
-    return path.is_absolute() && std::next(first) != path.end() && *std::next(first) == root;
-}
-
-/// The file that a path leads to through symbolic links; nothing for what a process has open and
-/// for devices, which have no place in a folder.
+/// The file that a path leads to through symbolic links; nothing for what a process has open
+/// (/dev/stdout, /dev/fd/3), which has no place in a folder.
 std::optional<fs::path> end_of_links(fs::path path)
 {
     constexpr int most = 40; // as the system
     for (int links = 0; links < most; ++links)
     {
-        const fs::path absolute = fs::absolute(path).lexically_normal();
-        if (lies_in(absolute, "dev") || lies_in(absolute, "proc"))
+        std::error_code none; // no such folder: creating the file will say so
+        const std::string folder = fs::canonical(folder_of(path), none).string() + '/';
+        if (folder.rfind("/proc/", 0) == 0)
         {
             return std::nullopt;
         }
-        std::error_code none; // no link: its end
         const fs::path next = fs::read_symlink(path, none);
         if (none)
         {
-            return path;
+            return path; // no link: their end
         }
         path = next.is_absolute() ? next : path.parent_path() / next;
     }
@@ -125,6 +119,12 @@ void throw_io_error(const std::string& what, const fs::path& path, int reason)
                   std::generic_category().message(reason) + (remedy.empty() ? "" : "; ") + remedy);
 }
 
+bool is_replaceable(const fs::path& path)
+{
+    std::error_code none; // not there, or not to be known: nothing to replace
+    return fs::is_regular_file(path, none) && end_of_links(path).has_value();
+}
+
 class OutputFile::Impl
 {
 public:
@@ -151,8 +151,16 @@ public:
     }
     /// Adopts `whole`.
     Impl(fs::path whole, fs::path path)
-        : path_(std::move(path)), target_(path_), temporary_(std::move(whole)), adopted_(true)
+        : path_(std::move(path)), temporary_(std::move(whole)), adopted_(true)
     {
+        std::error_code none; // not there
+        const fs::file_status status = fs::status(path_, none);
+        const std::optional<fs::path> target = end_of_links(path_);
+        if (!target || (fs::exists(status) && !fs::is_regular_file(status)))
+        {
+            refuse();
+        }
+        target_ = *target;
     }
     Impl(const Impl&) = delete;
     Impl& operator=(const Impl&) = delete;
@@ -164,7 +172,7 @@ public:
     {
         if (!regular())
         {
-            throw UsageError(path_.string() + " is no regular file, as this format needs");
+            refuse();
         }
         return temporary_;
     }
@@ -250,6 +258,11 @@ public:
     }
 
 private:
+    [[noreturn]] void refuse() const
+    {
+        throw UsageError(path_.string() + " is no regular file, as this format needs");
+    }
+
     [[noreturn]] void fail(const char* what, int reason) const
     {
         throw_io_error(what, path_, reason);

@@ -21,15 +21,15 @@ namespace tessera
 
 /// A file on its way: what is written lies under a hidden name in the target's folder until
 /// publish(). An older file of that name stays what it is until then. A symbolic link stays one:
-/// what it points to is replaced. What is no regular file (a pipe, a terminal, anything in /dev or
-/// /proc) is written to as it stands.
+/// what it points to is replaced. What is no regular file (a pipe, a device), and what a process
+/// has open (/dev/stdout), is written to as it stands.
 class OutputFile
 {
 public:
     /// Throws UsageError for a folder, IoError when the file cannot be made.
     explicit OutputFile(std::filesystem::path path);
     /// A file that lies whole under another name in the same folder, where it stays unless it is
-    /// published.
+    /// published. Throws UsageError where `path` is something else than a regular file.
     static OutputFile adopt(const std::filesystem::path& whole, std::filesystem::path path);
     OutputFile(OutputFile&&) noexcept;
     OutputFile& operator=(OutputFile&&) = delete;
@@ -63,6 +63,9 @@ private:
 
     std::unique_ptr<Impl> impl_;
 };
+
+/// Is there a file that an OutputFile of this name would replace?
+[[nodiscard]] bool is_replaceable(const std::filesystem::path& path);
 
 /// Publishes several files, all or none. Throws IoError.
 void publish(std::vector<OutputFile>& files);

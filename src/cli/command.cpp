@@ -186,8 +186,7 @@ void refuse_existing(const std::string& file, bool force)
     {
         throw UsageError(file + " is a folder; name a file");
     }
-    // What is no regular file (a pipe, /dev/stdout) is written to, not replaced.
-    if (!force && std::filesystem::is_regular_file(status) && file.rfind("/dev/", 0) != 0)
+    if (!force && is_replaceable(file))
     {
         throw UsageError(file + " exists; give --force to replace it");
     }

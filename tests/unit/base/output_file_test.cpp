@@ -167,6 +167,23 @@ TEST_F(OutputFileTest, IsWrittenToAsItStandsWhereItIsNoRegularFile)
             << error.what();
     }
     EXPECT_NO_THROW(write_file("/dev/null", "text"));
+    EXPECT_THROW(OutputFile::adopt(at("pipe"), "/dev/null"), UsageError);
+    EXPECT_FALSE(is_replaceable("/dev/null"));
+    EXPECT_FALSE(is_replaceable(at("none")));
+    // What a process has open, whatever it is, is no file of a folder.
+    write_file(at("open"), "old ");
+    const int open_file = open(at("open").c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+    ASSERT_GE(open_file, 0);
+    for (const char* folder : {"/dev/fd/", "/proc/self/fd/"})
+    {
+        const std::string name = folder + std::to_string(open_file);
+        EXPECT_FALSE(is_replaceable(name));
+        write_file(name, "new ");
+    }
+    close(open_file);
+    EXPECT_EQ(content_of(at("open")), "old new new ");
+    EXPECT_TRUE(is_replaceable(at("open")));
+    fs::remove(at("open"));
     EXPECT_THROW(static_cast<void>(OutputFile("/dev/null").temporary()), UsageError);
     EXPECT_THROW(h5::Output("/dev/null"), UsageError);
     EXPECT_THROW(OutputFile{folder_}, UsageError);

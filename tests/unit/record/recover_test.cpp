@@ -423,7 +423,8 @@ TEST(Validate, FindsFiguresThatContradictEachOther)
     EXPECT_EQ(problem_of(wrong), "/layers");
 }
 
-/// A run that filled the disk can still say how it ended (a full disk: tests/integration/disk_test.py).
+/// A run that filled the disk can still say how it ended (a full disk:
+/// tests/integration/disk_test.py).
 TEST(ResultFolder, KeepsRoomForTheLastWordWhileItIsThere)
 {
     const TemporaryFolder folder;
