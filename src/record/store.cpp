@@ -2,6 +2,7 @@
 #include "record/store.h"
 
 #include "record/superblock.h"
+#include "tessera/error.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -12,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <new>
+#include <optional>
 #include <sys/stat.h>
 #include <system_error>
 #include <unistd.h>
@@ -194,7 +196,28 @@ public:
             // follow a reference beyond that.
             put_end();
         }
+        if (label_ && address == labelled_)
+        {
+            const haddr_t before = address - ChunkLabel::kBytes;
+            const ChunkLabel::Bytes label = label_->encoded(before);
+            place(before, label.data(), label.size());
+            label_.reset();
+        }
         place(address, bytes, size);
+    }
+
+    /// The next room for raw data of its size gets this label before it, when it is written.
+    void announce(const ChunkLabel& label)
+    {
+        label_ = label;
+        labelled_ = HADDR_UNDEF;
+    }
+    /// Takes an announced label back; false if it has been written.
+    bool withdraw()
+    {
+        const bool unused = label_.has_value();
+        label_.reset();
+        return unused;
     }
 
     /// What was held back goes out. `closing`: nothing more will come.
@@ -256,6 +279,11 @@ public:
     {
         constexpr haddr_t gap = 8;
         haddr_t address = eoa_;
+        if (label_ && !metadata && size == label_->size)
+        {
+            address += ChunkLabel::kBytes;
+            labelled_ = address;
+        }
         if (metadata && size <= kPage && address % kPage + size > kPage)
         {
             address += kPage - address % kPage;
@@ -265,6 +293,7 @@ public:
     }
 
     void abandon() { abandoned_ = true; }
+    [[nodiscard]] bool abandoned() const { return abandoned_; }
     [[nodiscard]] haddr_t eoa() const { return eoa_; }
     void set_eoa(haddr_t address) { eoa_ = address; }
     [[nodiscard]] haddr_t size() const { return size_; }
@@ -362,6 +391,8 @@ private:
     Ranges fresh_;     ///< written since
     std::vector<Write> held_;
     std::vector<std::byte> superblock_; ///< as it was last written
+    std::optional<ChunkLabel> label_;   ///< announced, and not yet written
+    haddr_t labelled_ = HADDR_UNDEF;    ///< of the chunk that it belongs to
 };
 
 Store& store_of(H5FD_t* file)
@@ -552,6 +583,23 @@ h5::Handle reopen(const std::string& path)
     const h5::Lock lock;
     const h5::Handle access = access_list(path, false, true);
     return {H5Fopen(path.c_str(), H5F_ACC_RDWR, access.get()), H5Fclose, "open " + path};
+}
+
+void write_chunk(hid_t file, hid_t dataset, hsize_t first, const std::byte* bytes,
+                 const ChunkLabel& label, const std::string& what)
+{
+    const h5::Lock lock;
+    void* handle = nullptr;
+    h5::check(H5Fget_vfd_handle(file, H5P_DEFAULT, &handle), what);
+    Store& store = store_of(static_cast<H5FD_t*>(handle));
+    store.announce(label);
+    const herr_t status = H5Dwrite_chunk(dataset, H5P_DEFAULT, 0, &first, label.size, bytes);
+    const bool unused = store.withdraw();
+    h5::check(status, what);
+    if (unused && !store.abandoned())
+    {
+        throw IoError("cannot " + what + ": this HDF5 library does not place chunks as expected");
+    }
 }
 
 void abandon(hid_t file)

@@ -1,0 +1,153 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Cuts whole activity.h5 files at random places and recovers them: every record whose whole chunk lies before the cut
+comes back as it was, in order, and no other; h5py says which these are. A file that was cut before the end of its first
+flush, which lies before all chunks, gives exit code 3 and a message that names it.
+    recover_test.py [--cuts N] [--seed S]"""
+import argparse
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+try:
+    import h5py
+    import numpy
+except ImportError:
+    print("no h5py: nothing is tested")
+    sys.exit(77)
+
+TESSERA = os.environ["TESSERA"]
+PROGRAMS = Path(TESSERA).parents[1] / "tests"
+RECORDER = os.environ.get("TESSERA_RECORDER") or str(PROGRAMS / "recorder")
+CUTTER = os.environ.get("TESSERA_CUTTER") or str(PROGRAMS / "cutter")
+STREAMS = {"unit": ("ops", "deps", "cycles"), "stage": ("ops", "deps", "intervals", "stalls", "cycles")}
+KINDS = [(level, options) for level in STREAMS for options in ((), ("none",), ("live",))]
+BEFORE_A_CHUNK = 20  # bytes of what belongs to it
+
+
+class Original:
+    """A whole file: its records, and where they lie."""
+
+    def __init__(self, path, streams):
+        self.size = path.stat().st_size
+        self.records = {}
+        self.chunks = {}  # of a stream: first record, records, address, end
+        with h5py.File(path, "r") as file:
+            for name in streams:
+                data = file[name]
+                self.records[name] = data[:]
+                chunks = [data.id.get_chunk_info(i) for i in range(data.id.get_num_chunks())]
+                self.chunks[name] = sorted((chunk.chunk_offset[0], min(data.chunks[0], len(data) - chunk.chunk_offset[0]),
+                                            chunk.byte_offset, chunk.byte_offset + chunk.size) for chunk in chunks)
+                assert sum(chunk[1] for chunk in self.chunks[name]) == len(data)
+        self.first_chunk = min(chunk[2] for chunks in self.chunks.values() for chunk in chunks) - BEFORE_A_CHUNK
+
+    def before(self, name, cut):
+        """The records of a stream whose whole chunks lie before a cut."""
+        parts = [self.records[name][first:first + count] for first, count, _, end in self.chunks[name] if end <= cut]
+        return numpy.concatenate(parts) if parts else self.records[name][:0]
+
+
+def problem_of(original, cut, code, message, named, copy):
+    """What is wrong with the outcome of a recovery, as text; empty if nothing."""
+    if code == 3:
+        if cut >= original.first_chunk:
+            return "refused"
+        if named not in message or ".tmp" in message or "\n" in message.strip():
+            return "the message is not a line that names the file"
+        return ""
+    if code != 0:
+        return f"exit code {code}"
+    with h5py.File(copy, "r") as file:
+        if not (file.attrs["recovered"] == 1 and file.attrs["complete"] == 0 and len(file["units"]) == 1):
+            return "the copy does not say what it is"
+        for name in original.records:
+            expected, found = original.before(name, cut), file[name][:]
+            if len(expected) != len(found):
+                return f"/{name}: {len(found)} records came back, {len(expected)} lie before the cut"
+            if not numpy.array_equal(expected, found):
+                return f"/{name}: records came back that were not written"
+    return ""
+
+
+def places(original, cuts, random_numbers):
+    """Random ones, and the bytes around the ends of some chunks."""
+    ends = [chunk[3] for chunks in original.chunks.values() for chunk in chunks]
+    near = [end + offset for end in random_numbers.sample(ends, min(3, len(ends))) for offset in (-1, 0)]
+    return sorted([random_numbers.randrange(original.size) for _ in range(cuts)] + near, reverse=True)
+
+
+def cut_and_recover(whole, original, cuts, folder, random_numbers):
+    """Cuts a file again and again; returns what was wrong, and how many cuts were refused."""
+    file, copy = folder / "cut.h5", folder / "copy.h5"
+    shutil.copy(whole, file)
+    refused = 0
+    with subprocess.Popen([CUTTER, str(file), str(copy)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as cutter:
+        for cut in places(original, cuts, random_numbers):
+            copy.unlink(missing_ok=True)
+            cutter.stdin.write(f"{cut}\n")
+            cutter.stdin.flush()
+            code, _, message = cutter.stdout.readline().partition(" ")
+            problem = problem_of(original, cut, int(code or -1), message, str(file), copy)
+            if problem:
+                cutter.stdin.close()
+                return f"cut at {cut} of {original.size}: {problem}: {message}", refused
+            refused += int(code)
+        cutter.stdin.close()
+    return "", refused // 3
+
+
+def run_and_recover(whole, original, cuts, folder, random_numbers):
+    """The same with the command."""
+    file, copy = folder / "cut.h5", folder / "copy.h5"
+    for cut in places(original, cuts, random_numbers)[:cuts]:
+        file.write_bytes(whole.read_bytes()[:cut])
+        run = subprocess.run([TESSERA, "h5", "recover", str(file), "-o", str(copy), "--force"], stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, text=True)
+        problem = problem_of(original, cut, run.returncode, run.stderr, str(file), copy)
+        if problem or ".tmp" in run.stdout + run.stderr:
+            return f"cut at {cut} of {original.size}: {problem or 'a hidden file shows'}: {run.stdout}{run.stderr}"
+    return ""
+
+
+def record(folder, operations, level, options):
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    subprocess.run([RECORDER, str(folder), str(folder / "marker"), str(operations), *options] + ["unit"] * (level == "unit"),
+                   check=True)
+    return folder / "activity.h5"
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cuts", type=int, default=200, help="of each kind of file")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    random_numbers = random.Random(options.seed)
+    failures = 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for level, kind in KINDS:
+            whole = record(folder / "run", random_numbers.randrange(9000, 15000), level, kind)
+            original = Original(whole, STREAMS[level])
+            problem, refused = cut_and_recover(whole, original, options.cuts, folder, random_numbers)
+            problem = problem or run_and_recover(whole, original, 4, folder, random_numbers)
+            if not problem and not 0 < refused < options.cuts:
+                problem = "all cuts lie on one side of the first flush"
+            print(f"{level} {' '.join(kind) or 'deflated'}: {problem or 'as it should be'}, {refused} refused")
+            failures += bool(problem)
+        # More chunks than a node of the index has room for: nodes move.
+        for kind in ((), ("live",)):
+            whole = record(folder / "run", 290_000, "unit", kind)
+            problem = run_and_recover(whole, Original(whole, STREAMS["unit"]), 4, folder, random_numbers)
+            print(f"many chunks, {' '.join(kind) or 'deflated'}: {problem or 'as it should be'}")
+            failures += bool(problem)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
