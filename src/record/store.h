@@ -18,7 +18,7 @@ namespace tessera::record::store
 enum class Format : unsigned char
 {
     plain, ///< library version bounds 1.8: opens with every tool
-    live   ///< the latest: what reading by SWMR needs; after H5Fstart_swmr_write the library orders
+    live   ///< 1.10: what reading by SWMR needs; after H5Fstart_swmr_write the library orders
            ///< the writes itself. The mark that the file is being written never reaches the disk:
            ///< it would keep tools from opening what a killed run leaves
 };
