@@ -17,6 +17,7 @@
 #include <deque>
 #include <exception>
 #include <functional>
+#include <limits>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
@@ -185,7 +186,8 @@ class StreamFile
 public:
     StreamFile(hid_t file, const Layout& layout, std::size_t chunk, Compression compression,
                PackingRoom& room)
-        : layout_(layout),
+        : file_(file),
+          layout_(layout),
           chunk_(chunk),
           compression_(compression),
           uncovered_(layout.gaps()),
@@ -215,7 +217,7 @@ public:
     /// chunk and may be changed. Takes the HDF5 lock for the write alone.
     void append(std::byte* records, std::size_t count)
     {
-        const void* bytes = records;
+        const std::byte* bytes = records;
         std::size_t length = chunk_ * layout_.size;
         if (compression_ == Compression::deflate)
         {
@@ -228,12 +230,17 @@ public:
         {
             clean(records, count);
         }
+        const std::uint64_t number = written_ / chunk_;
+        if (number > std::numeric_limits<std::uint32_t>::max())
+        {
+            throw IoError(layout_.path + " has as many chunks as a file can have");
+        }
+        const ChunkLabel label{layout_.stream, static_cast<std::uint32_t>(number),
+                               static_cast<std::uint32_t>(length), crc32_of(bytes, length)};
         const h5::Lock lock;
-        const hsize_t offset = written_;
         const hsize_t extent = written_ + count;
         h5::check(H5Dset_extent(dataset_.get(), &extent), "extend " + layout_.path);
-        h5::check(H5Dwrite_chunk(dataset_.get(), H5P_DEFAULT, 0, &offset, length, bytes),
-                  "write " + layout_.path);
+        store::write_chunk(file_, dataset_.get(), written_, bytes, label, "write " + layout_.path);
         written_ += count;
     }
 
@@ -256,6 +263,7 @@ private:
         std::fill(records + count * layout_.size, records + chunk_ * layout_.size, std::byte{0});
     }
 
+    hid_t file_;
     const Layout& layout_;
     std::size_t chunk_; ///< records
     Compression compression_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 
 namespace tessera::record
@@ -33,5 +34,8 @@ private:
     struct State;
     std::unique_ptr<State> state_;
 };
+
+/// The CRC-32 of zlib and gzip, by the library that packs. Contract: `size` is below 4 GiB.
+[[nodiscard]] std::uint32_t crc32_of(const std::byte* bytes, std::size_t size);
 
 } // namespace tessera::record

@@ -79,4 +79,9 @@ Deflate::Packed Deflate::pack(const std::byte* bytes, std::size_t size)
     return {state_->packed.get(), stream.total_out};
 }
 
+std::uint32_t crc32_of(const std::byte* bytes, std::size_t size)
+{
+    return crc32_gzip_refl(0, reinterpret_cast<const std::uint8_t*>(bytes), size);
+}
+
 } // namespace tessera::record

@@ -57,4 +57,10 @@ Deflate::Packed Deflate::pack(const std::byte* bytes, std::size_t size)
     return {state_->packed.get(), packed};
 }
 
+std::uint32_t crc32_of(const std::byte* bytes, std::size_t size)
+{
+    return static_cast<std::uint32_t>(
+        crc32_z(0, reinterpret_cast<const unsigned char*>(bytes), size)); // NOLINT(*reinterpret*)
+}
+
 } // namespace tessera::record

@@ -3,6 +3,7 @@
 
 #include "base/activity.h"
 #include "base/h5.h"
+#include "record/chunk_label.h"
 #include "tessera/summary.h"
 #include "tessera/tick.h"
 
@@ -37,6 +38,13 @@ struct Loss
     std::uint64_t records = 0; ///< how many are lost there; 0: not records, or nobody knows
 };
 
+/// How chunks are come by that have labels.
+enum class Way : std::uint8_t
+{
+    index, ///< as every reader does: what the file's index does not lead to is lost
+    labels
+};
+
 /// The file that `path`, a result folder or the file itself, means: activity.h5 or
 /// activity.h5.part. Throws InputError when a folder has neither.
 [[nodiscard]] std::filesystem::path activity_file(const std::filesystem::path& path);
@@ -49,9 +57,11 @@ public:
     /// `path`: a result folder, or the file itself. Throws InputError, IoError (there is no such
     /// file).
     explicit ResultReader(const std::filesystem::path& path);
-    /// Reads what is left of a damaged file; appends to `losses` what is not. Throws InputError
-    /// when not even what was written first is there (format, level, units, layers), IoError.
-    ResultReader(const std::filesystem::path& path, std::vector<Loss>& losses);
+    /// Reads what is left of a damaged file; appends to `losses` what is not. `called`: what path()
+    /// and messages say instead of `path`. Throws InputError when not even what was written first
+    /// is there (format, level, units, layers), IoError.
+    ResultReader(const std::filesystem::path& path, std::vector<Loss>& losses,
+                 const std::string& called = "");
 
     [[nodiscard]] const std::string& path() const { return path_; }
     [[nodiscard]] const ResultHeader& header() const { return header_; }
@@ -78,9 +88,12 @@ public:
     }
 
     /// Calls `action(record)` for every record that decodes and is in range, in the order of the
-    /// file; appends to `losses` where others should be.
+    /// file; appends to `losses` where others should be. `chunks`: those of the stream that
+    /// labelled_chunks() found in the file; of a stream that has labels only chunks count whose
+    /// checksum is right. Throws IoError.
     template <class Record>
-    void salvage(const std::function<void(const Record&)>& action, std::vector<Loss>& losses) const;
+    void salvage(const LabelledChunks& chunks, Way way,
+                 const std::function<void(const Record&)>& action, std::vector<Loss>& losses) const;
 
     /// Name of a record's unit and layer ("-" for none).
     [[nodiscard]] const std::string& unit_name(std::uint32_t unit) const;
@@ -96,7 +109,8 @@ private:
         h5::Handle type;
         std::uint64_t records = 0;
     };
-    template <class Record> static constexpr std::size_t stream_index();
+    /// Contract: called once. `losses`: null when there must be none.
+    void open(std::vector<Loss>* losses);
     /// Calls `open`, and reads a record of every stream: what the library makes of the file is
     /// tried in a child process first.
     void open_for_trial(const std::function<void()>& open);
@@ -105,10 +119,11 @@ private:
     template <class Record>
     [[nodiscard]] std::vector<Record> read_block(std::uint64_t first, std::uint64_t count) const;
 
-    std::string path_;
+    std::string source_; ///< where it is read
+    std::string path_;   ///< what it is called
     h5::Handle file_;
     ResultHeader header_;
-    std::array<Stream, 5> streams_;
+    std::array<Stream, 5> streams_; ///< by Layout::stream
 };
 
 } // namespace tessera::record

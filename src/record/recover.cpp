@@ -4,6 +4,7 @@
 #include "base/input_file.h"
 #include "base/output_file.h"
 #include "record/activity_writer.h"
+#include "record/chunk_label.h"
 #include "record/names.h"
 #include "record/schema.h"
 #include "record/superblock.h"
@@ -13,6 +14,7 @@
 #include <array>
 #include <cerrno>
 #include <fstream>
+#include <map>
 #include <memory>
 #include <optional>
 #include <system_error>
@@ -26,6 +28,7 @@ namespace fs = std::filesystem;
 
 /// What may be missing at the end of a file before there is no point in going on.
 constexpr std::uint64_t kMostMissing = std::uint64_t{1} << 44U;
+constexpr const char* kNothing = "nothing can be recovered: run again";
 
 /// A file that is gone at the end, if it is still there.
 class Scratch
@@ -86,9 +89,23 @@ bool needs_mending(const fs::path& path)
                      superblock::end_of_file(bytes->data()) > size_of(path));
 }
 
+/// How a file was cut short, for messages; nothing when it was not.
+std::string how_cut(const fs::path& path)
+{
+    const auto bytes = superblock_of(path);
+    const std::uint64_t size = size_of(path);
+    if (!bytes || superblock::end_of_file(bytes->data()) <= size)
+    {
+        return "";
+    }
+    return "ends after " + std::to_string(size) + " of " +
+           std::to_string(superblock::end_of_file(bytes->data())) + " bytes";
+}
+
 /// Copies `from` to `to` and makes the superblock of the copy say what is there: nobody writes, and
-/// everything up to the file's end belongs to it. (A mark that is cleared while the end is wrong
-/// makes the library cut the file.) What a file that was cut short has lost reads as zeros.
+/// what is in the file, and no more, belongs to it: the library then refuses to read what was cut
+/// off. (A mark that is cleared while the end is wrong makes the library cut the file.) The copy
+/// itself has its old length, with a hole at the end: claims of datasets are held against that.
 void copy_mended(const fs::path& from, const fs::path& to)
 {
     std::error_code error;
@@ -106,7 +123,7 @@ void copy_mended(const fs::path& from, const fs::path& to)
         throw InputError({from.string(), 0, ""},
                          "says that it has " + std::to_string(end) + " bytes and has " +
                              std::to_string(size),
-                         "nothing can be recovered");
+                         kNothing);
     }
     fs::resize_file(to, std::max(size, end), error);
     if (error)
@@ -114,7 +131,7 @@ void copy_mended(const fs::path& from, const fs::path& to)
         throw IoError("cannot write " + to.string() + ": " + error.message());
     }
     superblock::clear_flags(bytes.data());
-    superblock::set_end_of_file(bytes.data(), std::max(size, end));
+    superblock::set_end_of_file(bytes.data(), size);
     std::fstream file(to, std::ios::binary | std::ios::in | std::ios::out);
     file.write(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     if (!file.flush())
@@ -122,6 +139,41 @@ void copy_mended(const fs::path& from, const fs::path& to)
         throw IoError("cannot write " + to.string() + ": " +
                       std::generic_category().message(errno));
     }
+}
+
+[[noreturn]] void nothing_left(const fs::path& path, const std::string& where,
+                               const std::string& problem)
+{
+    const std::string cut = how_cut(path);
+    throw InputError({path.string(), 0, where},
+                     cut.empty() ? problem
+                                 : cut + ", before the end of what a run writes first: " + problem,
+                     kNothing);
+}
+
+/// Opens `source`, which is the file `path` or a mended copy of it. A file that was cut before the
+/// end of its first flush, after which streams and names are in it, is refused: a copy without them
+/// would look like one of a run that did nothing.
+std::unique_ptr<ResultReader> open_damaged(const fs::path& source, const fs::path& path,
+                                           std::vector<Loss>& losses)
+{
+    std::unique_ptr<ResultReader> reader;
+    try
+    {
+        reader = std::make_unique<ResultReader>(source, losses, path.string());
+    }
+    catch (const InputError& error)
+    {
+        nothing_left(path, error.place().pointer, error.problem());
+    }
+    const auto early = std::find_if(
+        losses.begin(), losses.end(),
+        [](const Loss& loss) { return loss.where != "/buffers" && loss.where != "/noc/links"; });
+    if (early != losses.end() && !how_cut(path).empty())
+    {
+        nothing_left(path, early->where, early->problem);
+    }
+    return reader;
 }
 
 FileState state_of(const ResultReader& reader)
@@ -134,25 +186,41 @@ FileState state_of(const ResultReader& reader)
     return state;
 }
 
-/// Goes through one stream, if the level has it.
-template <class Record, class Action>
-void go_through(const ResultReader& reader, FileState& state, Action action)
+/// Goes through the streams of a file.
+class Streams
 {
-    const Layout& layout = layout_of<Record>();
-    if (reader.header().level < layout.level)
+public:
+    /// `path`: of the file that the reader reads. Throws IoError.
+    Streams(const ResultReader& reader, const fs::path& path, Way way)
+        : reader_(reader), chunks_(labelled_chunks(path)), way_(way)
     {
-        return;
     }
-    StreamState stream{layout.path, reader.count<Record>(), 0};
-    reader.salvage<Record>(
-        [&](const Record& record)
+
+    /// Goes through one stream, if the level has it.
+    template <class Record, class Action> void go_through(FileState& state, Action action)
+    {
+        const Layout& layout = layout_of<Record>();
+        if (reader_.header().level < layout.level)
         {
-            ++stream.sound;
-            action(record);
-        },
-        state.losses);
-    state.streams.push_back(std::move(stream));
-}
+            return;
+        }
+        StreamState stream{layout.path, reader_.count<Record>(), 0};
+        reader_.salvage<Record>(
+            chunks_[layout.stream], way_,
+            [&](const Record& record)
+            {
+                ++stream.sound;
+                action(record);
+            },
+            state.losses);
+        state.streams.push_back(std::move(stream));
+    }
+
+private:
+    const ResultReader& reader_;
+    std::map<std::uint8_t, LabelledChunks> chunks_; ///< by Layout::stream
+    Way way_;
+};
 
 /// Adds up what a killed run did not come to write.
 class Totals
@@ -223,7 +291,8 @@ ActivityMeta meta_of(const ResultHeader& header)
 }
 
 /// Copies what `reader` can read to an activity.h5.part in `folder`.
-void write_copy(const ResultReader& reader, const fs::path& folder, FileState& state)
+void write_copy(const ResultReader& reader, Streams& streams, const fs::path& folder,
+                FileState& state)
 {
     WriterOptions options;
     options.recovered = true;
@@ -239,11 +308,11 @@ void write_copy(const ResultReader& reader, const fs::path& folder, FileState& s
             stream.append(record);
         };
     };
-    go_through<OpRecord>(reader, state, into(sink.operations));
-    go_through<DependencyRecord>(reader, state, into(sink.dependencies));
-    go_through<IntervalRecord>(reader, state, into(sink.intervals));
-    go_through<StallRecord>(reader, state, into(sink.stalls));
-    go_through<CycleRecord>(reader, state, into(sink.cycles));
+    streams.go_through<OpRecord>(state, into(sink.operations));
+    streams.go_through<DependencyRecord>(state, into(sink.dependencies));
+    streams.go_through<IntervalRecord>(state, into(sink.intervals));
+    streams.go_through<StallRecord>(state, into(sink.stalls));
+    streams.go_through<CycleRecord>(state, into(sink.cycles));
     writer.finish(totals.summary(), Outcome::interrupted);
 }
 
@@ -272,14 +341,15 @@ FileState check_file(const fs::path& path)
     }
     std::vector<Loss> losses;
     const ResultReader reader(file, losses);
+    Streams streams(reader, file, Way::index);
     FileState state = state_of(reader);
     state.losses = std::move(losses);
     const auto look = [](const auto& /*record*/) {};
-    go_through<OpRecord>(reader, state, look);
-    go_through<DependencyRecord>(reader, state, look);
-    go_through<IntervalRecord>(reader, state, look);
-    go_through<StallRecord>(reader, state, look);
-    go_through<CycleRecord>(reader, state, look);
+    streams.go_through<OpRecord>(state, look);
+    streams.go_through<DependencyRecord>(state, look);
+    streams.go_through<IntervalRecord>(state, look);
+    streams.go_through<StallRecord>(state, look);
+    streams.go_through<CycleRecord>(state, look);
     return state;
 }
 
@@ -309,16 +379,13 @@ FileState recover_file(const fs::path& from, const fs::path& to)
     {
         copy_mended(file, source);
     }
-    FileState state;
-    {
-        std::vector<Loss> losses;
-        const ResultReader reader(source, losses);
-        state = state_of(reader);
-        state.losses = std::move(losses);
-        state.path = file.string();
-        state.open = open;
-        write_copy(reader, folder.path(), state);
-    }
+    std::vector<Loss> losses;
+    const std::unique_ptr<ResultReader> reader = open_damaged(source, file, losses);
+    FileState state = state_of(*reader);
+    state.losses = std::move(losses);
+    state.open = open;
+    Streams streams(*reader, file, Way::labels);
+    write_copy(*reader, streams, folder.path(), state);
     rename_durably(folder.path() / "activity.h5.part", to);
     return state;
 }

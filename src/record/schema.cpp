@@ -70,7 +70,7 @@ Layout packed(std::string path, std::vector<Field> fields)
         field.offset = size;
         size += field.bytes();
     }
-    return {std::move(path), size, std::move(fields), ActivityLevel::off};
+    return {std::move(path), size, std::move(fields), ActivityLevel::off, 0};
 }
 
 Field text_field(const std::string& name, std::size_t length)
@@ -156,7 +156,8 @@ template <> const Layout& layout_of<OpRecord>()
          {"image", FieldType::u32, offsetof(OpRecord, image), ""},
          {"kind", FieldType::operation_kind, offsetof(OpRecord, kind), ""},
          {"cause", FieldType::cause, offsetof(OpRecord, cause), ""}},
-        ActivityLevel::unit};
+        ActivityLevel::unit,
+        0};
     return layout;
 }
 
@@ -168,7 +169,8 @@ template <> const Layout& layout_of<DependencyRecord>()
         {{"operation", FieldType::u64, offsetof(DependencyRecord, operation), "operation id"},
          {"on", FieldType::u64, offsetof(DependencyRecord, on), "operation id"},
          {"order_only", FieldType::u8, offsetof(DependencyRecord, order_only), "1: no data"}},
-        ActivityLevel::unit};
+        ActivityLevel::unit,
+        1};
     return layout;
 }
 
@@ -184,7 +186,8 @@ template <> const Layout& layout_of<IntervalRecord>()
          {"count", FieldType::u32, offsetof(IntervalRecord, count), "repetitions, one per period"},
          {"unit", FieldType::u32, offsetof(IntervalRecord, unit), kUnitReference},
          {"stage", FieldType::stage, offsetof(IntervalRecord, stage), ""}},
-        ActivityLevel::stage};
+        ActivityLevel::stage,
+        2};
     return layout;
 }
 
@@ -198,7 +201,8 @@ template <> const Layout& layout_of<StallRecord>()
          {"end", FieldType::u64, offsetof(StallRecord, end), "ps"},
          {"unit", FieldType::u32, offsetof(StallRecord, unit), kUnitReference},
          {"stage", FieldType::stage, offsetof(StallRecord, stage), ""}},
-        ActivityLevel::stage};
+        ActivityLevel::stage,
+        3};
     return layout;
 }
 
@@ -214,7 +218,8 @@ template <> const Layout& layout_of<CycleRecord>()
          {"network_interfaces", FieldType::u32, offsetof(CycleRecord, network_interfaces),
           "busy units"},
          {"memory_ports", FieldType::u32, offsetof(CycleRecord, memory_ports), "busy units"}},
-        ActivityLevel::unit};
+        ActivityLevel::unit,
+        4};
     return layout;
 }
 

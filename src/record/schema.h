@@ -54,6 +54,7 @@ struct Layout
     std::size_t size = 0; ///< bytes of one record
     std::vector<Field> fields;
     ActivityLevel level = ActivityLevel::off; ///< a stream is there from this level on
+    std::uint8_t stream = 0;                  ///< number of a stream, in the labels of its chunks
 
     [[nodiscard]] h5::Handle type() const;
     [[nodiscard]] const Field& field(const std::string& name) const;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Records as fast as it can, for tests that kill it:
-//     recorder FOLDER MARKER OPERATIONS [live] [none]
+//     recorder FOLDER MARKER OPERATIONS [live] [none] [unit]
 // Record number i of every stream holds i. MARKER gets, after each flush, how many records of each
-// stream (ops, deps, intervals, stalls, cycles) are safe: five 64-bit integers in one write.
+// stream (ops, deps, intervals, stalls, cycles) are safe: five 64-bit integers in one write. `unit`
+// is the level; without it, that is `stage`.
 #include "record/activity_writer.h"
 #include "tessera/error.h"
 
@@ -29,13 +30,17 @@ void append(ActivitySink& sink, std::uint64_t i)
     sink.operations.append(operation);
     // The chunks of these are smaller, so that they come in another order.
     sink.dependencies.append({i, i, 0, {}});
-    sink.intervals.append({i, 7 * i, 7 * i + 5, 0, 1, 0, 0, {}});
-    sink.stalls.append({i, 7 * i + 5, 7 * i + 7, 0, static_cast<std::uint8_t>(Stage::no_work), {}});
+    if (sink.level >= ActivityLevel::stage)
+    {
+        sink.intervals.append({i, 7 * i, 7 * i + 5, 0, 1, 0, 0, {}});
+        sink.stalls.append(
+            {i, 7 * i + 5, 7 * i + 7, 0, static_cast<std::uint8_t>(Stage::no_work), {}});
+    }
     sink.cycles.append({i, i, 1, 0, 0, 0});
 }
 
 int write_records(const std::filesystem::path& folder, const char* marker, std::uint64_t operations,
-                  record::WriterOptions options)
+                  ActivityLevel level, record::WriterOptions options)
 {
     // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg)
     const int file = open(marker, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
@@ -50,7 +55,7 @@ int write_records(const std::filesystem::path& folder, const char* marker, std::
         }
     };
     record::ActivityMeta meta;
-    meta.level = ActivityLevel::stage;
+    meta.level = level;
     meta.config = "{}";
     meta.trace_header = "{}";
     meta.reference_clock = Clock(1000, 1);
@@ -79,19 +84,21 @@ int main(int count, char** words)
     const std::vector<std::string> arguments(words, words + count);
     if (arguments.size() < 4)
     {
-        std::cerr << "usage: recorder FOLDER MARKER OPERATIONS [live] [none]\n";
+        std::cerr << "usage: recorder FOLDER MARKER OPERATIONS [live] [none] [unit]\n";
         return 2;
     }
     record::WriterOptions options;
+    ActivityLevel level = ActivityLevel::stage;
     for (std::size_t i = 4; i < arguments.size(); ++i)
     {
         options.live = options.live || arguments[i] == "live";
         options.compression =
             arguments[i] == "none" ? record::Compression::none : options.compression;
+        level = arguments[i] == "unit" ? ActivityLevel::unit : level;
     }
     try
     {
-        return write_records(arguments[1], words[2], std::stoull(arguments[3]), options);
+        return write_records(arguments[1], words[2], std::stoull(arguments[3]), level, options);
     }
     catch (const Error& error)
     {

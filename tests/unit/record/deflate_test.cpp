@@ -214,5 +214,17 @@ TEST(Deflate, BytesDoNotDependOnWhereItsStateLies)
     places_begin = places_end = nullptr;
 }
 
+/// The check value of the CRC's definition, and that of nothing.
+TEST(Crc32, IsThatOfZlib)
+{
+    const std::string digits = "123456789";
+    const auto* const bytes = reinterpret_cast<const std::byte*>(digits.data());
+    EXPECT_EQ(crc32_of(bytes, digits.size()), 0xcbf43926U);
+    EXPECT_EQ(crc32_of(bytes, 0), 0U);
+    // Long enough for code that takes many bytes at once: a block of zeros (by zlib).
+    const std::vector<std::byte> zeros(100'003);
+    EXPECT_EQ(crc32_of(zeros.data(), zeros.size()), 0xc5ee7c68U);
+}
+
 } // namespace
 } // namespace tessera::record

@@ -199,6 +199,134 @@ TEST(RecoverFile, KeepsTheTotalsOfAFinishedRun)
     EXPECT_EQ(reader.header().summary.buffers[0].mean, 12.5);
 }
 
+/// Numbers of the operations of a file, which are as record_operations() made them.
+std::vector<std::uint64_t> operations_of(const std::filesystem::path& path)
+{
+    std::vector<std::uint64_t> numbers;
+    ResultReader(path).for_each<OpRecord>(
+        [&](const OpRecord& record)
+        {
+            EXPECT_EQ(record.end, 10 * record.id + 8);
+            numbers.push_back(record.id);
+        });
+    return numbers;
+}
+
+/// The numbers up to `count` without those of chunk number `lost`.
+std::vector<std::uint64_t> all_but(std::uint64_t count, std::uint64_t lost)
+{
+    std::vector<std::uint64_t> numbers;
+    for (std::uint64_t i = 0; i < count; ++i)
+    {
+        if (i / kChunkRecords != lost)
+        {
+            numbers.push_back(i);
+        }
+    }
+    return numbers;
+}
+
+/// Nothing that decodes and is in range is believed when its checksum is wrong.
+TEST(RecoverFile, GivesUpAChunkOfWhichOneBitIsWrong)
+{
+    const TemporaryFolder folder;
+    WriterOptions options;
+    options.compression = Compression::none;
+    constexpr std::uint64_t count = 3 * kChunkRecords + 7;
+    record_operations(folder.path(), count, true, options);
+    const auto path = folder.path() / "activity.h5";
+    std::string bytes = content_of(path);
+    bytes[place_of_chunk(path, "/ops", 1).first + 16 * sizeof(OpRecord)] ^= 1;
+    put_content(path, bytes);
+    const FileState state = check_file(path);
+    ASSERT_EQ(state.losses.size(), 1U);
+    EXPECT_EQ(state.losses[0].where, "/ops[" + std::to_string(kChunkRecords) + "]");
+    EXPECT_EQ(state.losses[0].records, kChunkRecords);
+    EXPECT_NE(state.losses[0].problem.find("checksum"), std::string::npos);
+    EXPECT_EQ(recover_file(path, folder.path() / "copy.h5").lost_records(), kChunkRecords);
+    EXPECT_EQ(operations_of(folder.path() / "copy.h5"), all_but(count, 1));
+}
+
+/// Where there is no label the index leads to chunks: those of files that were written before
+/// there were labels, or by other programs. A deflated one has a checksum of its own.
+TEST(RecoverFile, ReadsChunksWithoutLabels)
+{
+    const TemporaryFolder folder;
+    constexpr std::uint64_t count = 3 * kChunkRecords + 7;
+    for (const Compression compression : {Compression::deflate, Compression::none})
+    {
+        WriterOptions options;
+        options.compression = compression;
+        record_operations(folder.path(), count, true, options);
+        const auto path = folder.path() / "activity.h5";
+        const auto copy = folder.path() / "copy.h5";
+        overwrite(path, place_of_chunk(path, "/ops", 1).first - 1, 1);
+        if (compression == Compression::deflate)
+        {
+            EXPECT_TRUE(check_file(path).losses.empty());
+            EXPECT_TRUE(recover_file(path, copy).losses.empty());
+        }
+        else
+        {
+            EXPECT_EQ(check_file(path).lost_records(), kChunkRecords);
+            EXPECT_EQ(recover_file(path, copy).lost_records(), kChunkRecords);
+            EXPECT_EQ(operations_of(copy), all_but(count, 1));
+        }
+        for (hsize_t chunk = 0; chunk < 4; ++chunk)
+        {
+            overwrite(path, place_of_chunk(path, "/ops", chunk).first - 1, 1);
+        }
+        EXPECT_TRUE(check_file(path).losses.empty());
+        EXPECT_TRUE(recover_file(path, copy).losses.empty());
+        EXPECT_EQ(operations_of(copy), all_but(count, ~std::uint64_t{0}));
+    }
+}
+
+/// The index of a stream is gone: readers do not find its chunks, labels do.
+TEST(RecoverFile, NeedsNoIndex)
+{
+    const TemporaryFolder folder;
+    constexpr std::uint64_t count = 3 * kChunkRecords + 7;
+    record_operations(folder.path(), count, true);
+    const auto path = folder.path() / "activity.h5";
+    std::string bytes = content_of(path);
+    for (std::size_t at = bytes.find("TREE"); at != std::string::npos; at = bytes.find("TREE", at))
+    {
+        bytes[at] = '?';
+    }
+    put_content(path, bytes);
+    EXPECT_EQ(check_file(path).lost_records(), 2 * count);
+    EXPECT_TRUE(recover_file(path, folder.path() / "copy.h5").losses.empty());
+    EXPECT_EQ(operations_of(folder.path() / "copy.h5"), all_but(count, ~std::uint64_t{0}));
+}
+
+/// What is missing is said of the file that was given, whatever is read in its place.
+TEST(RecoverFile, NamesTheFileThatWasCutBeforeItsFirstFlush)
+{
+    const TemporaryFolder folder;
+    record_operations(folder.path(), 10, true);
+    const std::string bytes = content_of(folder.path() / "activity.h5");
+    const auto cut = folder.path() / "cut.h5";
+    for (const std::size_t length : {std::size_t{0}, std::size_t{47}, std::size_t{48},
+                                     bytes.find("conv1"), bytes.find("TREE") - 4096})
+    {
+        put_content(cut, bytes.substr(0, length));
+        try
+        {
+            recover_file(cut, folder.path() / "copy.h5");
+            ADD_FAILURE() << length;
+        }
+        catch (const InputError& error)
+        {
+            EXPECT_EQ(error.place().file, cut.string());
+            EXPECT_EQ(std::string(error.what()).find(".copy.h5"), std::string::npos);
+            EXPECT_NE(error.remedy().find("nothing can be recovered"), std::string::npos);
+            EXPECT_EQ(error.problem().find("ends after") == 0, length >= 48) << error.what();
+        }
+        EXPECT_FALSE(std::filesystem::exists(folder.path() / "copy.h5"));
+    }
+}
+
 /// Cuts a file at every so many bytes: whatever can be recovered is what was written, in order.
 TEST(RecoverFile, OfAFileThatWasCutFindsWhatIsBeforeTheCut)
 {
