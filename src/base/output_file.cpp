@@ -119,6 +119,26 @@ void throw_io_error(const std::string& what, const fs::path& path, int reason)
                   std::generic_category().message(reason) + (remedy.empty() ? "" : "; ") + remedy);
 }
 
+void throw_named(const fs::path& file, const IoError& error)
+{
+    const std::string text = error.what();
+    if (text.find(file.string()) != std::string::npos)
+    {
+        throw error;
+    }
+    const std::string_view cannot = "cannot write ";
+    const bool writing = text.compare(0, cannot.size(), cannot) == 0;
+    throw IoError("cannot write " + file.string() + ": " +
+                  (writing ? text.substr(cannot.size()) : text));
+}
+
+fs::path temporary_beside(const fs::path& path)
+{
+    static std::atomic<unsigned> next{0};
+    const std::string number = std::to_string(getpid()) + "-" + std::to_string(next.fetch_add(1));
+    return path.parent_path() / (prefix_of(path.filename().string()) + number + ".tmp");
+}
+
 bool is_replaceable(const fs::path& path)
 {
     std::error_code none; // not there, or not to be known: nothing to replace
@@ -223,7 +243,14 @@ public:
             return;
         }
         struct stat older = {};
-        replaced_ = lstat(target_.c_str(), &older) == 0 && S_ISREG(older.st_mode) && exchange();
+        const bool exists = lstat(target_.c_str(), &older) == 0;
+        replaced_ = exists && S_ISREG(older.st_mode) && exchange();
+        // File systems that cannot exchange: what is replaced is then gone when syncing fails.
+        const bool unable = errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP;
+        if (exists && S_ISREG(older.st_mode) && !replaced_ && !unable)
+        {
+            fail("write", errno);
+        }
         if (!replaced_ && std::rename(temporary_.c_str(), target_.c_str()) != 0)
         {
             fail("write", errno);
@@ -295,8 +322,7 @@ private:
         }
     }
 
-    /// Swaps the hidden file and the older one. False where there is none, or the file system
-    /// cannot.
+    /// Swaps the hidden file and the older one. False: errno tells why.
     [[nodiscard]] bool exchange() const noexcept
     {
         return renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, target_.c_str(),

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "tessera/error.h"
+
 #include <cstddef>
 #include <filesystem>
 #include <memory>
@@ -18,6 +20,26 @@ namespace tessera
                                  int reason);
 /// What a person can do about an errno; empty where nothing is known.
 [[nodiscard]] std::string remedy_of(int reason);
+/// Throws `error` as it is if it names the file, else "cannot write <file>: <error>".
+[[noreturn]] void throw_named(const std::filesystem::path& file, const IoError& error);
+
+/// Adds the file to an IoError of `action` that does not name it: libraries know it by another
+/// name, or by none.
+template <class Action>
+auto naming(const std::filesystem::path& file, Action action) -> decltype(action())
+{
+    try
+    {
+        return action();
+    }
+    catch (const IoError& error)
+    {
+        throw_named(file, error);
+    }
+}
+
+/// A hidden name, new in this process, in the folder of `path`: for what will bear that one.
+[[nodiscard]] std::filesystem::path temporary_beside(const std::filesystem::path& path);
 
 /// A file on its way: what is written lies under a hidden name in the target's folder until
 /// publish(). An older file of that name stays what it is until then. A symbolic link stays one:
@@ -28,8 +50,8 @@ class OutputFile
 public:
     /// Throws UsageError for a folder, IoError when the file cannot be made.
     explicit OutputFile(std::filesystem::path path);
-    /// A file that lies whole under another name in the same folder, where it stays unless it is
-    /// published. Throws UsageError where `path` is something else than a regular file.
+    /// A file that lies whole under another name in the same file system, where it stays unless it
+    /// is published. Throws UsageError where `path` is something else than a regular file.
     static OutputFile adopt(const std::filesystem::path& whole, std::filesystem::path path);
     OutputFile(OutputFile&&) noexcept;
     OutputFile& operator=(OutputFile&&) = delete;

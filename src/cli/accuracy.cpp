@@ -111,21 +111,29 @@ public:
     void add(const values::Outcome& outcome)
     {
         const h5::Lock lock;
-        if (outcome.trial == 0)
-        {
-            add_outputs(outcome.name, outcome.logits, H5T_STD_I32LE, H5T_NATIVE_INT32);
-            add_outputs(outcome.name, outcome.reals, H5T_IEEE_F32LE, H5T_NATIVE_FLOAT);
-        }
-        add_right(outcome);
-        file_.flush();
+        naming(path_,
+               [&]
+               {
+                   if (outcome.trial == 0)
+                   {
+                       add_outputs(outcome.name, outcome.logits, H5T_STD_I32LE, H5T_NATIVE_INT32);
+                       add_outputs(outcome.name, outcome.reals, H5T_IEEE_F32LE, H5T_NATIVE_FLOAT);
+                   }
+                   add_right(outcome);
+                   file_.flush();
+               });
     }
 
     void publish(bool complete)
     {
         const h5::Lock lock;
-        h5::set_attribute(file_.get(), "complete", std::uint64_t{complete ? 1U : 0U});
-        right_.reset();
-        file_.publish();
+        naming(path_,
+               [&]
+               {
+                   h5::set_attribute(file_.get(), "complete", std::uint64_t{complete ? 1U : 0U});
+                   right_.reset();
+                   file_.publish();
+               });
     }
 
 private:

@@ -291,18 +291,17 @@ public:
 
     /// `flushed` is called after every flush, by the writer thread. `pause`: the longest time that
     /// a written chunk waits for a flush; none: no limit.
-    Belt(hid_t file, std::size_t chunk, std::optional<std::chrono::milliseconds> pause,
-         std::function<void()> flushed)
+    Belt(hid_t file, std::filesystem::path name, std::size_t chunk,
+         std::optional<std::chrono::milliseconds> pause, std::function<void()> flushed)
         : file_(file),
+          name_(std::move(name)),
           chunk_(chunk),
           flush_chunks_(kFlushChunks * kChunkRecords / chunk),
           pause_(pause),
           on_flush_(std::move(flushed))
     {
-        if (pause_)
-        {
-            start();
-        }
+        // Without a thread, whoever reads along waits for full chunks.
+        static_cast<void>(pause_ && start());
     }
     ~Belt() { stop(); }
     Belt(const Belt&) = delete;
@@ -312,14 +311,10 @@ public:
     /// Throws what the writer thread threw.
     [[nodiscard]] bool push(const Job& job, const std::atomic<bool>& next)
     {
-        if (!thread_.joinable())
+        if (!thread_.joinable() && (written_ < kOwnChunks || !start()))
         {
-            if (written_ < kOwnChunks)
-            {
-                work(job);
-                return false;
-            }
-            start();
+            work(job);
+            return false;
         }
         std::unique_lock lock(mutex_);
         throw_failure();
@@ -356,9 +351,18 @@ public:
     [[nodiscard]] std::uint64_t flushed() const { return flushed_.load(); }
 
 private:
-    void start()
+    /// False: there is no room for another thread.
+    [[nodiscard]] bool start()
     {
-        thread_ = std::thread([this] { run(); });
+        try
+        {
+            thread_ = std::thread([this] { run(); });
+        }
+        catch (const std::exception&)
+        {
+            return false;
+        }
+        return true;
     }
 
     void run()
@@ -411,8 +415,13 @@ private:
         }
     }
 
-    /// Writes a chunk, if there is one, and flushes when it is time to.
     void work(const std::optional<Job>& job)
+    {
+        naming(name_, [&] { write(job); });
+    }
+
+    /// Writes a chunk, if there is one, and flushes when it is time to.
+    void write(const std::optional<Job>& job)
     {
         if (job)
         {
@@ -435,7 +444,8 @@ private:
     }
 
     hid_t file_;
-    std::size_t chunk_; ///< records
+    std::filesystem::path name_; ///< for messages
+    std::size_t chunk_;          ///< records
     std::uint64_t flush_chunks_;
     std::optional<std::chrono::milliseconds> pause_;
     std::function<void()> on_flush_;
@@ -536,6 +546,7 @@ public:
         : part_(folder / "activity.h5.part"),
           final_(folder / "activity.h5"),
           options_(options),
+          name_(options.shown_as.empty() ? part_ : options.shown_as),
           chunk_(options.live ? kLiveChunkRecords : kChunkRecords),
           level_(meta.level),
           room_(chunk_ * kLongestRecord),
@@ -545,30 +556,7 @@ public:
                   meta.layers.size())
     {
         const std::filesystem::path hidden = folder / ".activity.h5.tmp";
-        const h5::Lock lock;
-        try
-        {
-            file_ = store::create(hidden.string(),
-                                  options.live ? store::Format::live : store::Format::plain);
-            write_meta(meta);
-            for_each_port([&](auto& port) { create_stream(port); });
-            noc_ = h5::create_group(file_.get(), "/noc");
-            if (options.live)
-            {
-                h5::check(H5Fstart_swmr_write(file_.get()), "make " + hidden.string() + " live");
-            }
-            h5::check(H5Fflush(file_.get(), H5F_SCOPE_GLOBAL), "write " + hidden.string());
-            sync_to_disk(hidden);
-            rename_file(hidden, part_);
-        }
-        catch (...)
-        {
-            abandon();
-            close();
-            std::error_code ignored; // what went wrong first is what matters
-            std::filesystem::remove(hidden, ignored);
-            throw;
-        }
+        naming(name_, [&] { create(hidden, meta); });
     }
 
     ~Impl()
@@ -593,7 +581,7 @@ public:
     void connect(ActivitySink& sink)
     {
         sink.level = level_;
-        belt_ = std::make_unique<Belt>(file_.get(), chunk_,
+        belt_ = std::make_unique<Belt>(file_.get(), name_, chunk_,
                                        options_.live ? std::optional(kLivePause) : std::nullopt,
                                        [this] { tell_flushed(); });
         for_each_port([&](auto& port) { connect_stream(port, sink); });
@@ -607,23 +595,7 @@ public:
         }
         try
         {
-            write_rest();
-            const h5::Lock lock;
-            h5::check(H5Fflush(file_.get(), H5F_SCOPE_GLOBAL), "write " + part_.string());
-            if (options_.live)
-            {
-                reopen();
-            }
-            write_summary(summary);
-            // Only when all else is in the file is it called complete.
-            h5::check(H5Fflush(file_.get(), H5F_SCOPE_GLOBAL), "write " + part_.string());
-            if (outcome == Outcome::cut)
-            {
-                put_attribute(file_.get(), "cut", std::uint64_t{1});
-            }
-            change_attribute(file_.get(), "complete",
-                             std::uint64_t{outcome == Outcome::interrupted ? 0U : 1U});
-            h5::check(H5Fflush(file_.get(), H5F_SCOPE_GLOBAL), "write " + part_.string());
+            naming(name_, [&] { write_end(summary, outcome); });
         }
         catch (...)
         {
@@ -633,7 +605,7 @@ public:
         }
         tell_flushed();
         close();
-        watch_.check("write " + part_.string());
+        watch_.check("write " + name_.string());
         sync_to_disk(part_);
         if (outcome == Outcome::interrupted)
         {
@@ -645,6 +617,57 @@ public:
     [[nodiscard]] std::uint64_t flushed_chunks() const { return belt_ ? belt_->flushed() : 0; }
 
 private:
+    /// What is not yet in the file, its totals, and that it is complete.
+    void write_end(const Summary& summary, Outcome outcome)
+    {
+        write_rest();
+        const h5::Lock lock;
+        h5::check(H5Fflush(file_.get(), H5F_SCOPE_GLOBAL), "write " + name_.string());
+        if (options_.live)
+        {
+            reopen();
+        }
+        write_summary(summary);
+        // Only when all else is in the file is it called complete.
+        h5::check(H5Fflush(file_.get(), H5F_SCOPE_GLOBAL), "write " + name_.string());
+        if (outcome == Outcome::cut)
+        {
+            put_attribute(file_.get(), "cut", std::uint64_t{1});
+        }
+        change_attribute(file_.get(), "complete",
+                         std::uint64_t{outcome == Outcome::interrupted ? 0U : 1U});
+        h5::check(H5Fflush(file_.get(), H5F_SCOPE_GLOBAL), "write " + name_.string());
+    }
+
+    /// Makes the file under its first name, and gives it the second when it can be read.
+    void create(const std::filesystem::path& hidden, const ActivityMeta& meta)
+    {
+        const h5::Lock lock;
+        try
+        {
+            file_ = store::create(hidden.string(),
+                                  options_.live ? store::Format::live : store::Format::plain);
+            write_meta(meta);
+            for_each_port([&](auto& port) { create_stream(port); });
+            noc_ = h5::create_group(file_.get(), "/noc");
+            if (options_.live)
+            {
+                h5::check(H5Fstart_swmr_write(file_.get()), "make " + name_.string() + " live");
+            }
+            h5::check(H5Fflush(file_.get(), H5F_SCOPE_GLOBAL), "write " + name_.string());
+            sync_to_disk(hidden);
+            rename_file(hidden, part_);
+        }
+        catch (...)
+        {
+            abandon();
+            close();
+            std::error_code ignored; // what went wrong first is what matters
+            std::filesystem::remove(hidden, ignored);
+            throw;
+        }
+    }
+
     template <class Action> void for_each_port(Action action)
     {
         action(operations_);
@@ -857,7 +880,8 @@ private:
     std::filesystem::path part_;
     std::filesystem::path final_;
     WriterOptions options_;
-    std::size_t chunk_; ///< records of a chunk
+    std::filesystem::path name_; ///< for messages
+    std::size_t chunk_;          ///< records of a chunk
     ActivityLevel level_;
     PackingRoom room_; ///< of the writer thread, and after it of who writes the rest
     Rows units_;

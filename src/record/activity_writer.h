@@ -71,6 +71,8 @@ struct WriterOptions
     Compression compression = Compression::deflate;
     /// The file is made from what another one still held: it says so in the attribute "recovered".
     bool recovered = false;
+    /// What messages call the file; empty: its own path.
+    std::filesystem::path shown_as;
     /// Called after every flush, from the thread that writes; the last time within finish(). It
     /// must not throw.
     std::function<void(const Flushed&)> on_flush;

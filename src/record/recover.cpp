@@ -55,6 +55,10 @@ std::optional<SuperblockBytes> superblock_of(const fs::path& path)
 {
     require_regular(path.string());
     std::ifstream file(path, std::ios::binary);
+    if (!file)
+    {
+        throw_io_error("open", path, errno);
+    }
     SuperblockBytes bytes{};
     if (!file.read(reinterpret_cast<char*>(bytes.data()), bytes.size()) ||
         !superblock::known(bytes.data()))
@@ -112,8 +116,7 @@ void copy_mended(const fs::path& from, const fs::path& to)
     fs::copy_file(from, to, fs::copy_options::overwrite_existing, error);
     if (error)
     {
-        throw IoError("cannot copy " + from.string() + " to " + to.string() + ": " +
-                      error.message());
+        throw_io_error("copy", from, error.value());
     }
     SuperblockBytes bytes = superblock_of(to).value();
     const std::uint64_t size = size_of(to);
@@ -128,7 +131,7 @@ void copy_mended(const fs::path& from, const fs::path& to)
     fs::resize_file(to, std::max(size, end), error);
     if (error)
     {
-        throw IoError("cannot write " + to.string() + ": " + error.message());
+        throw_io_error("write the copy of", from, error.value());
     }
     superblock::clear_flags(bytes.data());
     superblock::set_end_of_file(bytes.data(), size);
@@ -136,8 +139,7 @@ void copy_mended(const fs::path& from, const fs::path& to)
     file.write(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     if (!file.flush())
     {
-        throw IoError("cannot write " + to.string() + ": " +
-                      std::generic_category().message(errno));
+        throw_io_error("write the copy of", from, errno);
     }
 }
 
@@ -290,12 +292,13 @@ ActivityMeta meta_of(const ResultHeader& header)
     return meta;
 }
 
-/// Copies what `reader` can read to an activity.h5.part in `folder`.
+/// Copies what `reader` can read to an activity.h5.part in `folder`, called `shown_as` in messages.
 void write_copy(const ResultReader& reader, Streams& streams, const fs::path& folder,
-                FileState& state)
+                const fs::path& shown_as, FileState& state)
 {
     WriterOptions options;
     options.recovered = true;
+    options.shown_as = shown_as;
     ActivitySink sink;
     ActivityWriter writer(folder, meta_of(reader.header()), options);
     writer.connect(sink);
@@ -366,18 +369,17 @@ FileState recover_file(const fs::path& from, const fs::path& to)
         throw UsageError("the recovered file cannot replace the damaged one; name another");
     }
     size_of(file); // says why it cannot be read, before anything is made
-    const Scratch folder(to.parent_path() / ("." + to.filename().string() + ".tmp"));
-    fs::remove_all(folder.path(), error);
+    const Scratch folder(temporary_beside(to));
     if (!fs::create_directory(folder.path(), error) || error)
     {
-        throw IoError("cannot create " + folder.path().string() + ": " + error.message());
+        throw_io_error("create", to, error.value());
     }
     const bool open = marked_open(file);
     const bool mended = needs_mending(file);
     const fs::path source = mended ? folder.path() / "copy" : file;
     if (mended)
     {
-        copy_mended(file, source);
+        naming(to, [&] { copy_mended(file, source); });
     }
     std::vector<Loss> losses;
     const std::unique_ptr<ResultReader> reader = open_damaged(source, file, losses);
@@ -385,8 +387,8 @@ FileState recover_file(const fs::path& from, const fs::path& to)
     state.losses = std::move(losses);
     state.open = open;
     Streams streams(*reader, file, Way::labels);
-    write_copy(*reader, streams, folder.path(), state);
-    rename_durably(folder.path() / "activity.h5.part", to);
+    write_copy(*reader, streams, folder.path(), to, state);
+    OutputFile::adopt(folder.path() / "activity.h5.part", to).publish();
     return state;
 }
 

@@ -22,15 +22,14 @@ namespace
 
 namespace fs = std::filesystem;
 
+/// In the order in which they go.
 constexpr std::array kResultFiles = {
-    "activity.h5", "activity.h5.part", "stats.json",    "stats.txt",     "config.resolved.json",
-    "run.json",    "deadlock.json",    "watchdog.json", "windows.jsonl", "values.h5"};
+    "run.json",  "activity.h5",   "activity.h5.part", "stats.json",    "config.resolved.json",
+    "stats.txt", "deadlock.json", "watchdog.json",    "windows.jsonl", "values.h5"};
 
 constexpr const char* kReserve = ".run.json.reserve";
 constexpr std::size_t kReservedBytes = 65536;
 
-/// Holds run.json while older results are removed, and marks the folder as one of results.
-constexpr const char* kOldReport = ".run.json.old";
 constexpr const char* kHiddenActivity = ".activity.h5.tmp";
 
 [[noreturn]] void fail(const std::string& what, const fs::path& path, const std::error_code& error)
@@ -49,12 +48,19 @@ bool has_no_content(const fs::path& path)
     return empty;
 }
 
+/// Where a file goes before it is removed.
+std::string old(const std::string& name)
+{
+    return "." + name + ".old";
+}
+
 /// What a killed process left on its way to a result.
 bool is_left_over(const std::string& file)
 {
-    return file == kReserve || file == kOldReport || file == kHiddenActivity ||
+    return file == kReserve || file == kHiddenActivity ||
            std::any_of(kResultFiles.begin(), kResultFiles.end(),
-                       [&](const char* name) { return is_temporary_of(file, name); });
+                       [&](const char* name)
+                       { return file == old(name) || is_temporary_of(file, name); });
 }
 
 std::vector<std::string> names_in(const fs::path& folder)
@@ -83,36 +89,56 @@ bool holds_results(const std::vector<std::string>& names)
                        });
 }
 
-void remove_file(const fs::path& file)
+/// Hides older results, run.json first: no folder ever says `complete` without being it. What has
+/// been hidden comes back when something cannot be.
+class HiddenResults
 {
-    std::error_code error;
-    fs::remove(file, error);
-    if (error)
+public:
+    explicit HiddenResults(fs::path folder) : folder_(std::move(folder)) {}
+    HiddenResults(const HiddenResults&) = delete;
+    HiddenResults& operator=(const HiddenResults&) = delete;
+    ~HiddenResults()
     {
-        fail("remove", file, error);
+        for (auto name = hidden_.rbegin(); name != hidden_.rend(); ++name)
+        {
+            std::error_code ignored; // what went wrong first is what matters
+            fs::rename(folder_ / old(*name), folder_ / *name, ignored);
+        }
     }
-}
+
+    void hide(const std::string& name)
+    {
+        rename_file(folder_ / name, folder_ / old(name));
+        hidden_.push_back(name);
+    }
+    void sync() const { sync_to_disk(folder_); }
+    void keep_hidden() { hidden_.clear(); }
+
+private:
+    fs::path folder_;
+    std::vector<std::string> hidden_;
+};
 
 void remove_results(const fs::path& folder, const std::vector<std::string>& names)
 {
-    const auto has = [&](const char* name)
-    { return std::find(names.begin(), names.end(), name) != names.end(); };
-    if (has("run.json"))
+    HiddenResults results(folder);
+    for (const char* name : kResultFiles) // of which run.json is the first
     {
-        rename_durably(folder / "run.json", folder / kOldReport);
-    }
-    for (const std::string& name : names)
-    {
-        if (name != kOldReport && is_left_over(name))
+        if (std::find(names.begin(), names.end(), name) != names.end())
         {
-            remove_file(folder / name);
+            results.hide(name);
+            results.sync();
         }
     }
-    for (const char* name : kResultFiles)
+    results.keep_hidden();
+    for (const std::string& name : names_in(folder))
     {
-        remove_file(folder / name);
+        if (is_left_over(name))
+        {
+            std::error_code ignored; // a hidden file more; nothing takes it for a result
+            fs::remove(folder / name, ignored);
+        }
     }
-    remove_file(folder / kOldReport);
 }
 
 double seconds(const timeval& time)

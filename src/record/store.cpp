@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "record/store.h"
 
+#include "base/output_file.h"
 #include "record/superblock.h"
 #include "tessera/error.h"
 
@@ -435,7 +436,8 @@ template <class Action> herr_t guarded(Action action)
     }
     catch (const std::system_error& error)
     {
-        problem = error.what();
+        const std::string remedy = remedy_of(error.code().value());
+        problem = error.what() + (remedy.empty() ? "" : "; " + remedy);
     }
     catch (const std::bad_alloc&) // NOLINT(bugprone-empty-catch): the text above says it
     {

@@ -121,7 +121,7 @@ H5Writer::H5Writer(const std::string& path, const Header& header,
     {
         check_header(header_);
         text_ = header_text(header_) + '\n';
-        create(words);
+        naming(path_, [&] { create(words); });
     }
     catch (const Malformed& problem)
     {
@@ -168,7 +168,7 @@ void H5Writer::write(Operation& operation)
         if (stream.rows.size() * sizeof(Row) + stream.words.size() * sizeof(std::uint64_t) >=
             limit_)
         {
-            flush(stream);
+            naming(path_, [&] { flush(stream); });
         }
     }
     catch (const Malformed& problem)
@@ -208,7 +208,7 @@ void H5Writer::finish()
     for (std::size_t unit = 0; unit < streams_.size(); ++unit)
     {
         Stream& stream = streams_[unit];
-        flush(stream);
+        naming(path_, [&] { flush(stream); });
         if (stream.rows_left != 0 || stream.words_left != 0)
         {
             throw InputError({path_, 1, "/counts/units"},
@@ -217,10 +217,15 @@ void H5Writer::finish()
                              "correct the header's counts.units");
         }
     }
-    h5::set_attribute(file_->get(), "crc32", hex(crc32_of(crc_, text_.data(), text_.size())));
-    ops_.reset();
-    words_.reset();
-    file_->publish();
+    naming(path_,
+           [&]
+           {
+               const std::uint32_t crc = crc32_of(crc_, text_.data(), text_.size());
+               h5::set_attribute(file_->get(), "crc32", hex(crc));
+               ops_.reset();
+               words_.reset();
+               file_->publish();
+           });
 }
 
 H5Source::H5Source(const std::string& path, std::uint64_t memory) : path_(path)

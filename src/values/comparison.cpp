@@ -94,8 +94,11 @@ std::vector<LayerComparison> compare(const Machine& machine, const IntegerNetwor
     return all;
 }
 
-OutputFile values_file(const std::filesystem::path& path, const Machine& machine,
-                       const IntegerNetwork& integers, const std::vector<LayerComparison>& layers)
+namespace
+{
+
+OutputFile make_file(const std::filesystem::path& path, const Machine& machine,
+                     const IntegerNetwork& integers, const std::vector<LayerComparison>& layers)
 {
     const h5::Lock lock;
     h5::Output file(path);
@@ -135,6 +138,14 @@ OutputFile values_file(const std::filesystem::path& path, const Machine& machine
     }
     group.reset();
     return file.finish();
+}
+
+} // namespace
+
+OutputFile values_file(const std::filesystem::path& path, const Machine& machine,
+                       const IntegerNetwork& integers, const std::vector<LayerComparison>& layers)
+{
+    return naming(path, [&] { return make_file(path, machine, integers, layers); });
 }
 
 } // namespace tessera::values

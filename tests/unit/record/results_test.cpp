@@ -56,7 +56,8 @@ TEST(ResultFolder, IsReplacedOnlyByForceAndOnlyIfItHoldsResults)
 TEST(ResultFolder, OfAKilledRunIsReplacedWhereverItWasKilled)
 {
     // What is left of a folder whose replacement was killed after each step.
-    for (const char* last : {".run.json.old", ".stats.json.123-4.tmp", ".run.json.reserve"})
+    for (const char* last :
+         {".run.json.old", ".values.h5.old", ".stats.json.123-4.tmp", ".run.json.reserve"})
     {
         const TemporaryFolder folder;
         put_content(folder.path() / last, "old");
@@ -68,6 +69,18 @@ TEST(ResultFolder, OfAKilledRunIsReplacedWhereverItWasKilled)
         }
         EXPECT_TRUE(std::filesystem::is_empty(folder.path())) << last;
     }
+}
+
+TEST(ResultFolder, StaysAsItWasWhenItCannotBeReplaced)
+{
+    const TemporaryFolder folder;
+    put_content(folder.path() / "run.json", "complete");
+    put_content(folder.path() / "stats.txt", "old");
+    // In the way of the second file that goes.
+    std::filesystem::create_directories(folder.path() / ".stats.txt.old" / "x");
+    EXPECT_THROW(ResultFolder(folder.path(), true), IoError);
+    EXPECT_EQ(content_of(folder.path() / "run.json"), "complete");
+    EXPECT_EQ(content_of(folder.path() / "stats.txt"), "old");
 }
 
 TEST(ResultFolder, BelongsToOneRunAtATime)
