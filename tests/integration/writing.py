@@ -44,6 +44,7 @@ BEGINNING = {"config.resolved.json"}
 def tessera(*arguments, limits=(), stdout=subprocess.PIPE, environment=None, cwd=None, binary=TESSERA):
     """Runs a command under resource limits, pairs of a limit's number and its value."""
     def before():
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         for limit, value in limits:
             resource.setrlimit(limit, (value, value))
     # restore_signals: Python ignores SIGXFSZ and SIGPIPE, and those who use a shell do not.
