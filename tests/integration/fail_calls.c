@@ -46,8 +46,16 @@ static long long bytes_left = -1;
 static int error_number = ENOSPC;
 static long calls;
 
+/* A child that looks at a file first may write nothing, not even a report. */
+static void in_child(void)
+{
+    counted = NOTHING;
+    bytes_left = -1;
+}
+
 static void set_up(void)
 {
+    pthread_atfork(NULL, NULL, in_child);
     const char* const where = getenv("FAIL_FOLDER");
     const char* const which = getenv("FAIL_WHAT");
     const char* const told = getenv("FAIL_REPORT");
@@ -370,7 +378,7 @@ static int open_fails(int base, const char* path, int flags)
     {
         return fails_at((flags & O_DIRECTORY) == 0 && counted == OPENING ? OPENING : WRITING, "open", base, path);
     }
-    return fails_at(WRITING, "create", base, path);
+    return fails_at(WRITING, (flags & O_CREAT) != 0 ? "create" : "reopen", base, path);
 }
 
 #define OPEN(name)                                                                                                     \

@@ -349,14 +349,17 @@ class Judge:
                 problems.append(f"left {name}, {'whole' if self.same(name, content) else 'not whole'}")
         return problems
 
-    def failed(self, result, after, reasons):
-        """What is wrong after a failure."""
-        text = result.stderr.strip()
-        problems = []
-        if not (text.startswith("tessera: cannot ") and any(text.endswith(reason) for reason in reasons)):
-            problems.append(f"no reason: {text or '(nothing said)'}")
+    def reason(self, text, reasons, folder):
+        """What is wrong with a message."""
+        named = any(name in text for name in ("standard output", f"{folder}/", "tessera-out"))
+        said = text.startswith("tessera: cannot ") and any(f": {reason}" in text for reason in reasons)
+        return [] if named and said else [f"no reason, or no file: {text or '(nothing said)'}"]
+
+    def left(self, after, text):
+        """What is wrong with what is there after a failure."""
         if self.job.results:
-            return problems + self.failed_run(after, text)
+            return self.failed_run(after, text)
+        problems = []
         for name in {*after, *self.before}:
             now, old = after.get(name), self.before.get(name)
             if now == old:
@@ -380,7 +383,8 @@ class Judge:
             if not self.job.prints and result.stdout != self.printed:
                 problems.append("printed something else than undisturbed")
         elif result.returncode == 5:
-            problems += self.failed(result, after, reasons)
+            text = result.stderr.strip()
+            problems += self.reason(text, reasons, folder) + self.left(after, text)
         else:
             problems.append(f"exit code {result.returncode}: {result.stderr.strip()}")
         return problems
