@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from writing import IO_ERROR, NO_SPACE, SANITIZED, Bench, Campaign, Inputs, jobs, snapshot, spread
+from writing import IO_ERROR, NO_SPACE, SANITIZED, Bench, Campaign, Inputs, jobs, named, snapshot, spread
 
 LIBRARY = os.environ.get("TESSERA_FAIL_CALLS", "")
 STEP = int(os.environ.get("INJECTED_STEP", "1"))
@@ -48,11 +48,6 @@ class Injector:
             return []
         lines = [line.split(" ", 2) for line in self.report.read_text().splitlines()]
         return [(int(number), name, path) for number, name, path in lines]
-
-
-def find(list_, names):
-    found = {job.name: job for job in list_}
-    return [found[name] for name in names if name in found and ONLY in name]
 
 
 def is_excused(counted, failed):
@@ -177,9 +172,9 @@ def main():
         folder.mkdir()
         injector = Injector(base)
         list_ = jobs(Inputs(base / "inputs"))
-        for job in find(list_, COMMANDS):
+        for job in named(list_, COMMANDS, ONLY):
             test_writing(campaign, injector, job, folder)
-        for job in find(list_, READERS):
+        for job in named(list_, READERS, ONLY):
             for what in ("opening", "reading"):
                 test_inputs(campaign, injector, job, folder, what)
         for job in list_:

@@ -31,6 +31,7 @@ HAS_ONNX = os.environ.get("TESSERA_HAS_ONNX", "ON") == "ON"
 SANITIZED = bool(os.environ.get("TESSERA_SANITIZE"))
 NO_SPACE = "No space left on device"
 TOO_LARGE = "File too large"
+NO_MEMORY = "out of memory"
 IO_ERROR = "Input/output error"
 MOST_TOLD = int(os.environ.get("MOST_TOLD", "12"))  # of one command
 TIMEOUT = 240 if SANITIZED else 60
@@ -252,6 +253,7 @@ def print_jobs(inputs):
     def job(name, command, output, reader):
         return Job(name, lambda folder: command, (output,), reader, prints=True, takes_force=False)
 
+    yield job("--version", ["--version"], "version", read_text)
     yield job("completion", ["completion", "bash"], "completion", read_text)
     yield job("config show", ["config", "show", "clsa-256"], "config.json", read_json)
     yield job("config schema", ["config", "schema"], "schema.json", read_json)
@@ -265,6 +267,12 @@ def print_jobs(inputs):
 def jobs(inputs):
     """Every command that writes."""
     return [*file_jobs(inputs), *folder_jobs(inputs), *run_jobs(inputs), *print_jobs(inputs)]
+
+
+def named(list_, names, only=""):
+    """Those of a list that have one of the names, and `only` in it."""
+    found = {job.name: job for job in list_}
+    return [found[name] for name in names if name in found and only in name]
 
 
 def snapshot(folder):
@@ -352,6 +360,8 @@ class Judge:
     def reason(self, text, reasons, folder):
         """What is wrong with a message."""
         named = any(name in text for name in ("standard output", f"{folder}/", "tessera-out"))
+        if reasons == [NO_MEMORY]:
+            return [] if text.startswith("tessera: ") and NO_MEMORY in text else [f"no reason: {text}"]
         said = text.startswith("tessera: cannot ") and any(f": {reason}" in text for reason in reasons)
         return [] if named and said else [f"no reason, or no file: {text or '(nothing said)'}"]
 
@@ -413,6 +423,9 @@ class Campaign:
         what = {0: "done", 5: "failed as they should"}.get(result.returncode, f"exit code {result.returncode}")
         self.counts[what] = self.counts.get(what, 0) + 1
 
+    def count_hang(self):
+        self.counts["hangs"] = self.counts.get("hangs", 0) + 1
+
     def end(self):
         """The exit code."""
         failures = sum(len(list_) for list_ in self.problems.values())
@@ -464,6 +477,7 @@ class Bench:
         try:
             result = self.job.run(self.folder, self.force, **options)
         except subprocess.TimeoutExpired:
+            self.campaign.count_hang()
             self.campaign.tell(self.job.name, what, ["it hangs"])
             return None
         if after:
