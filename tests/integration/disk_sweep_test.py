@@ -8,10 +8,9 @@ files, which must survive what fails."""
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-from writing import HAS_ONNX, NO_SPACE, SANITIZED, Bench, Campaign, Inputs, jobs, sweep
+from writing import HAS_ONNX, NO_SPACE, SANITIZED, Bench, Campaign, Inputs, jobs, scratch, sweep
 
 SIZES = int(os.environ.get("SWEEP_SIZES", "5" if SANITIZED else "16"))
 ONLY = os.environ.get("SWEEP_ONLY", "")
@@ -93,7 +92,7 @@ def test_force(campaign, job, disk):
 
 
 def main():
-    with tempfile.TemporaryDirectory() as name:
+    with scratch() as name:
         base = Path(name)
         disk = base / "disk"
         mount(disk)

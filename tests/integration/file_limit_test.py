@@ -9,10 +9,9 @@ import os
 import resource
 import signal
 import sys
-import tempfile
 from pathlib import Path
 
-from writing import HAS_ONNX, SANITIZED, TOO_LARGE, Bench, Campaign, Inputs, jobs, spread, tessera
+from writing import HAS_ONNX, SANITIZED, TOO_LARGE, Bench, Campaign, Inputs, jobs, scratch, spread, tessera
 
 LIMITS = int(os.environ.get("FILE_LIMITS", "5" if SANITIZED else "16"))
 ONLY = os.environ.get("SWEEP_ONLY", "")
@@ -49,7 +48,7 @@ def test_job(campaign, job, folder, older):
 
 def main():
     campaign = Campaign()
-    with tempfile.TemporaryDirectory() as name:
+    with scratch() as name:
         base = Path(name)
         test_signal(campaign)
         (base / "out").mkdir()

@@ -8,10 +8,9 @@ INJECTED_STEP: every so many-th call only (default 1); INJECTED_BYTES: sizes of 
 import errno
 import os
 import sys
-import tempfile
 from pathlib import Path
 
-from writing import IO_ERROR, NO_SPACE, SANITIZED, Bench, Campaign, Inputs, jobs, named, snapshot, spread
+from writing import IO_ERROR, NO_SPACE, SANITIZED, Bench, Campaign, Inputs, jobs, named, scratch, snapshot, spread
 
 LIBRARY = os.environ.get("TESSERA_FAIL_CALLS", "")
 STEP = int(os.environ.get("INJECTED_STEP", "1"))
@@ -166,7 +165,7 @@ def main():
         print("no TESSERA_FAIL_CALLS: nothing is tested")
         return 77
     campaign = Campaign()
-    with tempfile.TemporaryDirectory() as name:
+    with scratch() as name:
         base = Path(name).resolve()
         folder = base / "out"
         folder.mkdir()

@@ -10,11 +10,10 @@ import resource
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
-from writing import NO_MEMORY, SANITIZED, TESSERA, Bench, Campaign, Inputs, jobs, named, tessera
+from writing import NO_MEMORY, SANITIZED, TESSERA, Bench, Campaign, Inputs, jobs, named, scratch, tessera
 
 STEPS = int(os.environ.get("MEMORY_STEPS", "40"))
 ONLY = os.environ.get("SWEEP_ONLY", "")
@@ -96,7 +95,7 @@ def main():
         print("sanitizers take all the memory that there is: nothing is tested")
         return 77
     campaign = Campaign()
-    with tempfile.TemporaryDirectory() as name:
+    with scratch() as name:
         base = Path(name)
         folder = base / "out"
         folder.mkdir()

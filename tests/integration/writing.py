@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable
@@ -34,6 +35,7 @@ TOO_LARGE = "File too large"
 NO_MEMORY = "out of memory"
 IO_ERROR = "Input/output error"
 MOST_TOLD = int(os.environ.get("MOST_TOLD", "12"))  # of one command
+ROOM = 256 << 20
 TIMEOUT = 240 if SANITIZED else 60
 
 # Of a run: what can be read while it is written, and so may be there in part.
@@ -52,6 +54,13 @@ def tessera(*arguments, limits=(), stdout=subprocess.PIPE, environment=None, cwd
     return subprocess.run([binary, *map(str, arguments)], stdout=stdout, stderr=subprocess.PIPE, text=True,
                           errors="replace", timeout=TIMEOUT, preexec_fn=before if limits else None, cwd=cwd,
                           restore_signals=True, env={**os.environ, **environment} if environment else None)
+
+
+def scratch():
+    """A folder that goes with its context; in memory where there is room, as nobody waits for disks there."""
+    shared = Path("/dev/shm")
+    fast = shared.is_dir() and os.access(shared, os.W_OK) and shutil.disk_usage(shared).free > ROOM
+    return tempfile.TemporaryDirectory(dir=shared if fast else None)
 
 
 def succeed(*arguments, **options):
