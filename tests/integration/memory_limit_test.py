@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from writing import NO_MEMORY, SANITIZED, TESSERA, Bench, Campaign, Inputs, jobs, named, scratch, tessera
+from writing import COVERED, NO_MEMORY, SANITIZED, TESSERA, Bench, Campaign, Inputs, clear, jobs, named, scratch, tessera
 
 STEPS = int(os.environ.get("MEMORY_STEPS", "40"))
 ONLY = os.environ.get("SWEEP_ONLY", "")
@@ -22,6 +22,7 @@ LOADER_FAILED = 127
 HANGS = 2  # after which a command is left alone
 COMMANDS = ["--version", "config show", "network show", "compile to .trace.h5", "run --level stage", "run --values",
             "accuracy --logits", "quantize -o", "reproduce -o"]
+SLOW = {"reproduce -o": 4}  # every so many-th limit only
 
 
 def limited(limit):
@@ -70,10 +71,7 @@ def slack():
 
 def test_signal(campaign, job, folder, limit):
     """Whatever a process is at, SIGTERM ends it."""
-    bench = Bench(campaign, job, folder)
-    bench.force = False
-    for path in folder.iterdir():
-        subprocess.run(["rm", "-rf", str(path)], check=True)
+    clear(folder)
     patience = 1 + slack()
     process = subprocess.Popen([TESSERA, *map(str, job.arguments(folder))], stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL,
@@ -91,8 +89,8 @@ def test_signal(campaign, job, folder, limit):
 
 
 def main():
-    if SANITIZED:
-        print("sanitizers take all the memory that there is: nothing is tested")
+    if SANITIZED or COVERED:
+        print("sanitizers take all the memory that there is, and coverage is written at the end: nothing is tested")
         return 77
     campaign = Campaign()
     with scratch() as name:
@@ -104,7 +102,7 @@ def main():
         print(f"starts under {begin >> 10} KiB")
         limits = geometric(begin, MOST, STEPS)
         for job in list_:
-            test_limits(campaign, job, folder, limits)
+            test_limits(campaign, job, folder, limits[::SLOW.get(job.name, 1)])
             for limit in limits[:: max(1, STEPS // 4)]:
                 test_signal(campaign, job, folder, limit)
     return campaign.end()

@@ -29,6 +29,7 @@ except ImportError:
 TESSERA = os.environ["TESSERA"]
 SOURCE = Path(os.environ["TESSERA_SOURCE_DIR"])
 HAS_ONNX = os.environ.get("TESSERA_HAS_ONNX", "ON") == "ON"
+COVERED = os.environ.get("TESSERA_COVERAGE", "") not in ("", "OFF")
 SANITIZED = bool(os.environ.get("TESSERA_SANITIZE"))
 NO_SPACE = "No space left on device"
 TOO_LARGE = "File too large"
@@ -44,14 +45,15 @@ STREAMS = {"activity.h5.part", "windows.jsonl", "log"}
 BEGINNING = {"config.resolved.json"}
 
 
-def tessera(*arguments, limits=(), stdout=subprocess.PIPE, environment=None, cwd=None, binary=TESSERA):
-    """Runs a command under resource limits, pairs of a limit's number and its value."""
+def tessera(*arguments, limits=(), stdout=subprocess.PIPE, environment=None, cwd=None,
+            before_it=(TESSERA,)):
+    """Runs a command, under resource limits: pairs of a limit's number and its value."""
     def before():
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         for limit, value in limits:
             resource.setrlimit(limit, (value, value))
     # restore_signals: Python ignores SIGXFSZ and SIGPIPE, and those who use a shell do not.
-    return subprocess.run([binary, *map(str, arguments)], stdout=stdout, stderr=subprocess.PIPE, text=True,
+    return subprocess.run([*before_it, *map(str, arguments)], stdout=stdout, stderr=subprocess.PIPE, text=True,
                           errors="replace", timeout=TIMEOUT, preexec_fn=before if limits else None, cwd=cwd,
                           restore_signals=True, env={**os.environ, **environment} if environment else None)
 
@@ -370,7 +372,8 @@ class Judge:
         """What is wrong with a message."""
         named = any(name in text for name in ("standard output", f"{folder}/", "tessera-out"))
         if reasons == [NO_MEMORY]:
-            return [] if text.startswith("tessera: ") and NO_MEMORY in text else [f"no reason: {text}"]
+            said = any(line.startswith("tessera: ") and NO_MEMORY in line for line in text.splitlines())
+            return [] if said else [f"no reason: {text}"]
         said = text.startswith("tessera: cannot ") and any(f": {reason}" in text for reason in reasons)
         return [] if named and said else [f"no reason, or no file: {text or '(nothing said)'}"]
 
