@@ -2,16 +2,16 @@
 /* Preloaded: makes calls fail that concern files below a folder, as a disk would.
  *
  * FAIL_FOLDER  the folder; `/` for all files
- * FAIL_WHAT    which calls count: `writing` (whatever makes, changes, syncs, closes, renames or removes files there),
- *              `opening` (files for reading), `reading`
- * FAIL_REPORT  a file elsewhere, to which a line "N name path" is added for every call that counts, or only for the
- *              one that fails
+ * FAIL_WHAT    which calls count: `writing` (whatever makes, changes, syncs, closes, renames or
+ * removes files there), `opening` (files for reading), `reading` FAIL_REPORT  a file elsewhere, to
+ * which a line "N name path" is added for every call that counts, or only for the one that fails
  * FAIL_AT      fails the N-th of these calls, once; without it none
- * FAIL_BYTES   instead: lets files there grow by so many bytes in all; then the disk is full. The line "0 left BYTES"
- *              says at the end how many were not needed
- * FAIL_ERRNO   the number of the error (default: ENOSPC)
+ * FAIL_BYTES   instead: lets files there grow by so many bytes in all; then the disk is full. The
+ * line "0 left BYTES" says at the end how many were not needed FAIL_ERRNO   the number of the error
+ * (default: ENOSPC)
  *
- * What the C library does inside of itself is not seen: of its streams, fwrite, fflush and fclose are. */
+ * What the C library does inside of itself is not seen: of its streams, fwrite, fflush and fclose
+ * are. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -68,7 +68,9 @@ static void set_up(void)
     }
     snprintf(folder, sizeof folder, "%s", where);
     snprintf(report, sizeof report, "%s", told != NULL ? told : "");
-    counted = strcmp(which, "opening") == 0 ? OPENING : strcmp(which, "reading") == 0 ? READING : WRITING;
+    counted = strcmp(which, "opening") == 0   ? OPENING
+              : strcmp(which, "reading") == 0 ? READING
+                                              : WRITING;
     fail_at = at != NULL ? atol(at) : 0;
     bytes_left = bytes != NULL ? atoll(bytes) : -1;
     error_number = number != NULL ? atoi(number) : ENOSPC;
@@ -110,7 +112,8 @@ static int path_of(int file, char* path)
 static void absolute(int base, const char* path, char* result)
 {
     char start[PATH_MAX] = "";
-    if (path[0] != '/' && (base != AT_FDCWD ? !path_of(base, start) : getcwd(start, sizeof start) == NULL))
+    if (path[0] != '/' &&
+        (base != AT_FDCWD ? !path_of(base, start) : getcwd(start, sizeof start) == NULL))
     {
         start[0] = '\0';
     }
@@ -124,7 +127,8 @@ static void tell(long number, const char* name, const char* path)
 {
     char line[PATH_MAX + 64];
     const int length = snprintf(line, sizeof line, "%ld %s %s\n", number, name, path);
-    const long file = syscall(SYS_openat, AT_FDCWD, report, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    const long file =
+        syscall(SYS_openat, AT_FDCWD, report, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (file >= 0)
     {
         syscall(SYS_write, file, line, (size_t)length);
@@ -178,8 +182,8 @@ static size_t room_for(int file, size_t size, off_t offset)
     char path[PATH_MAX];
     struct stat info;
     pthread_once(&once, set_up);
-    if (counted != WRITING || bytes_left < 0 || size == 0 || !path_of(file, path) || !is_below(path) ||
-        fstat(file, &info) != 0 || !S_ISREG(info.st_mode))
+    if (counted != WRITING || bytes_left < 0 || size == 0 || !path_of(file, path) ||
+        !is_below(path) || fstat(file, &info) != 0 || !S_ISREG(info.st_mode))
     {
         return size;
     }
@@ -286,7 +290,8 @@ size_t fwrite(const void* data, size_t size, size_t count, FILE* stream)
 
 int fflush(FILE* stream)
 {
-    return stream != NULL && fails_on(WRITING, "fflush", fileno(stream)) ? EOF : REAL(fflush)(stream);
+    return stream != NULL && fails_on(WRITING, "fflush", fileno(stream)) ? EOF
+                                                                         : REAL(fflush)(stream);
 }
 
 static int is_written(int file)
@@ -294,8 +299,8 @@ static int is_written(int file)
     const int before = errno;
     const int flags = fcntl(file, F_GETFL);
     struct stat info;
-    const int written =
-        flags >= 0 && (flags & O_ACCMODE) != O_RDONLY && fstat(file, &info) == 0 && S_ISREG(info.st_mode);
+    const int written = flags >= 0 && (flags & O_ACCMODE) != O_RDONLY && fstat(file, &info) == 0 &&
+                        S_ISREG(info.st_mode);
     errno = before;
     return written;
 }
@@ -324,10 +329,10 @@ int close(int file)
     return failed ? -1 : result;
 }
 
-#define ON_FILE(name, parameters, arguments)                                                                           \
-    int name parameters                                                                                                \
-    {                                                                                                                  \
-        return fails_on(WRITING, #name, file) ? -1 : REAL(name) arguments;                                             \
+#define ON_FILE(name, parameters, arguments)                                                       \
+    int name parameters                                                                            \
+    {                                                                                              \
+        return fails_on(WRITING, #name, file) ? -1 : REAL(name) arguments;                         \
     }
 
 ON_FILE(fsync, (int file), (file))
@@ -339,7 +344,8 @@ ON_FILE(fallocate64, (int file, int mode, off64_t offset, off64_t size), (file, 
 
 int posix_fallocate(int file, off_t offset, off_t size)
 {
-    return fails_on(WRITING, "posix_fallocate", file) ? error_number : REAL(posix_fallocate)(file, offset, size);
+    return fails_on(WRITING, "posix_fallocate", file) ? error_number
+                                                      : REAL(posix_fallocate)(file, offset, size);
 }
 
 static int fails_at(enum what what, const char* name, int base, const char* path)
@@ -356,17 +362,19 @@ static int fails_at(enum what what, const char* name, int base, const char* path
     return fails(what, name, full);
 }
 
-#define ON_PATH(name, parameters, arguments, base, path)                                                               \
-    int name parameters                                                                                                \
-    {                                                                                                                  \
-        return fails_at(WRITING, #name, base, path) ? -1 : REAL(name) arguments;                                       \
+#define ON_PATH(name, parameters, arguments, base, path)                                           \
+    int name parameters                                                                            \
+    {                                                                                              \
+        return fails_at(WRITING, #name, base, path) ? -1 : REAL(name) arguments;                   \
     }
 
 ON_PATH(rename, (const char* from, const char* to), (from, to), AT_FDCWD, to)
 ON_PATH(renameat, (int a, const char* from, int b, const char* to), (a, from, b, to), b, to)
-ON_PATH(renameat2, (int a, const char* from, int b, const char* to, unsigned flags), (a, from, b, to, flags), b, to)
+ON_PATH(renameat2, (int a, const char* from, int b, const char* to, unsigned flags),
+        (a, from, b, to, flags), b, to)
 ON_PATH(link, (const char* from, const char* to), (from, to), AT_FDCWD, to)
-ON_PATH(linkat, (int a, const char* from, int b, const char* to, int flags), (a, from, b, to, flags), b, to)
+ON_PATH(linkat, (int a, const char* from, int b, const char* to, int flags),
+        (a, from, b, to, flags), b, to)
 ON_PATH(unlink, (const char* path), (path), AT_FDCWD, path)
 ON_PATH(unlinkat, (int base, const char* path, int flags), (base, path, flags), base, path)
 ON_PATH(remove, (const char* path), (path), AT_FDCWD, path)
@@ -376,31 +384,32 @@ static int open_fails(int base, const char* path, int flags)
 {
     if ((flags & O_ACCMODE) == O_RDONLY)
     {
-        return fails_at((flags & O_DIRECTORY) == 0 && counted == OPENING ? OPENING : WRITING, "open", base, path);
+        return fails_at((flags & O_DIRECTORY) == 0 && counted == OPENING ? OPENING : WRITING,
+                        "open", base, path);
     }
     return fails_at(WRITING, (flags & O_CREAT) != 0 ? "create" : "reopen", base, path);
 }
 
-#define OPEN(name)                                                                                                     \
-    int name(const char* path, int flags, ...)                                                                         \
-    {                                                                                                                  \
-        va_list rest;                                                                                                  \
-        va_start(rest, flags);                                                                                         \
-        const mode_t mode = (flags & (O_CREAT | __O_TMPFILE)) != 0 ? va_arg(rest, mode_t) : 0;                         \
-        va_end(rest);                                                                                                  \
-        pthread_once(&once, set_up);                                                                                   \
-        return open_fails(AT_FDCWD, path, flags) ? -1 : REAL(name)(path, flags, mode);                                 \
+#define OPEN(name)                                                                                 \
+    int name(const char* path, int flags, ...)                                                     \
+    {                                                                                              \
+        va_list rest;                                                                              \
+        va_start(rest, flags);                                                                     \
+        const mode_t mode = (flags & (O_CREAT | __O_TMPFILE)) != 0 ? va_arg(rest, mode_t) : 0;     \
+        va_end(rest);                                                                              \
+        pthread_once(&once, set_up);                                                               \
+        return open_fails(AT_FDCWD, path, flags) ? -1 : REAL(name)(path, flags, mode);             \
     }
 
-#define OPENAT(name)                                                                                                   \
-    int name(int base, const char* path, int flags, ...)                                                               \
-    {                                                                                                                  \
-        va_list rest;                                                                                                  \
-        va_start(rest, flags);                                                                                         \
-        const mode_t mode = (flags & (O_CREAT | __O_TMPFILE)) != 0 ? va_arg(rest, mode_t) : 0;                         \
-        va_end(rest);                                                                                                  \
-        pthread_once(&once, set_up);                                                                                   \
-        return open_fails(base, path, flags) ? -1 : REAL(name)(base, path, flags, mode);                               \
+#define OPENAT(name)                                                                               \
+    int name(int base, const char* path, int flags, ...)                                           \
+    {                                                                                              \
+        va_list rest;                                                                              \
+        va_start(rest, flags);                                                                     \
+        const mode_t mode = (flags & (O_CREAT | __O_TMPFILE)) != 0 ? va_arg(rest, mode_t) : 0;     \
+        va_end(rest);                                                                              \
+        pthread_once(&once, set_up);                                                               \
+        return open_fails(base, path, flags) ? -1 : REAL(name)(base, path, flags, mode);           \
     }
 
 OPEN(open)
@@ -408,12 +417,13 @@ OPEN(open64)
 OPENAT(openat)
 OPENAT(openat64)
 
-#define FOPEN(name)                                                                                                    \
-    FILE* name(const char* path, const char* mode)                                                                     \
-    {                                                                                                                  \
-        pthread_once(&once, set_up);                                                                                   \
-        const int flags = strchr(mode, 'r') != NULL && strchr(mode, '+') == NULL ? O_RDONLY : O_RDWR | O_CREAT;        \
-        return open_fails(AT_FDCWD, path, flags) ? NULL : REAL(name)(path, mode);                                      \
+#define FOPEN(name)                                                                                \
+    FILE* name(const char* path, const char* mode)                                                 \
+    {                                                                                              \
+        pthread_once(&once, set_up);                                                               \
+        const int flags =                                                                          \
+            strchr(mode, 'r') != NULL && strchr(mode, '+') == NULL ? O_RDONLY : O_RDWR | O_CREAT;  \
+        return open_fails(AT_FDCWD, path, flags) ? NULL : REAL(name)(path, mode);                  \
     }
 
 FOPEN(fopen)
