@@ -81,16 +81,6 @@ def test_job(campaign, job, disk, older):
                     f"fits on {fits} pages, but not on {[pages for pages, ok in well.items() if not ok]}{over}")
 
 
-def test_force(campaign, job, disk):
-    """What exists is replaced only by --force."""
-    bench = Bench(campaign, job, disk)
-    if not bench.prepare(True) or not job.takes_force:
-        return
-    result = job.run(disk)
-    campaign.expect(result.returncode == 2, job.name, f"over older files without --force: exit code {result.returncode}")
-    campaign.expect(bench.force, job.name, "knows no --force")
-
-
 def main():
     with scratch() as name:
         base = Path(name)
@@ -105,7 +95,6 @@ def main():
                     continue
                 test_job(campaign, job, disk, False)
                 if job.older:
-                    test_force(campaign, job, disk)
                     test_job(campaign, job, disk, True)
         finally:
             subprocess.run(["umount", "-l", str(disk)], check=True)

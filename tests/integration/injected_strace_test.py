@@ -15,8 +15,8 @@ from writing import IO_ERROR, NO_SPACE, SANITIZED, TESSERA, Bench, Campaign, Inp
 
 STEP = int(os.environ.get("STRACE_STEP", "3"))
 ONLY = os.environ.get("SWEEP_ONLY", "")
-CALLS = ["write", "pwrite64", "writev", "fsync", "fdatasync", "ftruncate", "fallocate", "rename", "renameat", "renameat2",
-         "mkdir"]
+CALLS = ["write", "pwrite64", "writev", "fsync", "fdatasync", "ftruncate", "fallocate", "rename", "renameat",
+         "renameat2", "mkdir"]
 COMMANDS = ["compile to .trace.jsonl", "compile to .trace.jsonl.gz", "compile to .trace.h5", "quantize -o",
             "accuracy --logits", "reproduce -o", "config show"]
 SYSTEM_COMMANDS = ["run --values", "accuracy --logits"]
@@ -50,9 +50,9 @@ class Tracer:
 
 def test_writing(campaign, tracer, job, folder):
     bench = Bench(campaign, job, folder)
-    if not bench.prepare(True) if job.older else not bench.prepare(False):
-        return
     older = job.older is not None
+    if not bench.prepare(older):
+        return
     bench.restore(older)
     job.run(folder, bench.force, before_it=tracer.before(CALLS))
     # strace counts the calls of each name, thread by thread.
@@ -94,7 +94,8 @@ def test_system(campaign, tracer, job, folder):
     for path in files:
         for error in ("EACCES", "ENOENT"):
             bench.restore(False)
-            result = job.run(folder, before_it=tracer.before(["openat"], "-P", path, "-e", f"inject=openat:error={error}"))
+            result = job.run(folder, before_it=tracer.before(["openat"], "-P", path, "-e",
+                                                             f"inject=openat:error={error}"))
             campaign.count(result)
             problems = bench.judge.problems(result, folder, [])
             campaign.tell(job.name, f"without {path}", problems + [f"exit code {result.returncode}: {result.stderr}"] *

@@ -13,12 +13,13 @@ import sys
 import time
 from pathlib import Path
 
-from writing import COVERED, NO_MEMORY, SANITIZED, TESSERA, Bench, Campaign, Inputs, clear, jobs, named, scratch, tessera
+from writing import (COVERED, NO_MEMORY, SANITIZED, TESSERA, Bench, Campaign, Inputs, clear, jobs, named, scratch,
+                     tessera)
 
 STEPS = int(os.environ.get("MEMORY_STEPS", "40"))
 ONLY = os.environ.get("SWEEP_ONLY", "")
 MOST = 2 << 30
-LOADER_FAILED = 127
+NOT_STARTED = (127, -signal.SIGKILL, -signal.SIGSEGV)  # the loader's; those of a process that cannot be made
 HANGS = 2  # after which a command is left alone
 COMMANDS = ["--version", "config show", "network show", "compile to .trace.h5", "run --level stage", "run --values",
             "accuracy --logits", "quantize -o", "reproduce -o"]
@@ -35,7 +36,7 @@ def least():
     while high - low > 1 << 16:
         middle = (low + high) // 2
         # Without memory even to be executed a process is killed.
-        if tessera("--version", limits=limited(middle)).returncode in (LOADER_FAILED, -signal.SIGKILL, -signal.SIGSEGV):
+        if tessera("--version", limits=limited(middle)).returncode in NOT_STARTED:
             low = middle
         else:
             high = middle
@@ -85,7 +86,8 @@ def test_signal(campaign, job, folder, limit):
         process.wait()
         campaign.tell(job.name, f"ulimit -v {limit >> 10}", [f"does not end within {patience:.1f} s of SIGTERM"])
         return
-    campaign.expect(code in (0, 5, 130, -signal.SIGTERM), job.name, f"ulimit -v {limit >> 10}, SIGTERM: exit code {code}")
+    campaign.expect(code in (0, 5, 130, -signal.SIGTERM), job.name,
+                    f"ulimit -v {limit >> 10}, SIGTERM: exit code {code}")
 
 
 def main():
