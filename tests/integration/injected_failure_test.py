@@ -132,11 +132,11 @@ def judge_input(bench, result, name, path):
     if result.returncode in (3, 5):
         problems = [] if Path(path).name in result.stderr else [f"the file is not named: {result.stderr.strip()}"]
         return problems + bench.judge.left(snapshot(bench.folder), result.stderr)
-    problems = bench.judge.problems(result, bench.folder, [])
-    # To copy what can be read of a damaged file is what `h5 recover` is for.
-    if result.returncode == 0 and not (bench.job.name == "h5 recover" and name in READS):
-        problems.append("exit code 0")
-    return problems
+    # To copy what can be read of a damaged file, and to tell what cannot, is what `h5 recover` is for.
+    if result.returncode == 0 and bench.job.name == "h5 recover" and name in READS:
+        whole = not bench.judge.problems(result, bench.folder, [])
+        return [] if whole or "damaged" in result.stdout else ["exit code 0, and no loss told"]
+    return bench.judge.problems(result, bench.folder, []) + ["exit code 0"] * (result.returncode == 0)
 
 
 def test_inputs(campaign, injector, job, folder, what):
