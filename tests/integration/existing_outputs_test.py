@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Every command that writes, where something is already: files are replaced only by --force, what is not a regular
+file never is, and what has a name like that of a temporary file stays as it is."""
+import os
+import stat
+import sys
+import threading
+from pathlib import Path
+
+from writing import STREAMS, Bench, Campaign, Inputs, jobs, scratch, snapshot
+
+ONLY = os.environ.get("SWEEP_ONLY", "")
+# What a writer may be tempted to use for itself. A hidden file of that kind may be what a killed one left.
+TEMPORARY = ["{}.part", "{}.tmp", "{}~"]
+HIDDEN = [".{}.part", ".{}.tmp"]
+
+
+def test_force(campaign, job, folder):
+    """What exists is replaced only by --force, and then it is."""
+    bench = Bench(campaign, job, folder)
+    if not bench.prepare(True):
+        return
+    campaign.expect(bench.force, job.name, "knows no --force")
+    result = job.run(folder)
+    campaign.expect(result.returncode == 2, job.name,
+                    f"over older files without --force: exit code {result.returncode}")
+    left = {name: content for name, content in snapshot(folder).items() if name not in STREAMS}
+    campaign.expect(left == bench.judge.before, job.name, "older files are changed without --force")
+    bench.restore(True)
+    result = job.run(folder, bench.force)
+    campaign.tell(job.name, "with --force", bench.judge.problems(result, folder, []))
+    campaign.count(result)
+
+
+def test_neighbours(campaign, job, folder):
+    """Files and folders of the user whose names look like those of temporary files."""
+    bench = Bench(campaign, job, folder)
+    if not bench.prepare(False):
+        return
+    for make_folder in (False, True):
+        bench.restore(False)
+        output = folder / job.outputs[0]
+        output.parent.mkdir(exist_ok=True)
+        mine = [output.parent / pattern.format(output.name) for pattern in TEMPORARY + HIDDEN * make_folder]
+        for path in mine:
+            if make_folder:
+                path.mkdir()
+            (path / "x" if make_folder else path).write_text("of the user\n")
+        result = job.run(folder)
+        campaign.count(result)
+        for path in mine:
+            kept = path / "x" if make_folder else path
+            campaign.expect(kept.exists() and kept.read_text() == "of the user\n", job.name,
+                            f"{path.name}, {'a folder' if make_folder else 'a file'} of the user, is gone or changed")
+
+
+def drain(path, into):
+    with open(path, "rb") as pipe:
+        into.append(pipe.read())
+
+
+def test_pipe(campaign, job, folder):
+    """A named pipe is written into, or refused; it stays what it is."""
+    bench = Bench(campaign, job, folder)
+    if not bench.prepare(True):
+        return
+    bench.restore(False)
+    output = folder / job.outputs[0]
+    os.mkfifo(output)
+    # Both ends are open here, so that nobody waits for the other.
+    hold = os.open(output, os.O_RDWR | os.O_NONBLOCK)
+    got = []
+    reader = threading.Thread(target=drain, args=(output, got))
+    reader.start()
+    result = job.run(folder, bench.force)
+    os.close(hold)
+    if reader.is_alive() and not (output.exists() and stat.S_ISFIFO(output.stat().st_mode)):
+        campaign.tell(job.name, "to a pipe", ["the pipe is replaced by a file"])
+    reader.join(timeout=10)
+    campaign.count(result)
+    if result.returncode == 0 and got:
+        campaign.expect(got[0] == bench.judge.good[job.outputs[0]], job.name,
+                        f"exit code 0, and {len(got[0])} bytes came through the pipe")
+    campaign.expect(result.returncode in (0, 2, 3, 5), job.name, f"to a pipe: exit code {result.returncode}")
+    campaign.expect(output.exists() and stat.S_ISFIFO(output.lstat().st_mode), job.name,
+                    "the pipe is replaced by a file")
+
+
+def test_folder(campaign, job, folder):
+    """A folder where the file should go."""
+    bench = Bench(campaign, job, folder)
+    if not bench.prepare(True):
+        return
+    bench.restore(False)
+    output = folder / job.outputs[0]
+    output.mkdir()
+    (output / "x").write_text("of the user\n")
+    result = job.run(folder, bench.force)
+    campaign.count(result)
+    campaign.expect(result.returncode in (2, 3, 5), job.name, f"to a folder: exit code {result.returncode}")
+    left = snapshot(folder)
+    campaign.expect(left == {f"{job.outputs[0]}/x": b"of the user\n"}, job.name, f"to a folder: left {sorted(left)}")
+
+
+def main():
+    campaign = Campaign()
+    with scratch() as name:
+        base = Path(name)
+        folder = base / "out"
+        folder.mkdir()
+        for job in jobs(Inputs(base / "inputs")):
+            if job.prints or ONLY not in job.name:
+                continue
+            if job.takes_force:
+                test_force(campaign, job, folder)
+            if not job.results:
+                test_neighbours(campaign, job, folder)
+            if len(job.outputs) == 1:
+                test_pipe(campaign, job, folder)
+                test_folder(campaign, job, folder)
+    return campaign.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
