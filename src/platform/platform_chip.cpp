@@ -26,12 +26,23 @@ using platform::Answer;
 
 constexpr std::uint64_t kIdentityValue = 0x0141'5245'5353'4554; // "TESSERA", 1
 constexpr std::uint64_t kMostProgram = std::uint64_t{1} << 30U;
+constexpr std::uint64_t kControlBits = host::start | host::abort;
 
 /// "load operation 3 of 64 bytes"
 std::string describe(const trace::Operation& op)
 {
     return std::string(trace::name_of(op.kind)) + " operation " + std::to_string(op.id.value()) +
            " of " + std::to_string(op.bytes) + " bytes";
+}
+
+std::uint64_t checked_capacity(std::uint64_t bytes)
+{
+    if (bytes > kMostProgram)
+    {
+        throw UsageError("a program window of " + std::to_string(bytes) +
+                         " bytes is more than 1 GiB; set PlatformOptions::program_capacity");
+    }
+    return bytes;
 }
 
 /// A trace without operations, for the chip between jobs.
@@ -61,6 +72,8 @@ public:
     void build_modules();
 
     [[nodiscard]] platform::HostPort& hosts() { return hosts_; }
+    [[nodiscard]] std::vector<std::string> memories() const;
+    [[nodiscard]] std::vector<std::string> macros() const;
     [[nodiscard]] MemorySocket* memory(unsigned number)
     {
         return number < memories_.size() ? &memories_[number]->socket : nullptr;
@@ -74,6 +87,7 @@ public:
     [[nodiscard]] std::uint64_t jobs() const { return jobs_ - (driving() ? 1 : 0); }
     [[nodiscard]] const Summary& summary() const { return summary_; }
     [[nodiscard]] const std::string& failure() const { return failure_; }
+    [[nodiscard]] const std::string& report() const override { return report_; }
 
 private:
     using MemoryLink = platform::Requester<MemoryAccess, tlm::tlm_base_protocol_types,
@@ -96,25 +110,31 @@ private:
     };
 
     // The wheel's side.
+    void hear_reset() override;
     void hear_answers() override;
     void ask(const chip::ExternalRequest& request) override;
     bool hear_calls(Tick now) override { return hosts_.carry_out(now); }
     [[nodiscard]] Tick next_call() const override { return hosts_.next(); }
     void ended(chip::Chip& chip) override;
+    // The kernel's side.
     void end_of_elaboration() override;
+    void end_of_simulation() override;
+    void watch_reset();
     // The sockets' side.
     void hear(Answer answer) override;
     [[nodiscard]] std::uint64_t read(std::uint64_t address) const override;
     bool write(std::uint64_t address, std::uint64_t value) override;
-    [[nodiscard]] const std::string& report() const override { return report_; }
+    [[nodiscard]] bool in_reset() const override { return in_reset_; }
     void called() override { wake(); }
 
     [[nodiscard]] const config::ChipConfig& config() const { return model_.config(); }
     [[nodiscard]] Program program();
     [[nodiscard]] chip::Chip& latest() const { return run_ ? run_->chip() : idle_->chip; }
     bool start();
+    void forget_requests();
+    [[nodiscard]] bool reached_end() const;
     RunResult end_run(const std::exception_ptr& failure);
-    void finish_run(const std::exception_ptr& failure);
+    void finish_run(const std::exception_ptr& failure, const std::string& interruption = "aborted");
     void conclude(std::uint64_t status, const std::string& problem);
     void raise();
 
@@ -137,6 +157,10 @@ private:
     std::uint64_t irq_enable_ = 0;
     std::uint64_t irq_pending_ = 0;
     std::uint64_t program_length_ = 0;
+    std::uint64_t total_ = 0;  ///< operations of the last job
+    bool reset_asked_ = false; ///< since the bridge last heard of it
+    bool in_reset_ = false;
+    bool simulation_over_ = false;
     Summary summary_;
     std::string failure_;
     std::string report_;
@@ -148,7 +172,7 @@ PlatformChip::Impl::Impl(const sc_core::sc_module_name& name, PlatformChip& modu
       module_(module),
       model_(model),
       options_(options),
-      hosts_(options.hosts, std::min(options.program_capacity, kMostProgram), *this),
+      hosts_(options.hosts, checked_capacity(options.program_capacity), *this),
       idle_(std::make_unique<Idle>(config()))
 {
     platform::AnswerListener& listener = *this;
@@ -205,6 +229,26 @@ PlatformChip::Impl::~Impl()
     }
 }
 
+std::vector<std::string> PlatformChip::Impl::memories() const
+{
+    std::vector<std::string> names;
+    for (const std::unique_ptr<MemoryLink>& memory : memories_)
+    {
+        names.emplace_back(memory->socket.basename());
+    }
+    return names;
+}
+
+std::vector<std::string> PlatformChip::Impl::macros() const
+{
+    std::vector<std::string> names;
+    for (const auto& [unit, link] : macros_)
+    {
+        names.push_back(unit);
+    }
+    return names;
+}
+
 void PlatformChip::Impl::build_modules()
 {
     modules_ = std::make_unique<platform::ChipModules>(idle_->chip);
@@ -219,6 +263,55 @@ void PlatformChip::Impl::end_of_elaboration()
         {
             external_.push_back(latest().memory_port(port));
         }
+    }
+    if (module_.reset.size() != 0)
+    {
+        sc_core::sc_spawn_options method;
+        method.spawn_method();
+        method.set_sensitivity(&module_.reset->value_changed_event());
+        sc_core::sc_spawn([this] { watch_reset(); }, "watch_reset", &method);
+    }
+}
+
+/// Only notes it: the bridge is the one process that writes irq.
+void PlatformChip::Impl::watch_reset()
+{
+    reset_asked_ = reset_asked_ || module_.reset->read();
+    wake();
+}
+
+void PlatformChip::Impl::hear_reset()
+{
+    if (reset_asked_)
+    {
+        if (driving())
+        {
+            halt();
+            finish_run(nullptr);
+        }
+        image_.reset();
+        status_ = 0;
+        irq_enable_ = 0;
+        irq_pending_ = 0;
+        program_length_ = 0;
+        total_ = 0;
+        summary_ = Summary();
+        failure_.clear();
+        report_.clear();
+        raise();
+    }
+    reset_asked_ = false;
+    in_reset_ = module_.reset.size() != 0 && module_.reset->read();
+}
+
+/// After sc_stop() nothing moves any more. Signals do not change either.
+void PlatformChip::Impl::end_of_simulation()
+{
+    simulation_over_ = true;
+    if (driving())
+    {
+        halt();
+        finish_run(nullptr, "the simulation was stopped while the job ran");
     }
 }
 
@@ -328,6 +421,7 @@ bool PlatformChip::Impl::start()
     failure_.clear();
     report_.clear();
     summary_ = Summary();
+    total_ = 0;
     try
     {
         simulation::RunIdentity identity;
@@ -344,6 +438,7 @@ bool PlatformChip::Impl::start()
         chip::Monitor monitor = run->begin();
         modules_->adopt(run->chip());
         run_ = std::move(run);
+        total_ = run_->chip().sequencer().total();
         idle_.reset();
         status_ = host::running;
         drive(run_->chip(), std::move(monitor),
@@ -372,13 +467,21 @@ void PlatformChip::Impl::ended(chip::Chip& chip)
     }
 }
 
+/// All is done, and sc_time has come to it: the wheel may have gone ahead.
+bool PlatformChip::Impl::reached_end() const
+{
+    chip::Chip& chip = run_->chip();
+    return !stopped() && chip.done() &&
+           origin() + chip.wheel().now() <= platform::tick_of(sc_core::sc_time_stamp());
+}
+
 /// Writes what the run leaves behind. Throws what Run::fail() and Run::end() throw.
 RunResult PlatformChip::Impl::end_run(const std::exception_ptr& failure)
 {
-    return failure == nullptr ? run_->end(!stopped() && run_->chip().done()) : run_->fail(failure);
+    return failure == nullptr ? run_->end(reached_end()) : run_->fail(failure);
 }
 
-void PlatformChip::Impl::finish_run(const std::exception_ptr& failure)
+void PlatformChip::Impl::forget_requests()
 {
     for (const std::unique_ptr<MemoryLink>& memory : memories_)
     {
@@ -388,6 +491,13 @@ void PlatformChip::Impl::finish_run(const std::exception_ptr& failure)
     {
         macro->forget();
     }
+}
+
+/// `interruption`: what ended the job when nothing else did.
+void PlatformChip::Impl::finish_run(const std::exception_ptr& failure,
+                                    const std::string& interruption)
+{
+    forget_requests();
     try
     {
         const RunResult result = end_run(failure);
@@ -399,7 +509,7 @@ void PlatformChip::Impl::finish_run(const std::exception_ptr& failure)
         else
         {
             conclude(host::aborted,
-                     result.end == RunEnd::until ? "ended at its limit of time" : "aborted");
+                     result.end == RunEnd::until ? "ended at its limit of time" : interruption);
         }
     }
     catch (const std::exception& error)
@@ -420,7 +530,7 @@ void PlatformChip::Impl::conclude(std::uint64_t status, const std::string& probl
 
 void PlatformChip::Impl::raise()
 {
-    if (module_.irq.size() != 0)
+    if (module_.irq.size() != 0 && !simulation_over_)
     {
         module_.irq->write((irq_pending_ & irq_enable_) != 0);
     }
@@ -454,7 +564,7 @@ std::uint64_t PlatformChip::Impl::read(std::uint64_t address) const
     case host::kOperations:
         return now ? chip.sequencer().ended() : summary_.operations;
     case host::kTotal:
-        return chip.sequencer().total();
+        return total_;
     case host::kEvents:
         return now ? chip.wheel().delivered() : summary_.events;
     case host::kReportLength:
@@ -469,6 +579,10 @@ bool PlatformChip::Impl::write(std::uint64_t address, std::uint64_t value)
     switch (address)
     {
     case host::kControl:
+        if ((value & ~kControlBits) != 0)
+        {
+            return false;
+        }
         if ((value & host::abort) != 0 && driving())
         {
             halt();
@@ -497,7 +611,10 @@ bool PlatformChip::Impl::write(std::uint64_t address, std::uint64_t value)
 
 PlatformChip::PlatformChip(const sc_core::sc_module_name& name, const ChipModel& model,
                            const PlatformOptions& options)
-    : sc_module(name), irq("irq"), impl_(std::make_unique<Impl>("io", *this, model, options))
+    : sc_module(name),
+      irq("irq"),
+      reset("reset"),
+      impl_(std::make_unique<Impl>("io", *this, model, options))
 {
     impl_->build_modules();
 }
@@ -534,6 +651,36 @@ PlatformChip::MacroSocket& PlatformChip::macro(const std::string& unit)
         throw UsageError("macro '" + unit + "' has no socket; name it in foreign_macros");
     }
     return *socket;
+}
+
+unsigned PlatformChip::hosts() const
+{
+    return impl_->hosts().sockets();
+}
+
+std::vector<std::string> PlatformChip::memories() const
+{
+    return impl_->memories();
+}
+
+std::vector<std::string> PlatformChip::macros() const
+{
+    return impl_->macros();
+}
+
+host::Window PlatformChip::registers() const
+{
+    return {0, host::kRegisters};
+}
+
+host::Window PlatformChip::report() const
+{
+    return {host::kReportWindow, impl_->report().size()};
+}
+
+host::Window PlatformChip::program() const
+{
+    return {host::kProgramWindow, impl_->hosts().program().size()};
 }
 
 bool PlatformChip::running() const

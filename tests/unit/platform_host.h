@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "platform/process.h"
 #include "tessera/platform.h"
 
 #include <gtest/gtest.h>
@@ -34,7 +35,7 @@ public:
         : sc_module(name), socket("socket"), software_(std::move(software))
     {
         socket.register_nb_transport_bw(this, &TestHost::nb_transport_bw);
-        SC_HAS_PROCESS(TestHost);
+        TESSERA_HAS_PROCESS(TestHost);
         SC_THREAD(run);
     }
     tlm_utils::simple_initiator_socket<TestHost> socket;
