@@ -50,8 +50,8 @@ inline constexpr std::uint64_t kRegisters = 0x70;       ///< bytes of registers
 /// A stretch of a host socket's addresses.
 struct Window
 {
-    std::uint64_t begin = 0;
-    std::uint64_t bytes = 0;
+    std::uint64_t begin = 0; ///< its first address
+    std::uint64_t bytes = 0; ///< how many addresses
 };
 
 /// RO. After a job: its statistics (stats.json), or why it failed.
@@ -181,9 +181,9 @@ public:
     [[nodiscard]] std::vector<std::string> macros() const;
 
     // What a host finds behind its socket.
-    [[nodiscard]] host::Window registers() const;
-    [[nodiscard]] host::Window report() const; ///< as long as the last job's report is
-    [[nodiscard]] host::Window program() const;
+    [[nodiscard]] host::Window registers() const; ///< all of them
+    [[nodiscard]] host::Window report() const;    ///< as long as the last job's report is
+    [[nodiscard]] host::Window program() const;   ///< PlatformOptions::program_capacity bytes
 
     /// True while an enabled interrupt is pending. May stay unbound.
     sc_core::sc_port<sc_core::sc_signal_inout_if<bool>, 1, sc_core::SC_ZERO_OR_MORE_BOUND> irq;

@@ -432,6 +432,29 @@ void check_reset(TestHost& host, sc_core::sc_signal<bool>& reset)
 
 TEST(Access, IsAnsweredAsTheGuideSays)
 {
+    PlatformOptions large;
+    large.program_capacity = (std::uint64_t{1} << 30U) + 1;
+    EXPECT_THROW(PlatformChip("large", ChipModel("tiny"), large), UsageError);
+    PlatformOptions several;
+    several.hosts = 3;
+    several.program_capacity = std::uint64_t{1} << 20U;
+    PlatformChip other("other", ChipModel("tiny", {"memory.ports=2"}), several);
+    EXPECT_EQ(other.hosts(), 3U);
+    EXPECT_EQ(other.memories(), (std::vector<std::string>{"mem0", "mem1"}));
+    EXPECT_STREQ(other.memory(1).basename(), "mem1");
+    EXPECT_EQ(other.macros(), std::vector<std::string>());
+    EXPECT_EQ(other.registers().begin, 0U);
+    EXPECT_EQ(other.registers().bytes, map::kRegisters);
+    EXPECT_EQ(other.report().begin, map::kReportWindow);
+    EXPECT_EQ(other.report().bytes, 0U);
+    EXPECT_EQ(other.program().begin, map::kProgramWindow);
+    EXPECT_EQ(other.program().bytes, several.program_capacity);
+    // What was refused has left nothing behind that the simulation would meet.
+    several.foreign_macros = {"t0.m0", "t9.m9"};
+    EXPECT_THROW(PlatformChip("unknown", ChipModel("tiny"), several), UsageError);
+    several.foreign_macros = {"t0.m0", "t0.m0"};
+    EXPECT_THROW(PlatformChip("twice", ChipModel("tiny"), several), UsageError);
+
     PlatformOptions options;
     options.program_capacity = kCapacity;
     PlatformChip chip("chip", ChipModel("tiny"), options);

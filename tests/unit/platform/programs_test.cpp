@@ -318,6 +318,7 @@ TEST(Programs, OfEveryEncodingRunThroughEverySocket)
     EXPECT_EQ(waiting.reports, at.reports) << "whoever waits in b_transport takes no more time";
     EXPECT_EQ(annotating.reports, at.reports);
     EXPECT_EQ(at_macro.vectors(), 3U * 8U * 2U);
+    EXPECT_EQ(at.chip.macros(), (std::vector<std::string>{"t0.m0"}));
     EXPECT_EQ(waiting_macro.vectors(), at_macro.vectors());
     for (const Channel* const used :
          {&at_memory.channel(), &waiting_memory.channel(), &annotating_memory.channel()})
