@@ -13,17 +13,26 @@
 #include <tlm>
 #include <vector>
 
+// A library of SystemC fits programs of one C++ standard alone, and says so at link time by a
+// symbol that tells nobody what to do.
+#if SC_CPLUSPLUS != 201703L && !defined(SC_DISABLE_API_VERSION_CHECK)
+#error                                                                                             \
+    "tessera::platform and the SystemC that it was built with are C++17: compile what includes \
+tessera/platform.h with -std=c++17 (CMake: set(CMAKE_CXX_STANDARD 17))"
+#endif
+
 /// A chip in a SystemC platform: TLM-2.0 sockets for hosts, for external memories and for macros
 /// that somebody else models. Link with tessera::platform.
 namespace tessera
 {
 
-/// Registers of a host socket: 64 bits each, little-endian; any aligned 1, 2, 4 or 8 bytes of one
-/// may be accessed. Times count from the job's own tick 0.
+/// Registers of a host socket: 64 bits each, little-endian. Reads take any bytes of any number of
+/// them, writes 1, 2, 4 or 8 bytes of one, aligned to their number. README.md says what every other
+/// access is answered. Times count from the job's own tick 0.
 namespace host
 {
 inline constexpr std::uint64_t kIdentity = 0x00;        ///< RO "TESSERA" and 1, the map's version
-inline constexpr std::uint64_t kControl = 0x08;         ///< WO Control bits
+inline constexpr std::uint64_t kControl = 0x08;         ///< WO Control bits; reads as 0
 inline constexpr std::uint64_t kStatus = 0x10;          ///< RO Status bits
 inline constexpr std::uint64_t kIrqEnable = 0x18;       ///< RW Status bits that raise irq
 inline constexpr std::uint64_t kIrqPending = 0x20;      ///< RO, writing 1 clears
@@ -37,6 +46,13 @@ inline constexpr std::uint64_t kTotal = 0x58;           ///< RO operations of th
 inline constexpr std::uint64_t kEvents = 0x60;          ///< RO
 inline constexpr std::uint64_t kReportLength = 0x68;    ///< RO bytes of the report window
 inline constexpr std::uint64_t kRegisters = 0x70;       ///< bytes of registers
+
+/// A stretch of a host socket's addresses.
+struct Window
+{
+    std::uint64_t begin = 0; ///< its first address
+    std::uint64_t bytes = 0; ///< how many addresses
+};
 
 /// RO. After a job: its statistics (stats.json), or why it failed.
 inline constexpr std::uint64_t kReportWindow = 0x1000'0000;
@@ -110,7 +126,7 @@ struct PlatformOptions
     /// Macros that are modelled outside: "t0.m1". Each gets a socket.
     std::vector<std::string> foreign_macros;
     /// Memories and macros are spoken to by b_transport instead of nb_transport: for targets that
-    /// know nothing else.
+    /// know nothing else. They may wait in it: every call comes from an SC_THREAD of its own.
     bool blocking = false;
     std::uint64_t program_capacity = std::uint64_t{16} << 20U; ///< bytes, at most 1 GiB
     /// What START runs when kProgramLength is 0.
@@ -141,10 +157,11 @@ public:
     using MacroSocket =
         tlm::tlm_initiator_socket<32, MvmProtocol, 1, sc_core::SC_ONE_OR_MORE_BOUND>;
 
-    /// Throws UsageError for a macro that the chip does not have, SimulationError when the kernel's
-    /// time resolution is coarser than 1 ps.
+    /// Throws UsageError for a macro that the chip does not have or a program window that is too
+    /// large, SimulationError when the kernel's time resolution is coarser than 1 ps.
     PlatformChip(const sc_core::sc_module_name& name, const ChipModel& model,
                  const PlatformOptions& options = {});
+    /// A job that still runs ends here, without an interrupt; its run.json says "interrupted".
     ~PlatformChip() override;
     /// "tessera_chip"
     [[nodiscard]] const char* kind() const override { return "tessera_chip"; }
@@ -156,8 +173,24 @@ public:
     /// Of a macro among PlatformOptions::foreign_macros.
     [[nodiscard]] MacroSocket& macro(const std::string& unit);
 
+    // What there is to bind.
+    [[nodiscard]] unsigned hosts() const; ///< host sockets
+    /// Names of the memory ports, by number: memory(i) is the socket of memories()[i].
+    [[nodiscard]] std::vector<std::string> memories() const;
+    /// Names of the macros with a socket.
+    [[nodiscard]] std::vector<std::string> macros() const;
+
+    // What a host finds behind its socket.
+    [[nodiscard]] host::Window registers() const; ///< all of them
+    [[nodiscard]] host::Window report() const;    ///< as long as the last job's report is
+    [[nodiscard]] host::Window program() const;   ///< PlatformOptions::program_capacity bytes
+
     /// True while an enabled interrupt is pending. May stay unbound.
     sc_core::sc_port<sc_core::sc_signal_inout_if<bool>, 1, sc_core::SC_ZERO_OR_MORE_BOUND> irq;
+    /// While true, the chip is in reset: a running job is over, its results say "interrupted";
+    /// registers, summary() and failure() are as before the first job, but jobs are counted on, and
+    /// the program window keeps its bytes. May stay unbound: then nothing resets the chip.
+    sc_core::sc_port<sc_core::sc_signal_in_if<bool>, 1, sc_core::SC_ZERO_OR_MORE_BOUND> reset;
 
     [[nodiscard]] bool running() const;       ///< a job goes on
     [[nodiscard]] std::uint64_t jobs() const; ///< that have come to an end

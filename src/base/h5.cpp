@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <new>
 #include <string_view>
 #include <sys/stat.h>
@@ -99,6 +100,18 @@ Handle text_type(std::size_t size)
     return type;
 }
 
+/// A link in /proc to what is in no folder: a memfd, or a file that was deleted while it was open.
+bool is_nameless(const std::string& path)
+{
+    std::error_code failed;
+    if (!std::filesystem::is_symlink(path, failed))
+    {
+        return false;
+    }
+    static_cast<void>(std::filesystem::canonical(path, failed));
+    return static_cast<bool>(failed);
+}
+
 Handle scalar()
 {
     return {H5Screate(H5S_SCALAR), H5Sclose, "make a dataspace"};
@@ -186,7 +199,13 @@ Handle open_file(const std::string& path)
     }
     require_regular(path);
     const Lock lock;
-    const hid_t id = H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT);
+    const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, "set up " + path);
+    if (is_nameless(path))
+    {
+        // The usual driver insists on resolving a link to the name of a file.
+        check(H5Pset_fapl_stdio(access.get()), "set up " + path);
+    }
+    const hid_t id = H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get());
     if (id < 0)
     {
         const std::string message = library_message();

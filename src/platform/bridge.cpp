@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "platform/bridge.h"
 
+#include "platform/process.h"
 #include "platform/time.h"
 
 #include <algorithm>
@@ -12,7 +13,7 @@ namespace tessera::platform
 WheelBridge::WheelBridge(const sc_core::sc_module_name& name) : sc_module(name)
 {
     require_picoseconds();
-    SC_HAS_PROCESS(WheelBridge);
+    TESSERA_HAS_PROCESS(WheelBridge);
     SC_METHOD(step);
 }
 
@@ -27,6 +28,7 @@ void WheelBridge::drive(chip::Chip& chip, chip::Monitor monitor, Tick origin)
 
 void WheelBridge::step()
 {
+    hear_reset();
     if (sc_core::sc_pending_activity_at_current_time() && patience_ < kPatience)
     {
         ++patience_;

@@ -40,8 +40,11 @@ protected:
     [[nodiscard]] chip::Chip* chip() { return chip_; }
     [[nodiscard]] Tick origin() const { return origin_; }
 
-    // For chips with something outside; what the first two throw ends the drive like an error of
-    // the chip, what hosts throw when they are called back is theirs and ends the simulation.
+    // For chips with something outside; what hear_answers() and ask() throw ends the drive like an
+    // error of the chip, what hosts throw when they are called back is theirs and ends the
+    // simulation.
+    /// Carries out a reset that has come; others may be active at the same time.
+    virtual void hear_reset() {}
     /// Hands over, with Chip::answer() and accept(), what foreign modules answered since last time.
     virtual void hear_answers() {}
     /// The request's time has come.

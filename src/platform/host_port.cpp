@@ -13,14 +13,39 @@ namespace
 
 constexpr std::uint64_t kRegisterBytes = 8;
 
-/// Copies between a payload and `memory`, the part of a window that it addresses; nullptr: may not
-/// be written.
-void copy(tlm::tlm_generic_payload& payload, const unsigned char* from, unsigned char* to)
+/// What is wrong with the attributes, at whatever address. In debug transport streaming width and
+/// byte enables mean nothing.
+tlm::tlm_response_status fault_of(const tlm::tlm_generic_payload& payload, bool debug)
+{
+    if (!payload.is_read() && !payload.is_write())
+    {
+        return tlm::TLM_COMMAND_ERROR_RESPONSE;
+    }
+    if (payload.get_data_length() == 0 ||
+        (!debug && payload.get_streaming_width() < payload.get_data_length()))
+    {
+        return tlm::TLM_BURST_ERROR_RESPONSE;
+    }
+    if (payload.get_data_ptr() == nullptr)
+    {
+        return tlm::TLM_GENERIC_ERROR_RESPONSE;
+    }
+    if (!debug && payload.get_byte_enable_ptr() != nullptr && payload.get_byte_enable_length() == 0)
+    {
+        return tlm::TLM_BYTE_ENABLE_ERROR_RESPONSE;
+    }
+    return tlm::TLM_OK_RESPONSE;
+}
+
+/// Copies between a payload without a fault and `memory`, the part of a window that it addresses;
+/// `to` is nullptr where only reads come.
+void copy(tlm::tlm_generic_payload& payload, const unsigned char* from, unsigned char* to,
+          bool debug)
 {
     unsigned char* const data = payload.get_data_ptr();
     const unsigned length = payload.get_data_length();
     const bool reading = payload.is_read();
-    const unsigned char* const enables = payload.get_byte_enable_ptr();
+    const unsigned char* const enables = debug ? nullptr : payload.get_byte_enable_ptr();
     if (enables == nullptr)
     {
         std::memcpy(reading ? data : to, reading ? from : data, length);
@@ -40,6 +65,12 @@ bool inside(const tlm::tlm_generic_payload& payload, std::uint64_t begin, std::u
     const std::uint64_t address = payload.get_address();
     return address >= begin && address - begin <= bytes &&
            payload.get_data_length() <= bytes - (address - begin);
+}
+
+bool may_wait()
+{
+    const auto kind = sc_core::sc_get_current_process_handle().proc_kind();
+    return kind == sc_core::SC_THREAD_PROC_ || kind == sc_core::SC_CTHREAD_PROC_;
 }
 
 } // namespace
@@ -106,13 +137,38 @@ void HostPort::b_transport(int socket, Payload& payload, sc_core::sc_time& delay
     if (inside(payload, host::kProgramWindow, program_.size()))
     {
         execute(payload);
-        payload.set_dmi_allowed(true);
+        payload.set_dmi_allowed(payload.is_response_ok());
+        return;
+    }
+    if (!may_wait())
+    {
+        SC_REPORT_ERROR("/tessera/platform",
+                        "b_transport to registers waits until the chip has come to its time: call "
+                        "it from an SC_THREAD, or use nb_transport");
         return;
     }
     sc_core::sc_event done;
     queue(socket, payload, delay, &done);
-    sc_core::wait(done);
+    try
+    {
+        sc_core::wait(done);
+    }
+    catch (...) // the thread is killed or reset, and its payload is gone with it
+    {
+        withdraw(done);
+        throw;
+    }
     delay = sc_core::SC_ZERO_TIME;
+}
+
+void HostPort::withdraw(const sc_core::sc_event& done)
+{
+    const auto call = std::find_if(calls_.begin(), calls_.end(),
+                                   [&](const Call& waiting) { return waiting.done == &done; });
+    if (call != calls_.end())
+    {
+        calls_.erase(call);
+    }
 }
 
 tlm::tlm_sync_enum HostPort::nb_transport_fw(int socket, Payload& payload, tlm::tlm_phase& phase,
@@ -199,40 +255,53 @@ bool HostPort::get_direct_mem_ptr(int /*socket*/, Payload& payload, tlm::tlm_dmi
 
 tlm::tlm_response_status HostPort::access(Payload& payload, bool debug)
 {
-    const bool whole = payload.get_streaming_width() >= payload.get_data_length();
-    if (payload.get_command() == tlm::TLM_IGNORE_COMMAND)
+    if (const auto fault = fault_of(payload, debug); fault != tlm::TLM_OK_RESPONSE)
     {
-        return tlm::TLM_OK_RESPONSE;
+        const bool nothing = payload.get_command() == tlm::TLM_IGNORE_COMMAND && !debug;
+        return nothing ? tlm::TLM_OK_RESPONSE : fault;
     }
-    if (!whole && !debug)
-    {
-        return tlm::TLM_BURST_ERROR_RESPONSE;
-    }
-    const std::uint64_t address = payload.get_address();
     if (inside(payload, host::kProgramWindow, program_.size()))
     {
-        unsigned char* const memory = program_.data() + (address - host::kProgramWindow);
-        copy(payload, memory, memory);
+        unsigned char* const memory =
+            program_.data() + (payload.get_address() - host::kProgramWindow);
+        copy(payload, memory, memory, debug);
         return tlm::TLM_OK_RESPONSE;
+    }
+    if (device_.in_reset() && !debug)
+    {
+        return tlm::TLM_GENERIC_ERROR_RESPONSE;
     }
     if (inside(payload, host::kReportWindow, device_.report().size()))
     {
-        if (payload.is_write())
-        {
-            return tlm::TLM_COMMAND_ERROR_RESPONSE;
-        }
-        const std::string& report = device_.report();
-        copy(payload,
-             reinterpret_cast<const unsigned char*>(report.data()) +
-                 (address - host::kReportWindow),
-             nullptr);
-        return tlm::TLM_OK_RESPONSE;
+        return access_report(payload, debug);
     }
     if (inside(payload, 0, host::kRegisters))
     {
         return access_registers(payload, debug);
     }
     return tlm::TLM_ADDRESS_ERROR_RESPONSE;
+}
+
+tlm::tlm_response_status HostPort::access_report(Payload& payload, bool debug) const
+{
+    if (payload.is_write())
+    {
+        return tlm::TLM_COMMAND_ERROR_RESPONSE;
+    }
+    const auto* const report = reinterpret_cast<const unsigned char*>(device_.report().data());
+    copy(payload, report + (payload.get_address() - host::kReportWindow), nullptr, debug);
+    return tlm::TLM_OK_RESPONSE;
+}
+
+void HostPort::read_registers(Payload& payload) const
+{
+    for (unsigned i = 0; i < payload.get_data_length(); ++i)
+    {
+        const std::uint64_t at = payload.get_address() + i;
+        const std::uint64_t value = device_.read(at - at % kRegisterBytes);
+        payload.get_data_ptr()[i] =
+            static_cast<unsigned char>(value >> (8 * (at % kRegisterBytes)));
+    }
 }
 
 tlm::tlm_response_status HostPort::access_registers(Payload& payload, bool debug)
@@ -243,19 +312,13 @@ tlm::tlm_response_status HostPort::access_registers(Payload& payload, bool debug
     {
         return tlm::TLM_BYTE_ENABLE_ERROR_RESPONSE;
     }
-    const std::uint64_t offset = address % kRegisterBytes;
-    const std::uint64_t first = address - offset;
     if (payload.is_read())
     {
-        for (unsigned i = 0; i < length; ++i)
-        {
-            const std::uint64_t at = address + i;
-            const std::uint64_t value = device_.read(at - at % kRegisterBytes);
-            payload.get_data_ptr()[i] =
-                static_cast<unsigned char>(value >> (8 * (at % kRegisterBytes)));
-        }
+        read_registers(payload);
         return tlm::TLM_OK_RESPONSE;
     }
+    const std::uint64_t offset = address % kRegisterBytes;
+    const std::uint64_t first = address - offset;
     const bool one_register =
         (length == 1 || length == 2 || length == 4 || length == 8) && offset % length == 0;
     if (debug || !one_register)

@@ -26,6 +26,8 @@ public:
     /// False: refused.
     virtual bool write(std::uint64_t address, std::uint64_t value) = 0;
     [[nodiscard]] virtual const std::string& report() const = 0;
+    /// Registers and report answer nobody.
+    [[nodiscard]] virtual bool in_reset() const = 0;
     /// A call has come in.
     virtual void called() = 0;
 };
@@ -41,6 +43,7 @@ public:
     ~HostPort() = default;
 
     [[nodiscard]] PlatformChip::HostSocket* socket(unsigned number);
+    [[nodiscard]] unsigned sockets() const { return static_cast<unsigned>(sockets_.size()); }
     [[nodiscard]] const std::vector<unsigned char>& program() const { return program_; }
 
     /// Carries out the calls due at `now`; true: there was one.
@@ -79,9 +82,12 @@ private:
 
     void queue(int socket, Payload& payload, const sc_core::sc_time& delay,
                sc_core::sc_event* done);
+    void withdraw(const sc_core::sc_event& done);
     void execute(Payload& payload);
     [[nodiscard]] tlm::tlm_response_status access(Payload& payload, bool debug);
+    [[nodiscard]] tlm::tlm_response_status access_report(Payload& payload, bool debug) const;
     [[nodiscard]] tlm::tlm_response_status access_registers(Payload& payload, bool debug);
+    void read_registers(Payload& payload) const;
     void respond(int socket, Payload& payload);
     void send_responses(int socket);
 

@@ -6,7 +6,9 @@
 
 #include <cstdint>
 #include <deque>
+#include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 #include <sysc/kernel/sc_dynamic_processes.h> // sc_spawn
 #include <systemc>
@@ -43,6 +45,14 @@ public:
     virtual ~AnswerListener() = default;
     virtual void hear(Answer answer) = 0;
 };
+
+/// What somebody else's module reported or threw, without the place in its source.
+[[nodiscard]] inline std::string text_of(const std::exception& error)
+{
+    const auto* const report = dynamic_cast<const sc_core::sc_report*>(&error);
+    return report == nullptr ? error.what()
+                             : std::string(report->get_msg_type()) + ": " + report->get_msg();
+}
 
 /// One request on its way, with what belongs to it. Reused: keeps its memory and its extension.
 template <class Extension> class Transaction : public tlm::tlm_generic_payload
@@ -144,6 +154,29 @@ private:
     }
 
     // nb_transport
+    /// Calls the target with BEGIN_REQ. Nothing: the target threw, which ends the request.
+    std::optional<tlm::tlm_sync_enum> begin(Request& request, tlm::tlm_phase& phase,
+                                            sc_core::sc_time& delay)
+    {
+        try
+        {
+            return socket->nb_transport_fw(request, phase, delay);
+        }
+        catch (const std::exception& error)
+        {
+            if (open_ != &request)
+            {
+                throw; // it has gone on with the request before, so this is about something else
+            }
+            close_request(request, sc_core::SC_ZERO_TIME);
+            fail(request, std::string("an error in nb_transport_fw of the target of ") +
+                              socket.name() + ": " + text_of(error) +
+                              "; a target that waits, or knows b_transport alone, needs "
+                              "PlatformOptions::blocking");
+            return std::nullopt;
+        }
+    }
+
     void pump()
     {
         while (open_ == nullptr && !queue_.empty())
@@ -159,7 +192,7 @@ private:
             open_ = &request;
             tlm::tlm_phase phase = tlm::BEGIN_REQ;
             sc_core::sc_time delay;
-            const tlm::tlm_sync_enum status = socket->nb_transport_fw(request, phase, delay);
+            const std::optional<tlm::tlm_sync_enum> status = begin(request, phase, delay);
             if (status == tlm::TLM_COMPLETED)
             {
                 respond(request, delay);
@@ -281,7 +314,20 @@ private:
     {
         const sc_core::sc_time begin = sc_core::sc_time_stamp();
         sc_core::sc_time delay;
-        socket->b_transport(request, delay);
+        try
+        {
+            socket->b_transport(request, delay);
+        }
+        catch (const sc_core::sc_unwind_exception&)
+        {
+            throw; // of who ends the thread
+        }
+        catch (const std::exception& error)
+        {
+            fail(request, std::string("an error in b_transport of the target of ") + socket.name() +
+                              ": " + text_of(error));
+            return;
+        }
         if constexpr (kAccepts)
         {
             const sc_core::sc_time interval = request.extension().interval;
@@ -296,7 +342,27 @@ private:
         request.release();
     }
 
+    /// The request ends without a response.
+    void fail(Request& request, std::string problem)
+    {
+        Answer answer = answer_to(Answer::Kind::failed, request, sc_core::SC_ZERO_TIME);
+        answer.problem = std::move(problem);
+        listener_.hear(std::move(answer));
+        request.release();
+    }
+
     void tell(Answer::Kind kind, Request& request, const sc_core::sc_time& delay)
+    {
+        Answer answer = answer_to(kind, request, delay);
+        if (kind == Answer::Kind::failed)
+        {
+            answer.problem = request.get_response_string() + " from " + socket.name();
+        }
+        listener_.hear(std::move(answer));
+    }
+
+    [[nodiscard]] Answer answer_to(Answer::Kind kind, Request& request,
+                                   const sc_core::sc_time& delay) const
     {
         Answer answer;
         answer.kind = kind;
@@ -305,11 +371,7 @@ private:
         answer.tag = request.tag;
         answer.at = tick_of(sc_core::sc_time_stamp() + delay);
         answer.waited = tick_of(request.extension().waited);
-        if (kind == Answer::Kind::failed)
-        {
-            answer.problem = request.get_response_string() + " from " + socket.name();
-        }
-        listener_.hear(std::move(answer));
+        return answer;
     }
 
     unsigned number_;

@@ -131,13 +131,21 @@ void remove_results(const fs::path& folder, const std::vector<std::string>& name
         }
     }
     results.keep_hidden();
-    for (const std::string& name : names_in(folder))
+    const auto remove = [&](const std::string& name)
+    {
+        std::error_code ignored; // a hidden file more; nothing takes it for a result
+        fs::remove(folder / name, ignored);
+    };
+    for (const std::string& name : names)
     {
         if (is_left_over(name))
         {
-            std::error_code ignored; // a hidden file more; nothing takes it for a result
-            fs::remove(folder / name, ignored);
+            remove(name);
         }
+    }
+    for (const char* name : kResultFiles)
+    {
+        remove(old(name));
     }
 }
 

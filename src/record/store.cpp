@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <system_error>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 // What this file relies on, the interface to file drivers and the order of the library's writes, is
@@ -157,7 +158,22 @@ public:
     }
     Store(const Store&) = delete;
     Store& operator=(const Store&) = delete;
-    ~Store() { ::close(descriptor_); }
+    ~Store()
+    {
+        if (descriptor_ >= 0)
+        {
+            ::close(descriptor_);
+        }
+    }
+
+    /// Some file systems report a full disk only here. Throws Failure.
+    void close()
+    {
+        if (::close(std::exchange(descriptor_, -1)) != 0)
+        {
+            throw Failure("file close failed");
+        }
+    }
 
     void read(haddr_t address, std::size_t size, std::byte* into) const
     {
@@ -459,7 +475,12 @@ H5FD_t* open_store(const char* path, unsigned access, hid_t /*fapl*/, haddr_t /*
 herr_t close_store(H5FD_t* file)
 {
     const std::unique_ptr<Store> store(&store_of(file));
-    return guarded([&] { store->commit(true); });
+    return guarded(
+        [&]
+        {
+            store->commit(true);
+            store->close();
+        });
 }
 
 int compare_stores(const H5FD_t* a, const H5FD_t* b)

@@ -54,10 +54,11 @@ def is_excused(counted, failed):
     """Whether a command may go on after this call, its results being whole: HDF5 looks whether it has a file open
     before it makes one; what cannot be removed stays; for run.json there is a second way."""
     number, name, path = failed
-    if name in REMOVALS or name == "reopen" or Path(path).name in (".run.json.tmp", "run.json", ".run.json.reserve"):
+    file = Path(path).name
+    if name in REMOVALS or name == "reopen" or file == "run.json" or file.startswith(".run.json."):
         return True
-    renamed = [path_ for number_, name_, path_ in counted if number_ < number and name_ == "rename"]
-    return Path(path).is_dir() and bool(renamed) and Path(renamed[-1]).name == "run.json"
+    renamed = [path_ for number_, name_, path_ in counted if number_ < number and name_.startswith("rename")]
+    return Path(path).is_dir() and bool(renamed) and Path(renamed[-1]).name in ("run.json", ".run.json.reserve")
 
 
 def without_excused(problems, bench, failed):

@@ -196,6 +196,17 @@ class Installed(unittest.TestCase):
         self.assertIn("-lsystemc", ask("--libs", "tessera-platform"))
         self.assertEqual(ask("--modversion", "tessera"), ask("--modversion", "tessera-platform"))
 
+    def test_platforms_of_another_standard_are_told(self):
+        """SystemC itself would only fail to link, with a symbol that nobody knows."""
+        flags = run("pkg-config", "--cflags", "tessera-platform", cwd="/", env=self.pkg_config).split()
+        def compiled(standard, *more):
+            return run(cached("CMAKE_CXX_COMPILER"), f"-std={standard}", "-fsyntax-only", *flags, *more,
+                       CONSUMER / "platform.cpp", cwd=self.folder, check=False)
+        self.assertEqual(compiled("c++17"), "")
+        self.assertEqual(compiled("gnu++17"), "")
+        self.assertRegex(compiled("c++20"), r'platform\.h:\d+:\d+: error: #error "tessera::platform .*-std=c\+\+17')
+        self.assertEqual(compiled("c++20", "-DSC_DISABLE_API_VERSION_CHECK"), "", "at the user's own risk")
+
     def test_headers_stand_alone(self):
         headers = sorted((self.prefix / "include/tessera").glob("*.h"))
         self.assertGreaterEqual(len(headers), 10)

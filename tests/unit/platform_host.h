@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "platform/process.h"
 #include "tessera/platform.h"
 
 #include <gtest/gtest.h>
@@ -34,7 +35,7 @@ public:
         : sc_module(name), socket("socket"), software_(std::move(software))
     {
         socket.register_nb_transport_bw(this, &TestHost::nb_transport_bw);
-        SC_HAS_PROCESS(TestHost);
+        TESSERA_HAS_PROCESS(TestHost);
         SC_THREAD(run);
     }
     tlm_utils::simple_initiator_socket<TestHost> socket;
@@ -99,6 +100,30 @@ public:
         }
         responses_.clear();
         return values;
+    }
+    /// Sends a copy of the payload by nb_transport and waits; the payload gets the response.
+    void send(Payload& payload)
+    {
+        auto* const sent = new Payload(this); // free() deletes it
+        sent->acquire();
+        sent->set_command(payload.get_command());
+        sent->set_address(payload.get_address());
+        sent->set_data_ptr(payload.get_data_ptr());
+        sent->set_data_length(payload.get_data_length());
+        sent->set_streaming_width(payload.get_streaming_width());
+        sent->set_byte_enable_ptr(payload.get_byte_enable_ptr());
+        sent->set_byte_enable_length(payload.get_byte_enable_length());
+        tlm::tlm_phase phase = tlm::BEGIN_REQ;
+        sc_core::sc_time delay;
+        EXPECT_EQ(socket->nb_transport_fw(*sent, phase, delay), tlm::TLM_ACCEPTED);
+        while (responses_.empty())
+        {
+            wait(response_);
+        }
+        EXPECT_EQ(responses_.front(), sent);
+        responses_.clear();
+        payload.set_response_status(sent->get_response_status());
+        sent->release();
     }
     void load(const std::string& program)
     {

@@ -12,12 +12,7 @@ public:
     sc_core::sc_in<bool> irq;
     std::uint64_t makespan = 0;
 
-    explicit Host(const sc_core::sc_module_name& name)
-        : sc_core::sc_module(name), socket("socket"), irq("irq")
-    {
-        SC_HAS_PROCESS(Host);
-        SC_THREAD(work);
-    }
+    SC_CTOR(Host) : socket("socket"), irq("irq") { SC_THREAD(work); }
 
 private:
     std::uint64_t access(tlm::tlm_command command, std::uint64_t address, std::uint64_t value = 0)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "platform/process.h"
+
 #include <systemc>
 #include <tessera/platform.h>
 #include <tlm>
@@ -17,7 +19,7 @@ public:
     {
         socket.register_nb_transport_fw(this, &ForeignMacro::nb_transport_fw);
         socket.register_b_transport(this, &ForeignMacro::b_transport);
-        SC_HAS_PROCESS(ForeignMacro);
+        TESSERA_HAS_PROCESS(ForeignMacro);
         SC_METHOD(respond);
         sensitive << ready_.get_event();
         dont_initialize();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "platform/process.h"
+
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
@@ -29,7 +31,7 @@ public:
     Host(const sc_core::sc_module_name& name, Settings settings)
         : sc_module(name), socket("socket"), irq("irq"), settings_(std::move(settings))
     {
-        SC_HAS_PROCESS(Host);
+        TESSERA_HAS_PROCESS(Host);
         SC_THREAD(software);
         SC_METHOD(handle_irq);
         sensitive << irq;
@@ -176,7 +178,7 @@ public:
     Watcher(const sc_core::sc_module_name& name, const Host& host)
         : sc_module(name), socket("socket"), host_(host)
     {
-        SC_HAS_PROCESS(Watcher);
+        TESSERA_HAS_PROCESS(Watcher);
         SC_THREAD(software);
     }
     tlm_utils::simple_initiator_socket<Watcher> socket;

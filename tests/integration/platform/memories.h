@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "platform/process.h"
+
 #include <algorithm>
 #include <cstdint>
 #include <map>
@@ -66,7 +68,7 @@ public:
           responses_("responses")
     {
         socket.register_nb_transport_fw(this, &AtMemory::nb_transport_fw);
-        SC_HAS_PROCESS(AtMemory);
+        TESSERA_HAS_PROCESS(AtMemory);
         SC_METHOD(accept);
         sensitive << requests_.get_event();
         dont_initialize();

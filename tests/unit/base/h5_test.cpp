@@ -3,9 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <fcntl.h>
 #include <filesystem>
 #include <set>
 #include <string>
+#include <unistd.h>
 #include <vector>
 
 namespace tessera::h5
@@ -84,6 +86,33 @@ TEST(GrowingDataset, KeepsEveryRecord)
           "read");
     EXPECT_EQ(all, (std::vector<unsigned char>{0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3}));
     std::filesystem::remove(path);
+}
+
+/// A file that is in no folder any more, by its link in /proc.
+TEST(OpenFile, NeedsNoName)
+{
+    const std::string path = testing::TempDir() + "nameless.h5";
+    {
+        const Lock lock;
+        const std::uint64_t number = 7;
+        write_array(create_file(path).get(), "numbers", H5T_NATIVE_UINT64, 1, &number);
+    }
+    const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    ASSERT_GE(descriptor, 0);
+    const std::string link = "/proc/self/fd/" + std::to_string(descriptor);
+    for (const bool named : {true, false})
+    {
+        if (!named)
+        {
+            std::filesystem::remove(path);
+        }
+        const Lock lock;
+        const Handle file = open_file(link);
+        std::uint64_t number = 0;
+        read_range(open_dataset(file.get(), "numbers").get(), H5T_NATIVE_UINT64, 0, 1, &number);
+        EXPECT_EQ(number, 7U) << named;
+    }
+    ::close(descriptor);
 }
 
 } // namespace

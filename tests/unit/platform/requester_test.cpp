@@ -3,6 +3,7 @@
 #include "platform/requester.h"
 
 #include "integration/platform/protocol_checker.h"
+#include "platform/process.h"
 #include "tessera/platform.h"
 
 #include <gtest/gtest.h>
@@ -57,7 +58,7 @@ public:
           responses_("responses")
     {
         socket.register_nb_transport_fw(this, &Target::nb_transport_fw);
-        SC_HAS_PROCESS(Target);
+        TESSERA_HAS_PROCESS(Target);
         SC_METHOD(accept);
         sensitive << requests_.get_event();
         dont_initialize();
@@ -138,7 +139,7 @@ public:
     {
         link.socket.bind(checker.target);
         checker.initiator.bind(target.socket);
-        SC_HAS_PROCESS(Sender);
+        TESSERA_HAS_PROCESS(Sender);
         SC_THREAD(run);
     }
     void hear(Answer answer) override
