@@ -122,7 +122,7 @@ struct MvmProtocol
 /// How a chip stands in a platform.
 struct PlatformOptions
 {
-    unsigned hosts = 1; ///< host sockets
+    unsigned hosts = 1; ///< host sockets, at most 1024
     /// Macros that are modelled outside: "t0.m1". Each gets a socket.
     std::vector<std::string> foreign_macros;
     /// Memories and macros are spoken to by b_transport instead of nb_transport: for targets that

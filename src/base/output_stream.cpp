@@ -65,6 +65,11 @@ OutputStream::OutputStream(std::filesystem::path path)
     rdbuf(&buffer_);
 }
 
+OutputStream::~OutputStream()
+{
+    flush();
+}
+
 void OutputStream::require_good()
 {
     if (buffer_.reason() != 0 || !good())

@@ -19,6 +19,10 @@ class OutputStream : public std::ostream
 public:
     /// Creates or empties the file. Throws IoError.
     explicit OutputStream(std::filesystem::path path);
+    OutputStream(const OutputStream&) = delete;
+    OutputStream& operator=(const OutputStream&) = delete;
+    /// Writes what is held back, if it can: close() tells.
+    ~OutputStream() override;
 
     /// Throws IoError with the reason when anything could not be written so far.
     void require_good();

@@ -13,10 +13,12 @@
 #include "platform/modules.h"
 #include "record/inspect.h"
 #include "record/names.h"
+#include "record/results.h"
 #include "tessera/error.h"
 
 #include <nlohmann/json.hpp>
 
+#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -141,6 +143,26 @@ void tell_end(std::ostream& err, const RunResult& result, const Workload& worklo
     }
 }
 
+/// A log is replaced without asking: no input of the run, and nothing that the run itself writes.
+void refuse_as_log(const Options& options, const std::string& folder)
+{
+    namespace fs = std::filesystem;
+    const fs::path log = options.text("log-file");
+    std::error_code none; // not there: another one
+    for (const char* input : {"trace", "network", "chip", "values", "integers", "calibrate"})
+    {
+        if (options.has(input) && fs::equivalent(log, options.text(input), none))
+        {
+            throw UsageError("--log-file would replace what --" + std::string(input) + " reads");
+        }
+    }
+    const fs::path beside = log.has_parent_path() ? log.parent_path() : fs::path(".");
+    if (record::is_result(log.filename().string()) && fs::equivalent(beside, folder, none))
+    {
+        throw UsageError("--log-file has the name of a result in the folder of results");
+    }
+}
+
 int execute(const Arguments& arguments, const Options& options, const Streams& streams)
 {
     const std::string kernel = options.text("kernel");
@@ -150,15 +172,9 @@ int execute(const Arguments& arguments, const Options& options, const Streams& s
     }
     RunOptions settings = settings_of(options);
     const std::string folder = settings.folder.string();
-    std::optional<OutputStream> log_file;
     settings.log_to = &streams.err;
-    if (options.has("log-file"))
-    {
-        log_file.emplace(options.text("log-file"));
-        settings.log_to = &*log_file;
-    }
     const bool quiet = options.has("quiet");
-    const bool talks = !settings.log.empty() && settings.log_to == &streams.err;
+    const bool talks = !settings.log.empty() && !options.has("log-file");
     std::optional<ProgressLine> progress;
     progress.emplace(streams.err,
                      !quiet && !talks && &streams.err == &std::cerr && isatty(STDERR_FILENO) != 0);
@@ -175,11 +191,18 @@ int execute(const Arguments& arguments, const Options& options, const Streams& s
     identity.command_line.insert(identity.command_line.end(), arguments.begin(), arguments.end());
     identity.kernel = kernel;
     identity.shuffle = options.get<std::uint64_t>("shuffle");
-    // What does not fit together is refused before older results are replaced.
+    // What does not fit together is refused before older results, or an older log, are replaced.
     std::optional<simulation::ValueRun> numbers;
     if (options.has("values"))
     {
         numbers = load_values(options, workload);
+    }
+    std::optional<OutputStream> log_file;
+    if (options.has("log-file"))
+    {
+        refuse_as_log(options, folder);
+        log_file.emplace(options.text("log-file"));
+        settings.log_to = &*log_file;
     }
     simulation::Run run(workload.chip, workload.program, std::move(settings), std::move(identity));
     if (numbers)

@@ -15,6 +15,7 @@ namespace
 {
 
 constexpr std::uint64_t kIdentityValue = 0x0141'5245'5353'4554; // "TESSERA", 1
+constexpr unsigned kMostHosts = 1024;
 constexpr std::uint64_t kMostProgram = std::uint64_t{1} << 30U;
 constexpr std::uint64_t kControlBits = host::start | host::abort;
 
@@ -105,6 +106,11 @@ PlatformChip::Impl::Impl(const sc_core::sc_module_name& name, PlatformChip& modu
 const PlatformOptions& PlatformChip::Impl::checked(const ChipModel& model,
                                                    const PlatformOptions& options)
 {
+    if (options.hosts > kMostHosts)
+    {
+        throw UsageError(std::to_string(options.hosts) + " host sockets are more than " +
+                         std::to_string(kMostHosts) + "; set PlatformOptions::hosts");
+    }
     if (options.program_capacity > kMostProgram)
     {
         throw UsageError("a program window of " + std::to_string(options.program_capacity) +

@@ -225,6 +225,11 @@ void make_ready(const fs::path& path, bool force)
 
 } // namespace
 
+bool is_result(const std::string& file)
+{
+    return std::find(kResultFiles.begin(), kResultFiles.end(), file) != kResultFiles.end();
+}
+
 /// Files that are there only while the run goes on.
 class ResultFolder::Scratch
 {

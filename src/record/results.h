@@ -50,6 +50,9 @@ private:
     std::vector<OutputFile> prepared_;
 };
 
+/// Is this the name of a file of results?
+[[nodiscard]] bool is_result(const std::string& file);
+
 /// What run.json says that the run itself knows.
 struct RunInfo
 {

@@ -95,7 +95,9 @@ TEST(OpenFile, NeedsNoName)
     {
         const Lock lock;
         const std::uint64_t number = 7;
-        write_array(create_file(path).get(), "numbers", H5T_NATIVE_UINT64, 1, &number);
+        Output file(path);
+        write_array(file.get(), "numbers", H5T_NATIVE_UINT64, 1, &number);
+        file.publish();
     }
     const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
     ASSERT_GE(descriptor, 0);

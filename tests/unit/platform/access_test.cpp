@@ -435,6 +435,9 @@ TEST(Access, IsAnsweredAsTheGuideSays)
     PlatformOptions large;
     large.program_capacity = (std::uint64_t{1} << 30U) + 1;
     EXPECT_THROW(PlatformChip("large", ChipModel("tiny"), large), UsageError);
+    PlatformOptions crowd;
+    crowd.hosts = 4'000'000'000;
+    EXPECT_THROW(PlatformChip("crowd", ChipModel("tiny"), crowd), UsageError);
     PlatformOptions several;
     several.hosts = 3;
     several.program_capacity = std::uint64_t{1} << 20U;
