@@ -56,12 +56,23 @@ void use_huge_pages()
     std::free(first);
 }
 
+/// Would the system give some more?
+bool has_memory()
+{
+    constexpr std::size_t kSome = std::size_t{1} << 20U;
+    void* const some =
+        mmap(nullptr, kSome, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return some != MAP_FAILED && munmap(some, kSome) == 0;
+}
+
 /// Whatever ends the process before or behind the reach of a handler: a library's initialisation,
 /// a destructor, a thread.
 [[noreturn]] void end_process()
 {
     const std::type_info* const thrown = abi::__cxa_current_exception_type();
-    if (thrown != nullptr && *thrown == typeid(std::bad_alloc))
+    // Where there is no memory for an exception, none is thrown.
+    const bool no_memory = thrown == nullptr ? !has_memory() : *thrown == typeid(std::bad_alloc);
+    if (no_memory)
     {
         constexpr std::string_view message = "tessera: out of memory\n";
         static_cast<void>(!write(STDERR_FILENO, message.data(), message.size()));
