@@ -174,6 +174,9 @@ def bad_integers():
     change("scale", lambda layers, _: layers["/3/Conv"].__setitem__("scale", 0))
     change("range", lambda layers, _: layers["/3/Conv"].__setitem__("range", [5, 3]))
     change("32 bits", lambda layers, _: layers["/3/Conv"]["bias"].__setitem__(0, 2**31 - 1))
+    for number in (2**60 + 1, -2**60 - 1, 2**63, -2**63, 2**64 - 1):  # none is taken for its negative
+        change(f"holds {number}, no whole number",
+               lambda layers, _, number=number: layers["/3/Conv"]["bias"].__setitem__(0, number))
     change("multiplier", lambda layers, _: layers["/3/Conv"]["multiplier"].__setitem__(0, 2**31))
     change("shift", lambda layers, _: layers["/3/Conv"]["shift"].__setitem__(0, 63))
     change("multipliers", lambda layers, _: layers["/3/Conv"]["shift"].pop())

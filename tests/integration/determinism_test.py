@@ -3,8 +3,10 @@
 import concurrent.futures
 import hashlib
 import os
+import subprocess
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "oracle"))
 
@@ -66,11 +68,28 @@ def whole_network(_):
         return compare("resnet50", folder, inputs, "unit", [VARIANTS[i] for i in (0, 2, 3, 6)])
 
 
+def traces_a_second_apart(_):
+    """No file says when it was made."""
+    problems = []
+    with tempfile.TemporaryDirectory() as folder:
+        for end in (".trace.h5", ".trace.jsonl.gz", ".trace.jsonl"):
+            made = []
+            for number in range(2):
+                file = f"a{number}{end}"
+                subprocess.run([harness.BINARY, "compile", "--network", "lenet5", "--chip", "clsa-256", "--quiet", "-o",
+                                os.path.join(folder, file)], check=True)
+                made.append(harness.read_bytes(folder, file))
+                time.sleep(1.1 if number == 0 and end == ".trace.h5" else 0)
+            problems += [f"two {end} of the same differ"] if made[0] != made[1] else []
+    return problems
+
+
 def main():
     with concurrent.futures.ProcessPoolExecutor(2) as pool:
         network = pool.submit(whole_network, 0)
+        traces = pool.submit(traces_a_second_apart, 0)
         problems = [text for found in pool.map(one_case, range(1_000, 1_000 + CASES)) for text in found]
-        problems += network.result()
+        problems += network.result() + traces.result()
     print("\n".join(problems[:30]))
     print(f"{CASES} traces in {len(VARIANTS)} ways and resnet50 on clsa-256 in 4: {len(problems)} problems")
     return 1 if problems else 0

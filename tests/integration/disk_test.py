@@ -9,7 +9,6 @@ import json
 import os
 import resource
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -40,10 +39,10 @@ def expect(condition, text):
 def tessera(*arguments, stdout=subprocess.PIPE, limit=None, cwd=None):
     def before():
         if limit is not None:
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    # restore_signals: Python ignores SIGXFSZ, and those who use a shell do not.
     return subprocess.run([TESSERA, *map(str, arguments)], stdout=stdout, stderr=subprocess.PIPE, text=True,
-                          timeout=120, preexec_fn=before, cwd=cwd, restore_signals=False)
+                          timeout=120, preexec_fn=before, cwd=cwd, restore_signals=True)
 
 
 class Tmpfs:
