@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/load.h"
 
-#include "base/install.h"
 #include "base/json.h"
 #include "base/nearest.h"
 #include "config/chip_keys.h"
+#include "tessera/installation.h"
 
 #include <algorithm>
 #include <filesystem>
