@@ -7,6 +7,8 @@ include(CMakePackageConfigHelpers)
 # Of Debian's Python, below the prefix. Modules compiled for it are loaded by no other.
 set(TESSERA_PYTHONDIR lib/python3/dist-packages CACHE PATH "Where the Python package is installed")
 
+set(TESSERA_MAINTAINER "The Tessera developers <tessera@localhost>" CACHE STRING "Who packages are by")
+
 # What the library knows of places (src/base/install.cpp): how folders of an installation lie to each other, and
 # where it goes if nobody says otherwise.
 file(RELATIVE_PATH from_header ${CMAKE_INSTALL_FULL_INCLUDEDIR}/tessera ${CMAKE_INSTALL_FULL_DATADIR}/tessera)
@@ -51,11 +53,17 @@ function(tessera_tree_data)
     $<$<AND:${program},$<NOT:${installed}>>:$<TARGET_OBJECTS:tessera_tree_data>>)
 endfunction()
 
+# What every package says about itself.
+function(tessera_install_notices package component)
+  set(generated ${PROJECT_BINARY_DIR}/generated)
+  install(FILES ${PROJECT_SOURCE_DIR}/cmake/copyright ${generated}/changelog.gz ${generated}/changelog.Debian.gz
+    DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/${package} COMPONENT ${component})
+endfunction()
+
 function(tessera_install)
   set(runtime COMPONENT runtime)
   set(development COMPONENT development)
   set(docdir ${CMAKE_INSTALL_DATADIR}/doc/tessera)
-  set(devdocdir ${CMAKE_INSTALL_DATADIR}/doc/libtessera-dev)
   set(packagedir ${CMAKE_INSTALL_LIBDIR}/cmake/tessera)
 
   # Whatever needs libtessera.so finds it from its own place, wherever the prefix is.
@@ -77,10 +85,14 @@ function(tessera_install)
     install(DIRECTORY src/python/tessera DESTINATION ${TESSERA_PYTHONDIR} ${python}
       FILES_MATCHING PATTERN "*.py" PATTERN "*.pyi" PATTERN "py.typed" PATTERN "__pycache__" EXCLUDE)
     install(TARGETS tessera_python LIBRARY DESTINATION ${TESSERA_PYTHONDIR}/tessera ${python})
+    tessera_install_notices(python3-tessera python)
   endif()
   foreach(folder configs models traces)
     install(DIRECTORY ${PROJECT_SOURCE_DIR}/${folder} DESTINATION ${CMAKE_INSTALL_DATADIR}/tessera ${runtime})
   endforeach()
+
+  string(TIMESTAMP date "%a, %d %b %Y 00:00:00 +0000" UTC)
+  configure_file(cmake/changelog.Debian.in ${PROJECT_BINARY_DIR}/cmake/changelog.Debian @ONLY)
 
   # Manual pages and completions come out of the program's own option tables.
   find_program(GZIP gzip REQUIRED)
@@ -93,8 +105,9 @@ function(tessera_install)
     COMMAND tessera completion zsh > ${generated}/_tessera
     COMMAND tessera completion fish > ${generated}/tessera.fish
     COMMAND ${GZIP} -9nc ${PROJECT_SOURCE_DIR}/CHANGELOG.md > ${generated}/changelog.gz
+    COMMAND ${GZIP} -9nc ${PROJECT_BINARY_DIR}/cmake/changelog.Debian > ${generated}/changelog.Debian.gz
     COMMAND ${CMAKE_COMMAND} -E touch ${generated}/stamp
-    DEPENDS tessera ${PROJECT_SOURCE_DIR}/CHANGELOG.md VERBATIM
+    DEPENDS tessera ${PROJECT_SOURCE_DIR}/CHANGELOG.md ${PROJECT_BINARY_DIR}/cmake/changelog.Debian VERBATIM
     COMMENT "Writing manual pages and completions")
   add_custom_target(tessera_manual ALL DEPENDS ${generated}/stamp)
   install(DIRECTORY ${generated}/man1 DESTINATION ${CMAKE_INSTALL_MANDIR} ${runtime})
@@ -102,9 +115,10 @@ function(tessera_install)
     DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions ${runtime})
   install(FILES ${generated}/_tessera DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions ${runtime})
   install(FILES ${generated}/tessera.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d ${runtime})
-  install(FILES README.md LICENSE CITATION.cff ${generated}/changelog.gz DESTINATION ${docdir} ${runtime})
-  install(FILES cmake/copyright DESTINATION ${docdir} ${runtime})
-  install(FILES cmake/copyright ${generated}/changelog.gz DESTINATION ${devdocdir} ${development})
+  install(FILES README.md CITATION.cff DESTINATION ${docdir} ${runtime})
+  install(FILES LICENSE DESTINATION ${docdir} COMPONENT license) # which Debian has already
+  tessera_install_notices(tessera runtime)
+  tessera_install_notices(libtessera-dev development)
 
   install(DIRECTORY include/tessera DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} ${development}
     FILES_MATCHING PATTERN "*.h")
