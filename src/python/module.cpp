@@ -202,7 +202,7 @@ public:
             for (std::string name = macro.aidac.model; !name.empty();)
             {
                 files.push_back(numerics::find_model("macros", "AiDAC model", name));
-                name = load_json(files.back()).root().value("extends", "");
+                name = load_json(files.back()).value().value("extends", "");
             }
         }
         else if (!macro.cell.device.empty())
