@@ -7,7 +7,7 @@ include(CMakePackageConfigHelpers)
 # Of Debian's Python, below the prefix. Modules compiled for it are loaded by no other.
 set(TESSERA_PYTHONDIR lib/python3/dist-packages CACHE PATH "Where the Python package is installed")
 
-set(TESSERA_MAINTAINER "The Tessera developers <tessera@localhost>" CACHE STRING "Who packages are by")
+set(TESSERA_MAINTAINER "The Tessera developers <tessera@example.org>" CACHE STRING "Who packages are by")
 
 # What the library knows of places (src/base/install.cpp): how folders of an installation lie to each other, and
 # where it goes if nobody says otherwise.
