@@ -325,7 +325,7 @@ class Packages(unittest.TestCase):
             self.assertEqual({name for name in modules if name and ".so" not in name}, expected)
             self.assertTrue(any(re.fullmatch(r"_tessera\.cpython-.*\.so", name) for name in modules))
             needed = self.field("python3-tessera", "Depends")
-            for name in (f"tessera (= {self.field('tessera', 'Version')})", "python3-numpy", "libhdf5"):
+            for name in (f"tessera (= {self.field('tessera', 'Version')})", "python3-numpy", "libfmt"):
                 self.assertIn(name, needed)
 
     def test_dependencies(self):
