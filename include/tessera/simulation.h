@@ -4,6 +4,7 @@
 #include "tessera/activity.h"
 #include "tessera/batch_axis.h"
 #include "tessera/error.h"
+#include "tessera/installation.h"
 #include "tessera/mapping_report.h"
 #include "tessera/progress.h"
 #include "tessera/summary.h"

@@ -6,6 +6,7 @@
 #include "tessera/batch_axis.h"
 #include "tessera/error.h"
 #include "tessera/ids.h"
+#include "tessera/installation.h"
 #include "tessera/mapping_report.h"
 #include "tessera/progress.h"
 #include "tessera/results.h"

@@ -1,35 +1,86 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "base/install.h"
-
+#include "tessera/installation.h"
 #include "tessera/version.h"
 
 #include <cstdlib>
+#include <dlfcn.h>
 #include <filesystem>
-#include <initializer_list>
+#include <link.h>
+#include <optional>
 
 namespace tessera
 {
 
-// Defined by programs that find_package(tessera) links: only their build knows where the
-// installation was then, and they lie outside it. Null in all others.
-extern const char* const kLinkedData __attribute__((weak));
+// Absolute: a public header of the installation that the program was compiled with, or the data
+// themselves (programs of the build tree). Null where nobody tells. No path of the source or build
+// tree is in the library itself, which others install and link.
+extern const char* const kLinkedInstallation __attribute__((weak));
 
 namespace
 {
 
 namespace fs = std::filesystem;
 
-fs::path beside_program()
-{
-    std::error_code failure;
-    const fs::path program = fs::read_symlink("/proc/self/exe", failure);
-    return failure ? fs::path() : program.parent_path().parent_path() / "share" / "tessera";
-}
-
 bool holds_data(const fs::path& folder)
 {
     std::error_code failure;
-    return !folder.empty() && fs::is_directory(folder / "configs", failure);
+    return fs::is_directory(folder / "configs", failure);
+}
+
+std::optional<fs::path> linked_data()
+{
+    const fs::path told =
+        &kLinkedInstallation != nullptr ? fs::path(kLinkedInstallation) : fs::path();
+    if (!told.is_absolute()) // a header found by -I../include says nothing to a running program
+    {
+        return std::nullopt;
+    }
+    return told.extension() == ".h"
+               ? (told.parent_path() / TESSERA_DATA_FROM_HEADER).lexically_normal()
+               : told;
+}
+
+/// The program or shared object that this code is part of.
+struct Holder
+{
+    fs::path file; ///< empty: unknown
+    bool program = false;
+};
+
+Holder holder()
+{
+    Dl_info info{};
+    void* extra = nullptr;
+    if (dladdr1(reinterpret_cast<const void*>(&holds_data), &info, &extra, RTLD_DL_LINKMAP) == 0)
+    {
+        return {};
+    }
+    const char* const name = static_cast<const link_map*>(extra)->l_name;
+    std::error_code failure;
+    if (*name == '\0') // of the program itself
+    {
+        return {fs::read_symlink("/proc/self/exe", failure), true};
+    }
+    return {fs::canonical(name, failure), false};
+}
+
+/// The data of the installation, or build tree, that this code lies in.
+std::optional<fs::path> surrounding_data()
+{
+    const Holder its = holder();
+    const int depth = its.program ? TESSERA_PROGRAM_DEPTH : TESSERA_MODULE_DEPTH;
+    fs::path folder = its.file.parent_path();
+    for (int level = 0; level < depth && folder.has_relative_path(); ++level)
+    {
+        folder = folder.parent_path();
+        const fs::path data = folder / TESSERA_DATA_NAME;
+        if (holds_data(data))
+        {
+            std::error_code failure;
+            return fs::canonical(data, failure); // a build tree has a link to the source tree
+        }
+    }
+    return std::nullopt;
 }
 
 } // namespace
@@ -41,14 +92,23 @@ std::string data_directory()
     {
         return chosen;
     }
-    const fs::path linked = &kLinkedData != nullptr ? fs::path(kLinkedData) : fs::path();
-    for (const fs::path& folder :
-         {linked, beside_program(), fs::path(TESSERA_SOURCE_DATA), fs::path(TESSERA_INSTALLED_DATA),
-          fs::path("/usr/local/share/tessera"), fs::path("/usr/share/tessera")})
+    const std::optional<fs::path> linked = linked_data();
+    const std::optional<fs::path> around = surrounding_data();
+    // libtessera.so knows best where it is; all others may be programs of somebody else.
+    if (around && (TESSERA_IS_SHARED || !linked || !holds_data(*linked)))
+    {
+        return around->string();
+    }
+    if (linked) // gone: not the data of another version, which may be in the places below
+    {
+        return linked->string();
+    }
+    for (const char* folder :
+         {TESSERA_INSTALLED_DATA, "/usr/local/share/tessera", "/usr/share/tessera"})
     {
         if (holds_data(folder))
         {
-            return folder.string();
+            return folder;
         }
     }
     return TESSERA_INSTALLED_DATA; // the messages of those who look for a file in it name the place

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/load.h"
 
-#include "base/install.h"
 #include "base/json.h"
 #include "base/nearest.h"
 #include "config/chip_keys.h"
+#include "tessera/installation.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -60,6 +60,11 @@ std::string shipped_path(const std::string& name)
 std::string list_of_shipped(const std::string& name)
 {
     const std::vector<std::string> names = shipped();
+    if (names.empty())
+    {
+        return "Give a path: there are no shipped chips in " + configs_folder().string() +
+               "; TESSERA_DATA must name the folder that holds models/ and configs/";
+    }
     const std::optional<std::string> meant = nearest(name, names);
     return (meant ? "did you mean \"" + *meant + "\"? " : "") +
            "Give a path or a shipped chip: " + joined(names);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "network/network.h"
 
-#include "base/install.h"
 #include "base/nearest.h"
 #include "network/onnx/graph.h"
 #include "tessera/error.h"
+#include "tessera/installation.h"
 
 #include <algorithm>
 #include <filesystem>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "numerics/model_reader.h"
 
-#include "base/install.h"
 #include "base/nearest.h"
 #include "tessera/error.h"
+#include "tessera/installation.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/json.h"
 #include "config/load.h"
+#include "numerics/model_reader.h"
 #include "tessera/error.h"
+#include "tessera/installation.h"
+#include "tessera/version.h"
 #include "values/calibrate.h"
 #include "values/crossbars.h"
 
@@ -11,7 +15,10 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <exception>
 #include <memory>
+#include <new>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,35 +36,15 @@ using numerics::Matrix;
 using values::Analogue;
 using values::IntegerNetwork;
 
-Matrix<std::int32_t> matrix_of(const py::array& array, const char* what)
+/// As tessera/arguments.py hands them on.
+using Integers = py::array_t<std::int32_t, py::array::c_style>;
+
+Matrix<std::int32_t> matrix_of(const Integers& array)
 {
-    if (array.dtype().kind() != 'i' && array.dtype().kind() != 'u')
-    {
-        throw py::type_error(std::string(what) + " are of type " +
-                             std::string(py::str(array.dtype())) + "; give whole numbers");
-    }
-    if (array.ndim() != 2 || array.size() == 0)
-    {
-        throw py::value_error(std::string(what) + " must be a matrix that is not empty");
-    }
-    const py::array_t<std::int64_t, py::array::c_style | py::array::forcecast> wide(array);
-    const auto view = wide.unchecked<2>();
+    const auto view = array.unchecked<2>();
     Matrix<std::int32_t> matrix(static_cast<std::size_t>(view.shape(0)),
                                 static_cast<std::size_t>(view.shape(1)));
-    for (py::ssize_t row = 0; row < view.shape(0); ++row)
-    {
-        for (py::ssize_t column = 0; column < view.shape(1); ++column)
-        {
-            const std::int64_t value = view(row, column);
-            if (value < INT32_MIN || value > INT32_MAX)
-            {
-                throw py::value_error(std::string(what) + " have " + std::to_string(value) +
-                                      ", which 32 bits cannot hold");
-            }
-            matrix(static_cast<std::size_t>(row), static_cast<std::size_t>(column)) =
-                static_cast<std::int32_t>(value);
-        }
-    }
+    std::copy(array.data(), array.data() + array.size(), matrix.row(0));
     return matrix;
 }
 
@@ -138,8 +125,8 @@ private:
     {
         if (inputs.columns() != rows_)
         {
-            throw py::value_error("inputs have " + std::to_string(inputs.columns()) +
-                                  " values for " + std::to_string(rows_) + " rows of weights");
+            throw UsageError("inputs have " + std::to_string(inputs.columns()) + " values for " +
+                             std::to_string(rows_) + " rows of weights");
         }
         for (std::size_t i = 0; i < inputs.rows(); ++i)
         {
@@ -147,9 +134,9 @@ private:
                 std::minmax_element(inputs.row(i), inputs.row(i) + inputs.columns());
             if (*least < range_.first || *most > range_.second)
             {
-                throw py::value_error("inputs are beyond " + std::to_string(range_.first) + ".." +
-                                      std::to_string(range_.second) +
-                                      ", the range that was said of them");
+                throw UsageError("inputs are beyond " + std::to_string(range_.first) + ".." +
+                                 std::to_string(range_.second) +
+                                 ", the range that was said of them");
             }
         }
     }
@@ -164,9 +151,17 @@ private:
 class Chip
 {
 public:
-    Chip(const std::string& name, const std::vector<std::string>& settings)
-        : config_(config::load(name, settings)), analogue_(values::analogue_of(config_))
+    explicit Chip(config::ChipConfig config)
+        : config_(std::move(config)), analogue_(values::analogue_of(config_))
     {
+    }
+    static Chip load(const std::string& name, const std::vector<std::string>& settings)
+    {
+        return Chip(config::load(name, settings));
+    }
+    static Chip parse(const std::string& text, const std::string& file)
+    {
+        return Chip(config::parse(text, file));
     }
     [[nodiscard]] Chip with(const Analogue& analogue) const
     {
@@ -194,7 +189,27 @@ public:
                 return with(source.analogue);
             }
         }
-        throw py::key_error("the chip has no source of errors '" + name + "'; see sources()");
+        throw UsageError("the chip has no source of errors '" + name + "'; see sources()");
+    }
+
+    /// Every file that is read beside the config.
+    [[nodiscard]] std::vector<std::string> model_files() const
+    {
+        const config::ChipConfig::Macro& macro = config_.macro;
+        std::vector<std::string> files;
+        if (macro.kind == "aidac")
+        {
+            for (std::string name = macro.aidac.model; !name.empty();)
+            {
+                files.push_back(numerics::find_model("macros", "AiDAC model", name));
+                name = load_json(files.back()).value().value("extends", "");
+            }
+        }
+        else if (!macro.cell.device.empty())
+        {
+            files.push_back(numerics::find_model("devices", "device", macro.cell.device));
+        }
+        return files;
     }
 
 private:
@@ -202,29 +217,29 @@ private:
     Analogue analogue_;
 };
 
-std::unique_ptr<Programmed> program(const Chip& chip, const py::array& weights,
-                                    std::pair<std::int32_t, std::int32_t> range, std::uint64_t seed,
-                                    const py::object& calibrate)
+std::unique_ptr<Programmed> program(const Chip& chip, const Integers& weights, std::int32_t least,
+                                    std::int32_t most, std::uint64_t seed,
+                                    const std::optional<Integers>& calibrate)
 {
-    const Matrix<std::int32_t> matrix = matrix_of(weights, "weights");
-    Matrix<std::int32_t> calibration;
-    if (!calibrate.is_none())
+    const Matrix<std::int32_t> matrix = matrix_of(weights);
+    const Matrix<std::int32_t> calibration =
+        calibrate ? matrix_of(*calibrate) : Matrix<std::int32_t>();
+    if (calibrate && calibration.columns() != matrix.rows())
     {
-        calibration = matrix_of(calibrate.cast<py::array>(), "calibrate");
-        if (calibration.columns() != matrix.rows())
-        {
-            throw py::value_error("calibrate must have a value per row of weights in each row");
-        }
+        throw UsageError("calibrate must have a value per row of weights in each row: it has " +
+                         std::to_string(calibration.columns()) + " for " +
+                         std::to_string(matrix.rows()));
     }
+    const std::pair range(least, most);
     const py::gil_scoped_release release;
     return std::make_unique<Programmed>(chip.config(), chip.analogue(), matrix, range, seed,
                                         calibration);
 }
 
-py::array_t<std::int64_t> multiply(const Programmed& programmed, const py::array& inputs,
+py::array_t<std::int64_t> multiply(const Programmed& programmed, const Integers& inputs,
                                    std::uint32_t image, std::uint32_t first)
 {
-    const Matrix<std::int32_t> matrix = matrix_of(inputs, "inputs");
+    const Matrix<std::int32_t> matrix = matrix_of(inputs);
     Matrix<std::int64_t> sums;
     {
         const py::gil_scoped_release release;
@@ -235,53 +250,102 @@ py::array_t<std::int64_t> multiply(const Programmed& programmed, const py::array
     return result;
 }
 
+/// The class of tessera/errors.py for an exit code.
+const char* class_of(ExitCode code)
+{
+    switch (code)
+    {
+    case ExitCode::usage:
+        return "UsageError";
+    case ExitCode::bad_input:
+        return "InputError";
+    case ExitCode::simulation:
+        return "SimulationError";
+    case ExitCode::io:
+        return "IoError";
+    case ExitCode::interrupted:
+        return "Interrupted";
+    case ExitCode::ok:
+        break;
+    }
+    return "Error";
+}
+
+void raise(const char* name, const std::string& message)
+{
+    // File names may be of any bytes.
+    const auto text = py::reinterpret_steal<py::object>(PyUnicode_DecodeUTF8(
+        message.data(), static_cast<py::ssize_t>(message.size()), "backslashreplace"));
+    PyErr_SetObject(py::module_::import("tessera.errors").attr(name).ptr(), text.ptr());
+}
+
+/// Whatever is thrown is a tessera.Error, but for errors of Python's own.
+void translate(std::exception_ptr thrown)
+{
+    try
+    {
+        std::rethrow_exception(std::move(thrown));
+    }
+    catch (const Error& error)
+    {
+        raise(class_of(error.code()), error.what());
+    }
+    catch (const std::bad_alloc&)
+    {
+        raise("OutOfMemory", "out of memory");
+    }
+    catch (const py::error_already_set&)
+    {
+        throw;
+    }
+    catch (const py::builtin_exception&)
+    {
+        throw;
+    }
+    catch (const std::exception& error)
+    {
+        raise("Error", std::string("internal error: ") + error.what());
+    }
+}
+
 } // namespace
 } // namespace tessera::python
 
-// The name that pybind11 gives a module's function.
-PYBIND11_MODULE(tessera, module) // NOLINT
+// What the package tessera (the folder beside this file) is made with: it checks arguments.
+// The name is pybind11's for a module's function.
+PYBIND11_MODULE(_tessera, module) // NOLINT
 {
     namespace py = pybind11;
     using namespace pybind11::literals;
     using tessera::python::Chip;
     using tessera::python::Programmed;
 
-    module.doc() = "Crossbars of RRAM cells, converters and AiDAC macros on NumPy arrays.";
-    py::register_exception<tessera::Error>(module, "Error", PyExc_ValueError);
+    module.doc() = "The compiled part of the package tessera. Use that.";
+    py::register_local_exception_translator(&tessera::python::translate);
+    module.def("version", &tessera::version);
+    module.def("data_directory", &tessera::data_directory);
 
-    py::class_<Chip>(module, "Chip", "A chip's crossbars and what they do to values.")
-        .def(py::init<const std::string&, const std::vector<std::string>&>(), "config"_a,
-             "set"_a = std::vector<std::string>(),
-             "config: a shipped chip or a file; set: keys that are different, as of --set.")
-        .def_property_readonly(
-            "weight_bits", [](const Chip& chip) { return chip.analogue().weight_bits(); },
-            "Bits of a weight with its sign.")
-        .def_property_readonly(
-            "input_bits", [](const Chip& chip) { return chip.analogue().input_bits(); },
-            "Bits of an input.")
-        .def(
-            "noiseless",
-            [](const Chip& chip) { return chip.with(tessera::values::noiseless(chip.analogue())); },
-            "The same chip with perfect cells and wires: finite converters are left.")
-        .def(
-            "lossless",
-            [](const Chip& chip) { return chip.with(tessera::values::lossless(chip.analogue())); },
-            "The same chip with converters that lose nothing, too.")
-        .def("sources", &Chip::sources, "Names of the chip's sources of errors.")
-        .def("only", &Chip::only, "source"_a, "The same chip with one source of errors.")
-        .def("program", &tessera::python::program, "weights"_a,
-             "inputs"_a = std::pair<std::int32_t, std::int32_t>(0, 255), "seed"_a = 1,
-             "calibrate"_a = py::none(),
-             "Writes a matrix of whole numbers, inputs x outputs, into as many macros as it needs. "
-             "inputs: least and greatest input there will be; seed: names the programmed chip and "
-             "all noise on it; calibrate: inputs that converter ranges are chosen for.");
+    py::class_<Chip>(module, "Chip")
+        .def_static("load", &Chip::load)
+        .def_static("parse", &Chip::parse)
+        .def_property_readonly("name", [](const Chip& chip) { return chip.config().name; })
+        .def_property_readonly("weight_bits",
+                               [](const Chip& chip) { return chip.analogue().weight_bits(); })
+        .def_property_readonly("input_bits",
+                               [](const Chip& chip) { return chip.analogue().input_bits(); })
+        .def("effective",
+             [](const Chip& chip) { return tessera::config::effective(chip.config()).dump(); })
+        .def("model_files", &Chip::model_files)
+        .def("noiseless", [](const Chip& chip)
+             { return chip.with(tessera::values::noiseless(chip.analogue())); })
+        .def("lossless",
+             [](const Chip& chip) { return chip.with(tessera::values::lossless(chip.analogue())); })
+        .def("sources", &Chip::sources)
+        .def("only", &Chip::only)
+        .def("program", &tessera::python::program);
 
-    py::class_<Programmed>(module, "Programmed", "Weights in the cells of a chip.")
-        .def_property_readonly(
-            "shape", [](const Programmed& its) { return std::pair(its.rows(), its.columns()); },
-            "Inputs x outputs.")
-        .def("__call__", &tessera::python::multiply, "inputs"_a, "image"_a = 0, "first"_a = 0,
-             "Products of vectors (rows of whole numbers) as the macros hand them on, in units of "
-             "the exact product. Vector i is number first + i of the image: its noise depends on "
-             "that alone. Cells that fluctuate start anew with every call.");
+    py::class_<Programmed>(module, "Programmed")
+        .def_property_readonly("shape", [](const Programmed& its)
+                               { return std::pair(its.rows(), its.columns()); })
+        .def("multiply", &tessera::python::multiply);
 }

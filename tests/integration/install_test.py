@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Installs the build, moves the installation, and uses it as others would: the program, a CMake
-project, pkg-config, each public header alone; then the Debian packages."""
+project, pkg-config, each public header alone, the Python package; then the Debian packages
+(tools/package_check installs them)."""
 import gzip
 import json
 import os
@@ -26,6 +27,10 @@ CHIP = ["--chip", "clsa-256", "--set", "noc.vcs=2"]
 def cached(name):
     found = re.search(rf"^{name}:\w+=(.*)$", (BUILD / "CMakeCache.txt").read_text(), re.MULTILINE)
     return found.group(1) if found else ""
+
+
+SHARED = cached("BUILD_SHARED_LIBS") == "ON"
+PYTHON = bool(os.environ["TESSERA_PYTHON"])
 
 
 def sanitizer_flags():
@@ -112,7 +117,8 @@ class Installed(unittest.TestCase):
         self.assertRegex(result.stderr, "/nonexistent/models/networks: .*TESSERA_DATA")
 
     def test_layout(self):
-        for name in ["bin/tessera", "lib/libtessera.a", "lib/libtessera_platform.a",
+        ending = "so" if SHARED else "a"
+        for name in ["bin/tessera", f"lib/libtessera.{ending}", f"lib/libtessera_platform.{ending}",
                      "include/tessera/tessera.h", "include/tessera/platform.h",
                      "share/tessera/configs/schema/chip-1.0.schema.json",
                      "share/tessera/models/networks/resnet50.json",
@@ -120,10 +126,53 @@ class Installed(unittest.TestCase):
                      "share/bash-completion/completions/tessera",
                      "share/zsh/vendor-completions/_tessera",
                      "share/fish/vendor_completions.d/tessera.fish",
-                     "share/doc/tessera/README.md"]:
+                     "share/doc/tessera/README.md", "share/doc/tessera/LICENSE"]:
             with self.subTest(name):
                 self.assertTrue((self.prefix / name).is_file())
         self.assertEqual([path.name for path in (self.prefix / "include").iterdir()], ["tessera"])
+
+    @unittest.skipIf(cached("TESSERA_COVERAGE") == "ON" or cached("TESSERA_SANITIZE"), "their runtimes name sources")
+    def test_no_file_names_the_build(self):
+        """Whoever may write where it was built must not be able to say what installed programs read."""
+        of_release = cached("CMAKE_BUILD_TYPE") == "Release"
+        seen = 0
+        for path in sorted(self.prefix.rglob("*")):
+            if not path.is_file() or path.is_symlink():
+                continue
+            content = path.read_bytes()
+            if not of_release and (content[:4] == b"\x7fELF" or content[:8] == b"!<arch>\n"):
+                run("objcopy", "--strip-debug", path, "stripped", cwd=self.folder) # for developers' debuggers
+                content = (self.folder / "stripped").read_bytes()
+            seen += content[:4] == b"\x7fELF" or content[:8] == b"!<arch>\n"
+            with self.subTest(path.relative_to(self.prefix)):
+                for folder in {str(SOURCE), str(BUILD)}:
+                    self.assertNotIn(folder.encode(), content)
+        self.assertGreaterEqual(seen, 4 if PYTHON else 3)
+
+    def test_shared_libraries(self):
+        if not SHARED:
+            self.assertEqual(list(self.prefix.rglob("libtessera*.so*")), [])
+            return
+        minor = re.match(r"tessera (\d+\.\d+)", run(self.tessera, "--version", cwd="/")).group(1)
+        for name in ("libtessera", "libtessera_platform"):
+            library = self.prefix / "lib" / f"{name}.so.{minor}"
+            self.assertIn(f"SONAME               {library.name}", run("objdump", "-p", library, cwd="/"))
+            self.assertTrue(library.is_symlink() and library.resolve().name.startswith(library.name + "."))
+            # All of Tessera and nothing of what it is made with.
+            shown = [line.split()[2] for line in
+                     run("nm", "-D", "--defined-only", library, cwd="/").splitlines()]
+            self.assertGreater(len(shown), 10)
+            ours = re.compile(r"_Z(T[a-zA-Z]|T[hvc][n0-9_]+|GV|GVZ|Z)?N[KOR]*7tessera")
+            self.assertEqual([name for name in shown if not ours.match(name)], [])
+        self.assertIn(f"libtessera.so.{minor}", run("ldd", self.tessera, cwd="/"))
+        self.assertIn(str(self.prefix.resolve()), run("ldd", self.tessera, cwd="/"))
+
+    @unittest.skipUnless(PYTHON, "built without the Python module")
+    def test_python_package(self):
+        packages = self.prefix / "lib/python3/dist-packages"
+        out = run("/usr/bin/python3", "-c", "import tessera; print(tessera.__file__); print(tessera.data_directory())",
+                  cwd="/", env={"PYTHONPATH": str(packages), "PYTHONDONTWRITEBYTECODE": "1"}).splitlines()
+        self.assertEqual(out, [str(packages / "tessera/__init__.py"), str(self.prefix.resolve() / "share/tessera")])
 
     def test_manual_pages(self):
         commands = re.findall(r"^  (\w+) ", run(self.tessera, "--help", cwd="/"), re.MULTILINE)
@@ -185,14 +234,27 @@ class Installed(unittest.TestCase):
         compiler = cached("CMAKE_CXX_COMPILER")
         run(compiler, "-std=c++17", *sanitizer_flags(), "-c", CONSUMER / "simulate.cpp", *ask("--cflags", "tessera"),
             "-o", "simulate.o", cwd=self.folder)
-        data = ask("--variable=datadir", "tessera")[0]
+        data = Path(ask("--variable=datadir", "tessera")[0])
+        self.assertEqual(data.resolve(), (self.prefix / "share/tessera").resolve())
         makespan, _ = self.expected()
-        for static in ([], ["--static"]):
+        libraries = {"LD_LIBRARY_PATH": str(self.prefix / "lib")} if SHARED else {}
+        for static in ([],) if SHARED else ([], ["--static"]):
             with self.subTest(static):
                 run(compiler, *sanitizer_flags(), "simulate.o", *ask(*static, "--libs", "tessera"), "-o", "simulate",
                     cwd=self.folder)
-                out = run("./simulate", cwd=self.folder, env={"TESSERA_DATA": data})
+                out = run("./simulate", cwd=self.folder, env=libraries)
                 self.assertIn(f"{self.chip_name}: {makespan} ps", out)
+        # Without its installation a program takes no other: not that of another version, not the source tree.
+        if not SHARED:
+            away = self.prefix.with_name("away")
+            self.prefix.rename(away)
+            try:
+                self.assertRegex(run("./simulate", cwd=self.folder, check=False),
+                                 rf"{re.escape(str(self.prefix))}/share/tessera/configs")
+                out = run("./simulate", cwd=self.folder, env={"TESSERA_DATA": str(away / "share/tessera")})
+                self.assertIn(f"{self.chip_name}: {makespan} ps", out)
+            finally:
+                away.rename(self.prefix)
         self.assertIn("-lsystemc", ask("--libs", "tessera-platform"))
         self.assertEqual(ask("--modversion", "tessera"), ask("--modversion", "tessera-platform"))
 
@@ -254,8 +316,11 @@ class Packages(unittest.TestCase):
         return {row.split()[5]: row.split()[:2] for row in rows}
 
     def test_content(self):
-        self.assertEqual(sorted(self.packages), ["libtessera-dev", "tessera"])
+        self.assertEqual(sorted(self.packages), ["libtessera-dev", *["python3-tessera"] * PYTHON, "tessera"])
         program, library = self.content("tessera"), self.content("libtessera-dev")
+        for package in self.packages:
+            for name in ("copyright", "changelog.gz", "changelog.Debian.gz"):
+                self.assertEqual(self.content(package)[f"./usr/share/doc/{package}/{name}"], ["-rw-r--r--", "root/root"])
         self.assertEqual(program["./usr/bin/tessera"], ["-rwxr-xr-x", "root/root"])
         for name in ["./usr/share/tessera/configs/tiny.json", "./usr/share/man/man1/tessera-run.1.gz",
                      "./usr/share/doc/tessera/copyright"]:
@@ -264,6 +329,15 @@ class Packages(unittest.TestCase):
         self.assertTrue(any(name.endswith("/tessera-config.cmake") for name in library))
         files = {name for name in program if not name.endswith("/")}
         self.assertFalse(files & set(library), "both packages own a file")
+        if PYTHON:
+            package = self.content("python3-tessera")
+            modules = {name.rsplit("/", 1)[1] for name in package if "/dist-packages/tessera/" in name}
+            expected = {path.name for path in (SOURCE / "src/python/tessera").glob("*.*") if path.is_file()}
+            self.assertEqual({name for name in modules if name and ".so" not in name}, expected)
+            self.assertTrue(any(re.fullmatch(r"_tessera\.cpython-.*\.so", name) for name in modules))
+            needed = self.field("python3-tessera", "Depends")
+            for name in (f"tessera (= {self.field('tessera', 'Version')})", "python3-numpy", "libfmt"):
+                self.assertIn(name, needed)
 
     def test_dependencies(self):
         needed = {BUILDS.get(name.split()[0].split(":")[0], name.split()[0].split(":")[0])
@@ -328,7 +402,7 @@ class Packages(unittest.TestCase):
             (database / "status").touch()
             # The libraries it depends on are outside this root; test_dependencies looks after them.
             dpkg = ["dpkg", f"--root={root}", "--force-depends", "--log=/dev/null"]
-            run(*dpkg, "-i", *self.packages.values(), cwd=self.folder)
+            run(*dpkg, "-i", *(self.packages[name] for name in ("tessera", "libtessera-dev")), cwd=self.folder)
             status = run("dpkg-query", f"--admindir={database}", "-W", "-f", "${Package} ${db:Status-Status}\n",
                          cwd=self.folder)
             self.assertEqual(sorted(status.split("\n"))[1:], ["libtessera-dev installed", "tessera installed"])
@@ -342,7 +416,7 @@ class Packages(unittest.TestCase):
         self.assertIn("on tiny-packaged", out)
         self.assertTrue((self.folder / "out/activity.h5").is_file())
         if os.geteuid() == 0:
-            run(*dpkg, "--purge", *self.packages, cwd=self.folder)
+            run(*dpkg, "--purge", "libtessera-dev", "tessera", cwd=self.folder)
             left = [path for path in (root / "usr").rglob("*") if path.is_file()]
             self.assertEqual(left, [])
 

@@ -1,10 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The Python module against NumPy and against itself: exact where nothing is lost, the same bits for the same chip in
-every batch, type and layout of arrays, and on threads; wires as the circuit's equations say, solved here; what cannot
-be is a ValueError that says what to do."""
+every batch, type and layout of arrays, on threads, and pickled; wires as the circuit's equations say, solved here; what
+cannot be is a tessera.Error that says what to do. Without the compiled part, the package says so when it is needed."""
+import copy
 import json
 import os
+import pathlib
+import pickle
+import shutil
+import subprocess
 import sys
 import tempfile
 import threading
@@ -29,8 +34,8 @@ GENERIC = ["macro.adc.range=full", "macro.cell.device=generic", "macro.rows=128"
 def refusal(work):
     try:
         work()
-    except (ValueError, TypeError, KeyError) as error:
-        return f"{type(error).__name__}: {error}"
+    except tessera.Error as error:
+        return f"{type(error).__name__} {error.exit_code}: {error}"
     return "accepted"
 
 
@@ -173,24 +178,117 @@ def check_reference_columns():
     assert compared > 100 and unlike_exact > 50, (compared, unlike_exact)
 
 
+class Unlike:
+    """Nothing that any argument could be."""
+    def __repr__(self):
+        return "Unlike()"
+
+
 def check_refusals():
     chip = tessera.Chip("clsa-256")
     layer = chip.program(WEIGHTS)
-    for work, words in ((lambda: chip.program(WEIGHTS * 1.0), "TypeError: weights are of type float64; give whole"),
+    most = 2**32 - 1
+    for work, words in ((lambda: chip.program(WEIGHTS * 1.0), "UsageError 2: weights are of type float64; give whole"),
+                        (lambda: chip.program(WEIGHTS > 0), "weights are of type bool"),
                         (lambda: chip.program(WEIGHTS[0]), "weights must be a matrix"),
+                        (lambda: chip.program([[1, 2], [3]]), "weights are no array"),
                         (lambda: chip.program(np.zeros((0, 3), int)), "weights must be a matrix that is not empty"),
-                        (lambda: chip.program(WEIGHTS * 2), "Error: "),
+                        (lambda: chip.program(WEIGHTS * 2), "InputError 3: "),
                         (lambda: chip.program(WEIGHTS * 2**40), "which 32 bits cannot hold"),
+                        (lambda: chip.program(WEIGHTS.astype(np.uint64)), "which 32 bits cannot hold"),
                         (lambda: chip.program(WEIGHTS, inputs=(0, 300)), "raise macro.input_bits"),
+                        (lambda: chip.program(WEIGHTS, inputs=(5, 3)), "inputs is (5, 3); give the least first"),
+                        (lambda: chip.program(WEIGHTS, inputs=(0, 2**31)), f"to {2**31 - 1}"),
+                        (lambda: chip.program(WEIGHTS, inputs=(0, 1.5)), "inputs[1] is 1.5; give a whole number"),
+                        (lambda: chip.program(WEIGHTS, inputs=7), "give the least and the greatest"),
+                        (lambda: chip.program(WEIGHTS, seed=-1), "seed is -1; give a whole number from 0"),
+                        (lambda: chip.program(WEIGHTS, seed=2**64), f"from 0 to {2**64 - 1}"),
                         (lambda: chip.program(WEIGHTS, calibrate=INPUTS[:, :3]), "a value per row of weights"),
+                        (lambda: chip.program(WEIGHTS, calibrate=INPUTS * 0.5), "calibrate are of type float64"),
+                        (lambda: chip.program(), "missing a required argument: 'weights'"),
+                        (lambda: chip.program(WEIGHTS, noise=3), "unexpected keyword argument 'noise'"),
                         (lambda: layer(INPUTS - 1), "inputs are beyond 0..255"),
                         (lambda: layer(INPUTS[:, :5]), "inputs have 5 values for 300 rows of weights"),
                         (lambda: layer(INPUTS.astype(complex)), "give whole numbers"),
-                        (lambda: chip.only("noise"), "has no source of errors 'noise'"),
+                        (lambda: layer(INPUTS, image=most + 1), f"image is {most + 1}; give a whole number from 0 to {most}"),
+                        (lambda: layer(INPUTS, first=most - len(INPUTS) + 2), "first is"),
+                        (lambda: layer(INPUTS, "0"), "image is '0'; give a whole number"),
+                        (lambda: chip.only("noise"), "UsageError 2: the chip has no source of errors 'noise'"),
+                        (lambda: chip.only(3), "source is of type int; give a text"),
+                        (tessera.Programmed, "made by Chip.program()"),
                         (lambda: tessera.Chip("clsa-265"), 'did you mean "clsa-256"'),
+                        (lambda: tessera.Chip("clsa-\ud800"), "which UTF-8 cannot hold"),
+                        (lambda: tessera.Chip("/nonexistent.json"), "/nonexistent.json"),
+                        (lambda: tessera.Chip("clsa-256", set="noc.vcs=2"), "set is one text; give a list"),
+                        (lambda: tessera.Chip("clsa-256", set=[2]), "set[0] is of type int; give a text"),
+                        (lambda: tessera.Chip("clsa-256", set=["noc.vcs"]), "UsageError 2: "),
                         (lambda: tessera.Chip("clsa-256", set=["macro.cells.bits=1"]), "did you mean")):
         refused = refusal(work)
         assert words in refused, f"{words}: {refused}"
+    # Whatever is given for whatever argument.
+    calls = [(tessera.Chip, ["clsa-256", []]), (chip.only, ["read noise"]), (layer, [INPUTS, 0, 0]),
+             (chip.program, [WEIGHTS, (0, 255), 1, None])]
+    for call, arguments in calls:
+        for place in range(len(arguments)):
+            for wrong in (Unlike(), b"\xff", -1, 2**70, float("nan"), {}, [Unlike()], [[Unlike()]], "a\0b", object):
+                refused = refusal(lambda: call(*arguments[:place], wrong, *arguments[place + 1:]))
+                harmless = call is tessera.Chip and place == 1 and wrong == {}  # no keys
+                assert (refused == "accepted") == harmless, (call, place, wrong, refused)
+        refused = refusal(lambda: call(*arguments, 1))
+        assert "UsageError 2: " in refused, (call, refused)
+    usual = (ValueError, TypeError)
+    assert all(issubclass(tessera.UsageError, error) for error in usual) and issubclass(tessera.IoError, OSError)
+    again = pickle.loads(pickle.dumps(tessera.IoError("gone")))
+    assert (type(again), str(again), again.exit_code) == (tessera.IoError, "gone", 5)
+
+
+def check_pickles():
+    """Here, and in a process of its own: what comes back multiplies to the same bits."""
+    ranges = [*GENERIC, "macro.adc.range=calibrated"]
+    chips = [tessera.Chip("clsa-256", set=GENERIC), tessera.Chip("clsa-256", set=ranges).only("read noise"),
+             tessera.Chip("aidac").only("mismatch"), tessera.Chip("clsa-256", set=GENERIC).noiseless().lossless()]
+    layers = [chip.program(WEIGHTS // 2, inputs=(0, 255), seed=9, calibrate=INPUTS[:4]) for chip in chips]
+    assert all(copy.deepcopy(layer) is layer for layer in layers)
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "pickled")
+        with open(path, "wb") as file:
+            pickle.dump((INPUTS, chips, layers), file)
+        code = (f"import pickle, sys; inputs, chips, layers = pickle.load(open({path!r}, 'rb'))\n"
+                f"pickle.dump([(chip.sources(), repr(chip), layer.shape, layer(inputs, image=2)) for chip, layer in "
+                f"zip(chips, layers)], open({path!r} + '.out', 'wb'))")
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=120, cwd="/",
+                       env={**os.environ, "PYTHONPATH": os.environ["TESSERA_PYTHON"]})
+        with open(path + ".out", "rb") as file:
+            for (sources, shown, shape, sums), chip, layer in zip(pickle.load(file), chips, layers):
+                assert (sources, shown, shape) == (chip.sources(), repr(chip), layer.shape)
+                assert (sums == layer(INPUTS, image=2)).all(), chip
+        # What the pickle has not with it must be there, and the same.
+        device = pathlib.Path(folder, "device.json")
+        model = json.loads(pathlib.Path(tessera.data_directory(), "models/devices/generic.json").read_text())
+        device.write_text(json.dumps(model))
+        pickled = pickle.dumps(tessera.Chip("clsa-256", set=[f"macro.cell.device={device}"]))
+        assert pickle.loads(pickled).weight_bits == 8
+        device.write_text(json.dumps({**model, "name": "another"}))
+        refused = refusal(lambda: pickle.loads(pickled))
+        assert refused.startswith(f"InputError 3: {device}: not what the pickled chip clsa-256 was made with"), refused
+        device.unlink()
+        refused = refusal(lambda: pickle.loads(pickled))
+        assert str(device) in refused, refused
+
+
+def check_without_extension():
+    """Copied from where nothing was compiled, the package can be imported; what is compiled is asked for in vain."""
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(os.path.join(os.environ["TESSERA_SOURCE_DIR"], "src/python/tessera"),
+                        os.path.join(folder, "tessera"))
+        code = ("import tessera\nassert tessera.UsageError('x').exit_code == 2 and 'Chip' in dir(tessera)\n"
+                "try:\n    tessera.nonsense\nexcept AttributeError as error:\n    print(error)\n"
+                "try:\n    tessera.Chip\nexcept ImportError as error:\n    print(error)\n"
+                "from tessera import Error\nfrom tessera import Programmed")
+        said = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, cwd="/", timeout=60,
+                              env={**os.environ, "PYTHONPATH": folder})
+        assert "has no attribute 'nonsense'" in said.stdout and "pybind11-dev" in said.stdout, said
+        assert said.returncode == 1 and "ImportError: tessera is here without its compiled part" in said.stderr, said
 
 
 if __name__ == "__main__":
@@ -199,3 +297,5 @@ if __name__ == "__main__":
     check_calibration()
     check_reference_columns()
     check_refusals()
+    check_pickles()
+    check_without_extension()

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "numerics/device.h"
 
-#include "base/install.h"
 #include "tessera/error.h"
+#include "tessera/installation.h"
 
 #include <cmath>
 #include <filesystem>
