@@ -201,13 +201,13 @@ public:
         {
             for (std::string name = macro.aidac.model; !name.empty();)
             {
-                files.push_back(numerics::find_model("macros", "AiDAC model", name));
+                files.push_back(numerics::find_model("macros", "AiDAC model", name, {}));
                 name = load_json(files.back()).value().value("extends", "");
             }
         }
         else if (!macro.cell.device.empty())
         {
-            files.push_back(numerics::find_model("devices", "device", macro.cell.device));
+            files.push_back(numerics::find_model("devices", "device", macro.cell.device, {}));
         }
         return files;
     }
