@@ -298,13 +298,9 @@ private:
     /// `mode`: of the file to be replaced, for the new one.
     void create(std::optional<mode_t> mode)
     {
-        static std::atomic<unsigned> next{0}; // outputs of one process differ
-        const std::string prefix = prefix_of(target_.filename().string());
         do
         {
-            const unsigned number = next.fetch_add(1);
-            temporary_ = target_.parent_path() / (prefix + std::to_string(getpid()) + "-" +
-                                                  std::to_string(number) + ".tmp");
+            temporary_ = temporary_beside(target_);
             file_ = open_descriptor(temporary_, O_RDWR | O_CREAT | O_EXCL);
         } while (!file_.valid() && errno == EEXIST);
         if (!file_.valid())

@@ -47,6 +47,7 @@ def check_names(folder):
         over = "images" if answer["chips"] == 1 else "chips and images"
         expect(answer["interval_over"] == over, f"{name} of {answer['chips']} chips: {answer['interval_over']}")
     with h5py.File(logits) as file:
+        expect(file.attrs["complete"] == 1, "the file does not say that it is complete")
         names = {unquote(link) for link in file if link != "right"}
         expect(names == set(answers), f"logits of {names}")
         expect({unquote(link) for link in file["right"]} == set(answers), f"outcomes of {list(file['right'])}")
@@ -63,21 +64,27 @@ def check_interruption(folder, number):
     logits = folder / f"cut-{number}.h5"
     process = subprocess.Popen(command("--trials", 10000, "--images", 2, "--logits", logits, "--json"),
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def hidden():
+        return next(iter(folder.glob(f".{logits.name}.*.tmp")), "none")
+
     deadline = time.monotonic() + 120
     chips = 0
     while chips < 2 and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.05)
         try:
-            with h5py.File(logits, locking=False) as file:
+            with h5py.File(hidden(), locking=False) as file:
                 chips = len(file["right"]["programming"])
         except (OSError, KeyError, RuntimeError):
-            pass  # it is being written
+            pass  # it is not there yet, or being written
     process.send_signal(number)
     out, err = process.communicate(timeout=120)
-    with h5py.File(logits, locking=False) as file:
+    killed = number == signal.SIGKILL
+    expect(logits.exists() != killed, f"signal {number}: {logits} is {'' if killed else 'not '}there")
+    with h5py.File(hidden() if killed else logits, locking=False) as file:
         expect(len(file["right"]["programming"]) >= 2 and file["integers"][:].tolist() == TRUTH[:2],
                f"signal {number}: what is left of the file")
-    if number == signal.SIGKILL:
+        expect(killed or file.attrs["complete"] == 0, f"signal {number}: the file says that it is complete")
+    if killed:
         return
     expect(process.returncode == 130, f"exit code {process.returncode}: {err}")
     report = json.loads(out)

@@ -184,7 +184,7 @@ def check_accuracy(network, layers, images, folder):
     for attention in ("vector", "crossbar"):
         judged = tessera("accuracy", "--network", network, "--dataset", folder / "images.npz", "--images", 3, "--chip",
                          "clsa-256", "--set", f"mapping.attention={attention}", "--set", "macro.adc.range=lossless",
-                         "--only", "noiseless", "--logits", folder / "logits.h5")
+                         "--only", "noiseless", "--logits", folder / "logits.h5", "--force")
         expect(judged.returncode == 0, f"accuracy, {attention}: {judged.stderr}")
         if judged.returncode == 0:
             wanted = np.array([truth(layers, codes(image))["out"].reshape(-1) for image in images])

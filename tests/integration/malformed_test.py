@@ -774,13 +774,14 @@ def problems(command, file, content, where, said):
             return [f"killed by {signal.Signals(-done.returncode).name}"]
         if done.returncode != 3:
             found.append(f"exit code {done.returncode}")
-        message = done.stderr.decode("utf-8", "surrogateescape")
+        message = done.stderr.decode("utf-8")  # whatever the input was
         if where is None:
             start = "tessera: in/"
         elif file is None:
             start = "tessera: " + (where if len(where) < 2000 else where[:2000])
         else:
             start = f"tessera: in/{file}{where}"
+        start = re.sub("[\udc80-\udcff]", lambda byte: f"\\x{ord(byte[0]) - 0xDC00:02x}", start)
         if not message.startswith(start):
             found.append(f"does not begin with {start!r}")
         if said not in message[len(start):]:
