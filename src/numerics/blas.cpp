@@ -9,6 +9,7 @@
 #include <dlfcn.h>
 #include <limits>
 #include <mutex>
+#include <set>
 #include <string>
 #include <sys/mman.h>
 
@@ -70,8 +71,10 @@ public:
         find(library, "dpotrf_", calls_.dpotrf);
         find(library, "dpotri_", calls_.dpotri);
         find(library, "dpotrs_", calls_.dpotrs);
-        find(library, "blas_memory_alloc", take_space_);
-        find(library, "blas_memory_free", give_space_back_);
+        // A build that hides these gets its work space when it first multiplies.
+        take_space_ = reinterpret_cast<decltype(take_space_)>(dlsym(library, "blas_memory_alloc"));
+        give_space_back_ =
+            reinterpret_cast<decltype(give_space_back_)>(dlsym(library, "blas_memory_free"));
         decltype(&openblas_set_num_threads) set_threads = nullptr;
         decltype(&openblas_get_parallel) parallel = nullptr;
         find(library, "openblas_set_num_threads", set_threads);
@@ -110,24 +113,32 @@ private:
     /// For what other threads take between the look and the library's own request.
     static constexpr std::size_t kSlack = std::size_t{32} << 20U;
 
-    /// Contract: all spaces are in use, the lock is held.
+    /// Contract: all spaces have a caller, the lock is held.
     [[nodiscard]] bool add_space()
     {
         if (spaces_ == most_callers_)
         {
             return false;
         }
-        void* const room = mmap(nullptr, kSpace + kSlack, PROT_READ | PROT_WRITE,
-                                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        // Callers may not have come to the library yet: what it is not known to have it may still
+        // ask for.
+        const std::size_t needed = (spaces_ + 1 - known_.size()) * kSpace + kSlack;
+        void* const room =
+            mmap(nullptr, needed, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (room == MAP_FAILED)
         {
             return false;
         }
-        munmap(room, kSpace + kSlack);
-        // The library keeps it for its next caller.
-        constexpr int any_processor = 0;
-        give_space_back_(take_space_(any_processor));
+        munmap(room, needed);
         ++spaces_;
+        if (take_space_ != nullptr && give_space_back_ != nullptr)
+        {
+            // The library keeps it for its next caller.
+            constexpr int any_processor = 0;
+            void* const space = take_space_(any_processor);
+            known_.insert(space);
+            give_space_back_(space);
+        }
         return true;
     }
 
@@ -138,7 +149,8 @@ private:
     std::mutex mutex_;
     std::condition_variable left_;
     unsigned callers_ = 0;
-    unsigned spaces_ = 0; ///< that the library has
+    unsigned spaces_ = 0;   ///< that the library has, or will find room for
+    std::set<void*> known_; ///< of those that it has
 };
 
 Library& library()
