@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cxxabi.h>
 #include <exception>
+#include <fcntl.h>
 #include <iostream>
 #include <malloc.h>
 #include <new>
@@ -56,6 +57,32 @@ void use_huge_pages()
     std::free(first);
 }
 
+/// Files that are opened never become standard input or output by chance: those that are closed are
+/// opened so that using them fails as before.
+void hold_standard_descriptors()
+{
+    for (;;)
+    {
+        // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg)
+        const int id = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        if (id != STDOUT_FILENO && id != STDERR_FILENO)
+        {
+            if (id > STDERR_FILENO)
+            {
+                close(id);
+            }
+            if (id != STDIN_FILENO)
+            {
+                return;
+            }
+            continue;
+        }
+        close(id);
+        // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg)
+        static_cast<void>(open("/dev/null", O_RDONLY | O_CLOEXEC));
+    }
+}
+
 /// Would the system give some more?
 bool has_memory()
 {
@@ -94,6 +121,7 @@ void set_end()
 
 int main(int argc, char** argv)
 {
+    hold_standard_descriptors();
     use_huge_pages();
     // The kernel prints its copyright notice to stderr unless told otherwise.
     setenv("SC_COPYRIGHT_MESSAGE", "DISABLE", 0); // NOLINT(concurrency-mt-unsafe)

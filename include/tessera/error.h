@@ -16,7 +16,7 @@ enum class ExitCode : int
     bad_input = 3,    ///< a config, network, trace or result file is malformed
     simulation = 4,   ///< deadlock, livelock or watchdog
     io = 5,           ///< a file could not be read or written
-    interrupted = 130 ///< SIGINT or SIGTERM
+    interrupted = 130 ///< SIGINT, SIGTERM or SIGHUP
 };
 
 /// What every function of the library throws; what() is the whole message.

@@ -106,8 +106,8 @@ public:
     /// What it takes of the chip; nothing if it was not compiled here. Of all images compiled.
     [[nodiscard]] const std::optional<MappingReport>& mapping() const;
     /// Writes it as a trace file: .trace.jsonl, .trace.jsonl.gz or .trace.h5. Throws IoError,
-    /// UsageError (another ending).
-    void save(const std::filesystem::path& file) const;
+    /// UsageError (another ending; a file that is there, unless `replace`).
+    void save(const std::filesystem::path& file, bool replace = true) const;
     /// A fresh cursor over the operations. Throws InputError, IoError.
     [[nodiscard]] std::unique_ptr<trace::OperationSource> source() const;
 

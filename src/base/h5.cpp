@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/h5.h"
 
+#include "base/descriptor.h"
 #include "base/input_file.h"
 #include "tessera/error.h"
 
@@ -9,6 +10,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <fcntl.h>
 #include <filesystem>
 #include <new>
 #include <string_view>
@@ -198,6 +200,15 @@ Handle open_file(const std::string& path)
                       std::strerror(errno)); // NOLINT(concurrency-mt-unsafe)
     }
     require_regular(path);
+    // What the system refuses says nothing about the file.
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg)
+    Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file.valid() || !file.close())
+    {
+        const int reason = errno;
+        throw IoError("cannot open " + path + ": " + std::generic_category().message(reason) +
+                      (reason == EMFILE ? "; " + remedy_of(reason) : ""));
+    }
     const Lock lock;
     const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, "set up " + path);
     if (is_nameless(path))
@@ -236,8 +247,8 @@ Handle create_file(const std::string& temporary, const std::string& path)
 
 } // namespace
 
-Output::Output(const std::filesystem::path& path)
-    : file_(path), handle_(create_file(file_.temporary().string(), path.string()))
+Output::Output(const std::filesystem::path& path, Existing existing)
+    : file_(path, existing), handle_(create_file(file_.temporary().string(), path.string()))
 {
 }
 

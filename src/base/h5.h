@@ -82,7 +82,7 @@ class Output
 {
 public:
     /// Throws UsageError, IoError.
-    explicit Output(const std::filesystem::path& path);
+    explicit Output(const std::filesystem::path& path, Existing existing = Existing::replace);
 
     [[nodiscard]] hid_t get() const { return handle_.get(); }
     /// What was written so far survives a kill of the process, under the hidden name. Throws

@@ -2,6 +2,7 @@
 #include "base/output_file.h"
 
 #include "base/descriptor.h"
+#include "base/interrupt.h"
 #include "tessera/error.h"
 
 #include <atomic>
@@ -148,7 +149,7 @@ bool is_replaceable(const fs::path& path)
 class OutputFile::Impl
 {
 public:
-    explicit Impl(fs::path path) : path_(std::move(path))
+    Impl(fs::path path, Existing existing) : path_(std::move(path)), existing_(existing)
     {
         struct stat info = {};
         const bool exists = stat(path_.c_str(), &info) == 0;
@@ -159,19 +160,15 @@ public:
         const std::optional<fs::path> target = end_of_links(path_);
         if (!target || (exists && !S_ISREG(info.st_mode)))
         {
-            file_ = open_descriptor(path_, O_WRONLY | O_APPEND | O_NOCTTY);
-            if (!file_.valid())
-            {
-                fail("open", errno);
-            }
+            open_as_it_stands();
             return;
         }
         target_ = *target;
-        create(exists ? std::optional<mode_t>(info.st_mode) : std::nullopt);
+        create(exists ? &info : nullptr);
     }
     /// Adopts `whole`.
-    Impl(fs::path whole, fs::path path)
-        : path_(std::move(path)), temporary_(std::move(whole)), adopted_(true)
+    Impl(fs::path whole, fs::path path, Existing existing)
+        : path_(std::move(path)), existing_(existing), temporary_(std::move(whole)), adopted_(true)
     {
         std::error_code none; // not there
         const fs::file_status status = fs::status(path_, none);
@@ -242,6 +239,11 @@ public:
         {
             return;
         }
+        if (existing_ == Existing::keep)
+        {
+            expose_beside_nothing();
+            return;
+        }
         struct stat older = {};
         const bool exists = lstat(target_.c_str(), &older) == 0;
         replaced_ = exists && S_ISREG(older.st_mode) && exchange();
@@ -295,8 +297,49 @@ private:
         throw_io_error(what, path_, reason);
     }
 
-    /// `mode`: of the file to be replaced, for the new one.
-    void create(std::optional<mode_t> mode)
+    /// A pipe may wait for who reads it.
+    void open_as_it_stands()
+    {
+        do
+        {
+            file_ = open_descriptor(path_, O_WRONLY | O_APPEND | O_NOCTTY);
+            throw_if_interrupted();
+        } while (!file_.valid() && errno == EINTR);
+        if (!file_.valid())
+        {
+            fail("open", errno);
+        }
+    }
+
+    /// expose() where nothing may be replaced.
+    void expose_beside_nothing()
+    {
+        bool done = renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, target_.c_str(),
+                              RENAME_NOREPLACE) == 0;
+        if (!done && (errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP))
+        {
+            // File systems that do not know this: a look, and then a moment in which one may
+            // appear.
+            struct stat other = {};
+            errno = EEXIST;
+            done = lstat(target_.c_str(), &other) != 0 &&
+                   std::rename(temporary_.c_str(), target_.c_str()) == 0;
+        }
+        if (!done && errno == EEXIST)
+        {
+            throw UsageError(path_.string() +
+                             " has appeared meanwhile; give --force to replace it");
+        }
+        if (!done)
+        {
+            fail("write", errno);
+        }
+        exposed_ = true;
+        sync_folder(folder_of(target_), path_);
+    }
+
+    /// `older`: the file to be replaced, whose owner and permissions the new one gets; null: none.
+    void create(const struct stat* older)
     {
         do
         {
@@ -309,8 +352,14 @@ private:
             target_.clear(); // nothing to remove
             fail("create", reason);
         }
-        constexpr mode_t permissions = 07777;
-        if (mode && fchmod(file_.get(), *mode & permissions) != 0)
+        if (older == nullptr)
+        {
+            return;
+        }
+        // Who may not give files away keeps it, and no right to act as somebody else goes with it.
+        const bool same_owner = fchown(file_.get(), older->st_uid, older->st_gid) == 0;
+        const mode_t permissions = same_owner ? 07777 : 0777;
+        if (fchmod(file_.get(), older->st_mode & permissions) != 0)
         {
             const int reason = errno;
             discard();
@@ -339,6 +388,7 @@ private:
     }
 
     fs::path path_;
+    Existing existing_;
     fs::path target_; ///< empty: no regular file, written to as it stands
     fs::path temporary_;
     Descriptor file_;
@@ -348,13 +398,16 @@ private:
     bool adopted_ = false;
 };
 
-OutputFile::OutputFile(fs::path path) : impl_(std::make_unique<Impl>(std::move(path))) {}
+OutputFile::OutputFile(fs::path path, Existing existing)
+    : impl_(std::make_unique<Impl>(std::move(path), existing))
+{
+}
 
 OutputFile::OutputFile(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
-OutputFile OutputFile::adopt(const fs::path& whole, fs::path path)
+OutputFile OutputFile::adopt(const fs::path& whole, fs::path path, Existing existing)
 {
-    return OutputFile(std::make_unique<Impl>(whole, std::move(path)));
+    return OutputFile(std::make_unique<Impl>(whole, std::move(path), existing));
 }
 
 OutputFile::OutputFile(OutputFile&&) noexcept = default;
@@ -427,21 +480,32 @@ void write_file(const fs::path& path, std::string_view text)
     file.publish();
 }
 
-void write_files(const fs::path& folder, const std::vector<NamedText>& texts)
+void write_files(const fs::path& folder, const std::vector<NamedText>& texts, Existing existing)
 {
     std::error_code failure;
-    fs::create_directories(folder, failure);
+    const bool made = fs::create_directories(folder, failure);
     if (failure)
     {
         throw_io_error("make folder", folder, failure.value());
     }
-    std::vector<OutputFile> files;
-    for (const NamedText& its : texts)
+    try
     {
-        files.emplace_back(folder / its.name).write(its.text);
-        files.back().complete();
+        std::vector<OutputFile> files;
+        for (const NamedText& its : texts)
+        {
+            files.emplace_back(folder / its.name, existing).write(its.text);
+            files.back().complete();
+        }
+        publish(files);
     }
-    publish(files);
+    catch (...)
+    {
+        if (made)
+        {
+            rmdir(folder.c_str()); // does nothing unless it is empty
+        }
+        throw;
+    }
 }
 
 bool is_temporary_of(const std::string& file, const std::string& name)

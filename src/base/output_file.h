@@ -41,6 +41,13 @@ auto naming(const std::filesystem::path& file, Action action) -> decltype(action
 /// A hidden name, new in this process, in the folder of `path`: for what will bear that one.
 [[nodiscard]] std::filesystem::path temporary_beside(const std::filesystem::path& path);
 
+/// What happens to a file that is there when another one gets its name.
+enum class Existing : unsigned char
+{
+    replace,
+    keep ///< publishing fails, also when it appeared meanwhile
+};
+
 /// A file on its way: what is written lies under a hidden name in the target's folder until
 /// publish(). An older file of that name stays what it is until then. A symbolic link stays one:
 /// what it points to is replaced. What is no regular file (a pipe, a device), and what a process
@@ -49,10 +56,11 @@ class OutputFile
 {
 public:
     /// Throws UsageError for a folder, IoError when the file cannot be made.
-    explicit OutputFile(std::filesystem::path path);
+    explicit OutputFile(std::filesystem::path path, Existing existing = Existing::replace);
     /// A file that lies whole under another name in the same file system, where it stays unless it
     /// is published. Throws UsageError where `path` is something else than a regular file.
-    static OutputFile adopt(const std::filesystem::path& whole, std::filesystem::path path);
+    static OutputFile adopt(const std::filesystem::path& whole, std::filesystem::path path,
+                            Existing existing = Existing::replace);
     OutputFile(OutputFile&&) noexcept;
     OutputFile& operator=(OutputFile&&) = delete;
     OutputFile(const OutputFile&) = delete;
@@ -102,7 +110,8 @@ struct NamedText
 };
 /// Writes several files into a folder, which is made if it is not there: all or none. Throws
 /// IoError.
-void write_files(const std::filesystem::path& folder, const std::vector<NamedText>& texts);
+void write_files(const std::filesystem::path& folder, const std::vector<NamedText>& texts,
+                 Existing existing);
 
 /// Does a file of this name hold what was on its way to `name` in the same folder when a process
 /// was killed?

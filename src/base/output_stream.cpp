@@ -6,13 +6,14 @@
 #include <cerrno>
 #include <fcntl.h>
 #include <string_view>
+#include <unistd.h>
 
 namespace tessera
 {
 
 OutputStream::Buffer::Buffer(const std::filesystem::path& path)
     : file_(::open(path.c_str(), // NOLINT(cppcoreguidelines-pro-type-vararg)
-                   O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666))
+                   O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666))
 {
     if (!file_.valid())
     {
@@ -63,6 +64,20 @@ OutputStream::OutputStream(std::filesystem::path path)
     : std::ostream(nullptr), path_(std::move(path)), buffer_(path_)
 {
     rdbuf(&buffer_);
+}
+
+bool OutputStream::Buffer::empty_file()
+{
+    // What is no regular file (a pipe) says EINVAL: it is empty.
+    return ftruncate(file_.get(), 0) == 0 || errno == EINVAL;
+}
+
+void OutputStream::begin()
+{
+    if (!buffer_.empty_file())
+    {
+        throw_io_error("empty", path_, errno);
+    }
 }
 
 OutputStream::~OutputStream()

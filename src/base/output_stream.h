@@ -17,13 +17,15 @@ namespace tessera
 class OutputStream : public std::ostream
 {
 public:
-    /// Creates or empties the file. Throws IoError.
+    /// Opens the file, or makes it; begin() before the first write. Throws IoError.
     explicit OutputStream(std::filesystem::path path);
     OutputStream(const OutputStream&) = delete;
     OutputStream& operator=(const OutputStream&) = delete;
     /// Writes what is held back, if it can: close() tells.
     ~OutputStream() override;
 
+    /// Empties the file. Throws IoError.
+    void begin();
     /// Throws IoError with the reason when anything could not be written so far.
     void require_good();
     /// Writes what is held back, and closes. Throws IoError.
@@ -36,6 +38,7 @@ private:
         explicit Buffer(const std::filesystem::path& path);
         [[nodiscard]] int reason() const { return reason_; } ///< errno of the first failure
         void close();
+        [[nodiscard]] bool empty_file(); ///< false: errno tells why
 
     protected:
         int_type overflow(int_type character) override;

@@ -103,8 +103,8 @@ void print_tables(std::ostream& out, const values::AccuracyReport& report, bool 
 class Logits
 {
 public:
-    explicit Logits(const std::string& path)
-        : path_(path), file_(path), right_(h5::create_group(file_.get(), "right"))
+    Logits(const std::string& path, Existing existing)
+        : path_(path), file_(path, existing), right_(h5::create_group(file_.get(), "right"))
     {
     }
 
@@ -256,6 +256,11 @@ int accuracy(const Arguments& arguments, const Streams& streams)
     {
         options.require(needed);
     }
+    if (options.has("logits"))
+    {
+        refuse_existing(options.text("logits"), options.has("force"));
+        refuse_input(options, {"network", "dataset", "calibrate", "chip"}, options.text("logits"));
+    }
     if (options.get<std::uint32_t>("trials") < 1 || options.get<std::uint32_t>("trials") > 10000)
     {
         throw UsageError("--trials must be 1..10000");
@@ -273,10 +278,6 @@ int accuracy(const Arguments& arguments, const Streams& streams)
     const values::Dataset images =
         values::load_dataset(options.text("dataset"), "t10k", input,
                              options.get<std::size_t>("first"), options.get<std::size_t>("images"));
-    if (options.has("logits"))
-    {
-        refuse_existing(options.text("logits"), options.has("force"));
-    }
     values::AccuracyOptions choices;
     choices.wanted = wanted(options);
     std::optional<network::WeightedNetwork> weighted;
@@ -304,7 +305,7 @@ int accuracy(const Arguments& arguments, const Streams& streams)
     std::optional<Logits> logits;
     if (options.has("logits"))
     {
-        logits.emplace(options.text("logits"));
+        logits.emplace(options.text("logits"), existing(options));
         choices.on_outcome = [&](const values::Outcome& outcome) { logits->add(outcome); };
     }
     values::AccuracyReport known;

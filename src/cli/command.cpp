@@ -174,6 +174,24 @@ void Options::require(const char* name) const
     }
 }
 
+Existing existing(const Options& options)
+{
+    return options.has("force") ? Existing::replace : Existing::keep;
+}
+
+void refuse_input(const Options& options, const std::vector<const char*>& inputs,
+                  const std::string& file)
+{
+    for (const char* input : inputs)
+    {
+        std::error_code none; // not there: another one
+        if (options.has(input) && std::filesystem::equivalent(file, options.text(input), none))
+        {
+            throw UsageError(file + " would replace what --" + input + " reads; name another file");
+        }
+    }
+}
+
 void refuse_existing(const std::string& file, bool force)
 {
     std::error_code error;
@@ -221,7 +239,8 @@ int report(const Arguments& arguments, std::ostream& err)
     }
     catch (const Error& error)
     {
-        say(printable(error.what(), true));
+        // Only reports of simulations have several lines.
+        say(printable(error.what(), error.code() == ExitCode::simulation));
         return static_cast<int>(error.code());
     }
     catch (const std::bad_alloc&)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "base/output_file.h"
+
 #include <boost/program_options.hpp>
 
 #include <iosfwd>
@@ -100,8 +102,13 @@ private:
     boost::program_options::variables_map values_;
 };
 
+/// What --force says.
+[[nodiscard]] Existing existing(const Options& options);
 /// Throws UsageError when `file` exists and may not be replaced.
 void refuse_existing(const std::string& file, bool force);
+/// Throws UsageError when `file` is one that an option of these names as an input.
+void refuse_input(const Options& options, const std::vector<const char*>& inputs,
+                  const std::string& file);
 
 /// The whole program: what main() calls. Returns the exit code.
 [[nodiscard]] int run(const Arguments& arguments, const Streams& streams);

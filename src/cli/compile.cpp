@@ -138,8 +138,9 @@ int compile(const Arguments& arguments, const Streams& streams)
     options.require("output");
     const std::string file = options.text("output");
     refuse_existing(file, options.has("force"));
+    refuse_input(options, {"network", "chip"}, file);
     const Program program = compile_network(options, load_chip(options));
-    program.save(file);
+    program.save(file, options.has("force"));
     if (options.has("json"))
     {
         streams.out << text_of(figures(file, program), 2) << '\n';

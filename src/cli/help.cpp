@@ -13,7 +13,7 @@ namespace po = boost::program_options;
 namespace
 {
 
-void write_pages(const std::filesystem::path& folder, bool force)
+void write_pages(const std::filesystem::path& folder, Existing existing)
 {
     std::vector<NamedText> pages = {{"tessera.1", program_manual()}};
     for (const Command& command : commands())
@@ -22,9 +22,9 @@ void write_pages(const std::filesystem::path& folder, bool force)
     }
     for (const NamedText& page : pages)
     {
-        refuse_existing((folder / page.name).string(), force);
+        refuse_existing((folder / page.name).string(), existing == Existing::replace);
     }
-    write_files(folder, pages);
+    write_files(folder, pages, existing);
 }
 
 std::vector<std::string> command_names()
@@ -64,7 +64,7 @@ int help(const Arguments& arguments, const Streams& streams)
         options.has("command") ? &find_command(options.list("command").front()) : nullptr;
     if (options.has("pages"))
     {
-        write_pages(options.text("pages"), options.has("force"));
+        write_pages(options.text("pages"), existing(options));
     }
     else if (options.has("man"))
     {

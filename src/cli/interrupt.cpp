@@ -24,6 +24,12 @@ void catch_signals()
     action.sa_flags = static_cast<int>(SA_RESETHAND); // a second one ends the process at once
     sigaction(SIGINT, &action, nullptr);
     sigaction(SIGTERM, &action, nullptr);
+    // Of a terminal that is closed; nohup asks to go on.
+    struct sigaction before = {};
+    if (sigaction(SIGHUP, nullptr, &before) == 0 && before.sa_handler != SIG_IGN)
+    {
+        sigaction(SIGHUP, &action, nullptr);
+    }
     // A write beyond the limit on the size of files then fails, and is reported as such.
     std::signal(SIGXFSZ, SIG_IGN);
 }

@@ -87,6 +87,7 @@ int quantize(const Arguments& arguments, const Streams& streams)
         throw UsageError("the name '" + file + "' must end in .integers");
     }
     refuse_existing(file, options.has("force"));
+    refuse_input(options, {"network", "calibrate"}, file);
     const std::string path = network::find(options.text("network"));
     const network::WeightedNetwork network = network::load_with_weights(path, batch_axis(options));
     if (!values::has_codes(network))
@@ -108,7 +109,8 @@ int quantize(const Arguments& arguments, const Streams& streams)
     }
     const values::IntegerNetwork integers =
         values::quantize(network, images ? &*images : nullptr, choices, path);
-    values::save_integers(integers, name_beside(path, file), batch_axis(options), origin, file);
+    values::save_integers(integers, name_beside(path, file), batch_axis(options), origin, file,
+                          existing(options));
     print_notes(streams.err, network.network.notes);
     print_notes(streams.err, integers.notes);
     streams.out << fmt::format("{}: {} layers, {}\n", file, integers.layers.size(), by);

@@ -93,7 +93,7 @@ int reproduce_paper(const Arguments& arguments, const Streams& streams)
     const std::string json = text_of(reproduce::json(report), 2) + '\n';
     if (!folder.empty())
     {
-        write_files(folder, {{"report.json", json}, {"report.txt", text}});
+        write_files(folder, {{"report.json", json}, {"report.txt", text}}, existing(options));
     }
     streams.out << (options.has("json") ? json : text);
     return 0;

@@ -143,21 +143,37 @@ void tell_end(std::ostream& err, const RunResult& result, const Workload& worklo
     }
 }
 
+const std::vector<const char*> kInputs{"trace",  "network",  "chip",
+                                       "values", "integers", "calibrate"};
+
+bool same_folder(const std::filesystem::path& file, const std::filesystem::path& folder)
+{
+    std::error_code none; // what cannot be asked is another one
+    const auto beside = std::filesystem::weakly_canonical(file, none).parent_path();
+    return beside == std::filesystem::weakly_canonical(folder / "x", none).parent_path();
+}
+
+/// Results are replaced as a whole: none of them is read by the run.
+void refuse_own_input(const Options& options, const std::string& folder)
+{
+    for (const char* input : kInputs)
+    {
+        const std::filesystem::path file = options.text(input);
+        if (record::is_result(file.filename().string()) && same_folder(file, folder))
+        {
+            throw UsageError("the results in " + folder + " would replace what --" + input +
+                             " reads; name another folder");
+        }
+    }
+}
+
 /// A log is replaced without asking: no input of the run, and nothing that the run itself writes.
 void refuse_as_log(const Options& options, const std::string& folder)
 {
     namespace fs = std::filesystem;
     const fs::path log = options.text("log-file");
-    std::error_code none; // not there: another one
-    for (const char* input : {"trace", "network", "chip", "values", "integers", "calibrate"})
-    {
-        if (options.has(input) && fs::equivalent(log, options.text(input), none))
-        {
-            throw UsageError("--log-file would replace what --" + std::string(input) + " reads");
-        }
-    }
-    const fs::path beside = log.has_parent_path() ? log.parent_path() : fs::path(".");
-    if (record::is_result(log.filename().string()) && fs::equivalent(beside, folder, none))
+    refuse_input(options, kInputs, log.string());
+    if (record::is_result(log.filename().string()) && same_folder(log, folder))
     {
         throw UsageError("--log-file has the name of a result in the folder of results");
     }
@@ -184,6 +200,7 @@ int execute(const Arguments& arguments, const Options& options, const Streams& s
         return !interrupt_requested();
     };
 
+    refuse_own_input(options, folder);
     const Workload workload = load_workload(options);
     throw_if_interrupted();
     simulation::RunIdentity identity;
@@ -205,6 +222,10 @@ int execute(const Arguments& arguments, const Options& options, const Streams& s
         settings.log_to = &*log_file;
     }
     simulation::Run run(workload.chip, workload.program, std::move(settings), std::move(identity));
+    if (log_file)
+    {
+        log_file->begin(); // now that nothing is refused any more
+    }
     if (numbers)
     {
         numbers->follow(run);

@@ -222,9 +222,14 @@ std::filesystem::path activity_file(const std::filesystem::path& path)
     }
     for (const char* name : {"activity.h5", "activity.h5.part"})
     {
-        if (std::filesystem::exists(path / name, ignored))
+        std::error_code error;
+        if (std::filesystem::exists(path / name, error))
         {
             return path / name;
+        }
+        if (error)
+        {
+            throw IoError("cannot open " + (path / name).string() + ": " + error.message());
         }
     }
     throw InputError({path.string(), 0, ""}, "holds no activity.h5",

@@ -356,7 +356,7 @@ FileState check_file(const fs::path& path)
     return state;
 }
 
-FileState recover_file(const fs::path& from, const fs::path& to)
+FileState recover_file(const fs::path& from, const fs::path& to, Existing existing)
 {
     const fs::path file = activity_file(from);
     std::error_code error;
@@ -388,7 +388,7 @@ FileState recover_file(const fs::path& from, const fs::path& to)
     state.open = open;
     Streams streams(*reader, file, Way::labels);
     write_copy(*reader, streams, folder.path(), to, state);
-    OutputFile::adopt(folder.path() / "activity.h5.part", to).publish();
+    OutputFile::adopt(folder.path() / "activity.h5.part", to, existing).publish();
     return state;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "base/output_file.h"
 #include "record/reader.h"
 #include "record/table.h"
 
@@ -43,7 +44,8 @@ struct FileState
 /// operations: counts, begin, end and macro time; stages of units only where stalls were recorded.
 /// `from` is not changed. `to` appears whole or not at all. Returns what was found in `from`.
 /// Throws InputError, IoError, UsageError (`to` is `from`).
-FileState recover_file(const std::filesystem::path& from, const std::filesystem::path& to);
+FileState recover_file(const std::filesystem::path& from, const std::filesystem::path& to,
+                       Existing existing = Existing::replace);
 
 /// Streams and losses of a file.
 [[nodiscard]] std::vector<Table> tables_of(const FileState& state);

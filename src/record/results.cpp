@@ -34,7 +34,7 @@ constexpr const char* kHiddenActivity = ".activity.h5.tmp";
 
 [[noreturn]] void fail(const std::string& what, const fs::path& path, const std::error_code& error)
 {
-    throw IoError("cannot " + what + " " + path.string() + ": " + error.message());
+    throw_io_error(what, path, error.value());
 }
 
 bool has_no_content(const fs::path& path)
@@ -121,6 +121,15 @@ private:
 
 void remove_results(const fs::path& folder, const std::vector<std::string>& names)
 {
+    for (const std::string& name : names)
+    {
+        std::error_code none; // it is there
+        if (is_result(name) && fs::is_directory(folder / name, none))
+        {
+            throw UsageError((folder / name).string() +
+                             " is a folder, which no run has made: move it away");
+        }
+    }
     HiddenResults results(folder);
     for (const char* name : kResultFiles) // of which run.json is the first
     {
@@ -178,7 +187,8 @@ std::string utc(std::chrono::system_clock::time_point time)
     return {text.data(), length};
 }
 
-void make_folder(const fs::path& path)
+/// True: it was not there.
+bool make_folder(const fs::path& path)
 {
     std::error_code error;
     const fs::file_status status = fs::status(path, error);
@@ -189,7 +199,7 @@ void make_folder(const fs::path& path)
         {
             fail("create folder", path, error);
         }
-        return;
+        return true;
     }
     if (error)
     {
@@ -199,6 +209,7 @@ void make_folder(const fs::path& path)
     {
         throw UsageError(path.string() + " is not a folder: results need one of their own");
     }
+    return false;
 }
 
 /// Removes the results of another run.
@@ -227,7 +238,8 @@ void make_ready(const fs::path& path, bool force)
 
 bool is_result(const std::string& file)
 {
-    return std::find(kResultFiles.begin(), kResultFiles.end(), file) != kResultFiles.end();
+    return is_left_over(file) ||
+           std::find(kResultFiles.begin(), kResultFiles.end(), file) != kResultFiles.end();
 }
 
 /// Files that are there only while the run goes on.
@@ -265,7 +277,7 @@ private:
 
 ResultFolder::ResultFolder(fs::path path, bool force) : path_(std::move(path))
 {
-    make_folder(path_);
+    const bool made = make_folder(path_);
     lock_ = std::make_shared<const FolderLock>(path_);
     if (lock_->taken())
     {
@@ -273,7 +285,19 @@ ResultFolder::ResultFolder(fs::path path, bool force) : path_(std::move(path))
                          ": name another one, or wait for its end");
     }
     make_ready(path_, force);
-    scratch_ = std::make_shared<const Scratch>(path_);
+    try
+    {
+        scratch_ = std::make_shared<const Scratch>(path_);
+    }
+    catch (...)
+    {
+        if (made)
+        {
+            std::error_code ignored; // an empty folder more
+            fs::remove(path_, ignored);
+        }
+        throw;
+    }
 }
 
 void ResultFolder::write(const std::string& name, const std::string& text) const

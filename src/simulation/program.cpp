@@ -225,19 +225,20 @@ const std::optional<MappingReport>& Program::mapping() const
     return impl_->mapping_;
 }
 
-void Program::save(const std::filesystem::path& file) const
+void Program::save(const std::filesystem::path& file, bool replace) const
 {
+    const Existing existing = replace ? Existing::replace : Existing::keep;
     if (impl_->trace_ == nullptr && !impl_->repetition_)
     {
-        trace::convert(impl_->file_, file.string(), true);
+        trace::convert(impl_->file_, file.string(), true, existing);
     }
     else if (impl_->repetition_)
     {
-        trace::write(impl_->expanded(), file.string());
+        trace::write(impl_->expanded(), file.string(), existing);
     }
     else
     {
-        trace::write(*impl_->trace_, file.string());
+        trace::write(*impl_->trace_, file.string(), existing);
     }
 }
 

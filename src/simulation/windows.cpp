@@ -138,6 +138,7 @@ Json buffers(const Summary& now, const Summary& before)
 Windows::Windows(const std::filesystem::path& folder, std::uint64_t most)
     : most_(most), file_(folder / "windows.jsonl")
 {
+    file_.begin();
 }
 
 void Windows::end(Summary now)

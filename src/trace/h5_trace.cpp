@@ -108,8 +108,9 @@ void H5Sizes::add(const Operation& operation)
 }
 
 H5Writer::H5Writer(const std::string& path, const Header& header,
-                   const std::vector<std::uint64_t>& words)
+                   const std::vector<std::uint64_t>& words, Existing existing)
     : path_(path),
+      existing_(existing),
       header_(header),
       format_(header_),
       rules_(header_),
@@ -132,7 +133,7 @@ H5Writer::H5Writer(const std::string& path, const Header& header,
 void H5Writer::create(const std::vector<std::uint64_t>& words)
 {
     const h5::Lock lock;
-    file_.emplace(path_);
+    file_.emplace(path_, existing_);
     h5::set_attribute(file_->get(), "format", "tessera-trace");
     h5::set_attribute(file_->get(), "version", "1.0");
     h5::write_text(file_->get(), "header", header_text(header_));

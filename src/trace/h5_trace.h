@@ -43,8 +43,8 @@ class H5Writer
 {
 public:
     /// `words`: H5Sizes::words() of the operations to come. Throws InputError, IoError.
-    H5Writer(const std::string& path, const Header& header,
-             const std::vector<std::uint64_t>& words);
+    H5Writer(const std::string& path, const Header& header, const std::vector<std::uint64_t>& words,
+             Existing existing = Existing::replace);
 
     /// In the order of ids. Throws InputError for what a reader would refuse, IoError.
     void write(Operation& operation);
@@ -65,6 +65,7 @@ private:
     void flush(Stream& stream);
 
     std::string path_;
+    Existing existing_;
     Header header_;
     LineFormat format_;
     Rules rules_;
@@ -123,6 +124,7 @@ private:
     [[noreturn]] void fail(const Cursor& cursor, const Malformed& problem) const;
 
     std::string path_;
+    Existing existing_;
     Header header_;
     std::optional<Rules> rules_;
     std::uint32_t crc_ = 0;

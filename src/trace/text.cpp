@@ -252,9 +252,10 @@ TextWriter::TextWriter(const Header& header, std::string name)
     buffer_.reserve(buffer_.size() + 2 * kFlushAt);
 }
 
-TextWriter::TextWriter(const std::string& path, const Header& header) : TextWriter(header, path)
+TextWriter::TextWriter(const std::string& path, const Header& header, Existing existing)
+    : TextWriter(header, path)
 {
-    file_.emplace(path);
+    file_.emplace(path, existing);
 }
 
 TextWriter::TextWriter(std::ostream& stream, const Header& header) : TextWriter(header, "")

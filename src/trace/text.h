@@ -85,7 +85,8 @@ class TextWriter
 public:
     /// Writes a file, compressed when the name ends in ".gz"; it bears its name only after
     /// finish(). Throws InputError for a header that contradicts itself, IoError.
-    TextWriter(const std::string& path, const Header& header);
+    TextWriter(const std::string& path, const Header& header,
+               Existing existing = Existing::replace);
     TextWriter(std::ostream& stream, const Header& header);
     ~TextWriter();
 

@@ -204,7 +204,7 @@ std::uint32_t LineInput::crc_before()
     return crc_;
 }
 
-TextOutput::TextOutput(const std::string& path) : file_(path)
+TextOutput::TextOutput(const std::string& path, Existing existing) : file_(path, existing)
 {
     if (ends_with(path, ".gz"))
     {

@@ -70,7 +70,7 @@ class TextOutput
 {
 public:
     /// Throws UsageError, IoError.
-    explicit TextOutput(const std::string& path);
+    explicit TextOutput(const std::string& path, Existing existing = Existing::replace);
     ~TextOutput();
     TextOutput(const TextOutput&) = delete;
     TextOutput& operator=(const TextOutput&) = delete;

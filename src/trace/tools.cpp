@@ -398,7 +398,7 @@ Json kinds_json(const std::array<std::uint64_t, kOpKinds>& kinds)
     return result;
 }
 
-void copy_lines(const std::string& in, const std::string& out)
+void copy_lines(const std::string& in, const std::string& out, Existing existing)
 {
     TextReader reader(in);
     Operation operation;
@@ -406,7 +406,7 @@ void copy_lines(const std::string& in, const std::string& out)
     {
     }
     LineInput lines(in);
-    TextOutput output(out);
+    TextOutput output(out, existing);
     while (lines.next())
     {
         output.write(lines.line());
@@ -487,23 +487,23 @@ std::string CheckReport::text() const
     return out;
 }
 
-void convert(const std::string& in, const std::string& out, bool canonical)
+void convert(const std::string& in, const std::string& out, bool canonical, Existing existing)
 {
     if (encoding_of(out) == Encoding::h5)
     {
         const std::vector<std::uint64_t> words = count_words(in);
         const std::unique_ptr<Reader> reader = open_in_order(in);
-        H5Writer writer(out, reader->header(), words);
+        H5Writer writer(out, reader->header(), words, existing);
         copy_operations(*reader, writer);
     }
     else if (!canonical && !is_hdf5(first_bytes(in, 8)))
     {
-        copy_lines(in, out);
+        copy_lines(in, out, existing);
     }
     else
     {
         const std::unique_ptr<Reader> reader = open_in_order(in);
-        TextWriter writer(out, reader->header());
+        TextWriter writer(out, reader->header(), existing);
         copy_operations(*reader, writer);
     }
 }
@@ -654,7 +654,7 @@ void head(const std::string& path, std::uint64_t count, std::ostream& out)
     }
 }
 
-void write(const Trace& trace, const std::string& path)
+void write(const Trace& trace, const std::string& path, Existing existing)
 {
     const auto put = [&](auto& writer)
     {
@@ -668,7 +668,7 @@ void write(const Trace& trace, const std::string& path)
     };
     if (encoding_of(path) == Encoding::text)
     {
-        TextWriter writer(path, trace.header);
+        TextWriter writer(path, trace.header, existing);
         put(writer);
         return;
     }
@@ -678,7 +678,7 @@ void write(const Trace& trace, const std::string& path)
     {
         sizes.add(operation);
     }
-    H5Writer writer(path, trace.header, sizes.words());
+    H5Writer writer(path, trace.header, sizes.words(), existing);
     put(writer);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "base/output_file.h"
 #include "tessera/trace.h"
 
 #include <array>
@@ -44,7 +45,8 @@ struct CheckReport
 /// Writes the trace `in` under the name `out`, whose ending (.jsonl, .jsonl.gz, .h5) decides how.
 /// Text made from text keeps its lines as they are, unless `canonical`; everything else is written
 /// in canonical form. Throws UsageError for another ending, InputError, IoError.
-void convert(const std::string& in, const std::string& out, bool canonical);
+void convert(const std::string& in, const std::string& out, bool canonical,
+             Existing existing = Existing::replace);
 
 /// Counts of operations, bytes moved, per-layer table, fan-in, lifetime of data, window.
 [[nodiscard]] nlohmann::ordered_json stats(const std::string& path);
@@ -56,7 +58,7 @@ void head(const std::string& path, std::uint64_t count, std::ostream& out);
 
 /// Writes a whole trace; the ending of `path` decides how, as for convert(). The trace must be
 /// finalized. Throws UsageError, InputError, IoError.
-void write(const Trace& trace, const std::string& path);
+void write(const Trace& trace, const std::string& path, Existing existing = Existing::replace);
 /// Reads a whole trace into memory. Throws InputError, IoError.
 [[nodiscard]] Trace load(const std::string& path);
 

@@ -210,7 +210,7 @@ void read_layer(const Reader& reader, IntegerLayer& its)
 } // namespace
 
 void save_integers(const IntegerNetwork& integers, const std::string& network, BatchAxis batch_axis,
-                   const std::string& origin, const std::string& path)
+                   const std::string& origin, const std::string& path, Existing existing)
 {
     if (!is_utf8(network))
     {
@@ -226,7 +226,7 @@ void save_integers(const IntegerNetwork& integers, const std::string& network, B
         text += std::string(",\"batch_axis\":\"") + network::name_of(batch_axis) + '"';
     }
     text += ",\"origin\":" + json(origin).dump() + ",\"layers\":[\n";
-    OutputFile out(path);
+    OutputFile out(path, existing);
     out.write(text);
     for (std::size_t i = 0; i < integers.layers.size(); ++i)
     {

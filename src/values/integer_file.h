@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "base/output_file.h"
 #include "values/integer_network.h"
 
 #include <string>
@@ -15,7 +16,8 @@ inline constexpr const char* kIntegerFormat = "tessera-integers";
 
 /// `network` is what the file will name; `origin` says how the numbers were made.
 void save_integers(const IntegerNetwork& integers, const std::string& network, BatchAxis batch_axis,
-                   const std::string& origin, const std::string& path);
+                   const std::string& origin, const std::string& path,
+                   Existing existing = Existing::replace);
 
 struct IntegerFile
 {

@@ -3,12 +3,14 @@
 """Every command that writes, where something is already: files are replaced only by --force, what is not a regular
 file never is, and what has a name like that of a temporary file stays as it is."""
 import os
+import shutil
 import stat
+import subprocess
 import sys
 import threading
 from pathlib import Path
 
-from writing import STREAMS, Bench, Campaign, Inputs, jobs, scratch, snapshot
+from writing import STREAMS, TESSERA, Bench, Campaign, Inputs, jobs, scratch, snapshot, succeed, tessera
 
 ONLY = os.environ.get("SWEEP_ONLY", "")
 # What a writer may be tempted to use for itself. A hidden file of that kind may be what a killed one left.
@@ -103,13 +105,69 @@ def test_folder(campaign, job, folder):
     campaign.expect(left == {f"{job.outputs[0]}/x": b"of the user\n"}, job.name, f"to a folder: left {sorted(left)}")
 
 
+def refusals(inputs, folder):
+    """Commands that are refused (exit code 2), with the file of which nothing may be lost."""
+    results = folder / "results"
+    log, data, network = folder / "log", folder / "data.npz", folder / "n.onnx"
+    chip, link = folder / "chip.json", folder / "link.trace.jsonl"
+    succeed("run", *inputs.small, "-q", "-o", results)
+    shutil.copy(inputs.trace, results / "windows.jsonl")
+    log.write_text("older\n")
+    data.write_bytes(b"data")
+    network.write_bytes(b"network")
+    chip.write_text(succeed("config", "show", "tiny").stdout)
+    link.symlink_to(chip)
+    (folder / "full").mkdir()
+    (folder / "full" / "x").write_text("x")
+    run = ["run", *inputs.small, "-q"]
+    yield log, [*run, "--log", "nonsense", "--log-file", log, "-o", folder / "k"]
+    yield log, [*run, "--log", "op", "--log-file", log, "-o", folder / "full"]
+    yield chip, [*run[:-1], "--set", "name=x", "--log", "op", "--log-file", chip, "--chip", chip, "-o", folder / "k"]
+    yield results / "stats.json", [*run, "--log", "op", "--log-file", results / "stats.json", "-o", results, "--force"]
+    yield (results / "windows.jsonl",
+           ["run", "--trace", results / "windows.jsonl", "--chip", "clsa-256", "-q", "-o", results, "--force"])
+    yield chip, ["compile", "--network", "lenet5", "--chip", chip, "-o", link, "--force"]
+    yield data, ["accuracy", "--network", "lenet5-fashion", "--dataset", data, "--chip", "clsa-256", "--logits", data,
+                 "--force"]
+
+
+def test_refusals(campaign, inputs, folder):
+    for kept, arguments in refusals(inputs, folder):
+        before = kept.read_bytes()
+        result = tessera(*arguments)
+        campaign.count(result)
+        what = " ".join(map(str, arguments))
+        campaign.expect(result.returncode == 2, "refusals", f"{what}: exit code {result.returncode}: {result.stderr}")
+        campaign.expect(kept.read_bytes() == before, "refusals", f"{what}: {kept} is changed")
+
+
+def test_closed_descriptors(campaign, inputs, folder):
+    """Whatever of 0, 1 and 2 is closed, files are read and written as ever."""
+    for number in range(8):
+        closed = [i for i in range(3) if number >> i & 1]
+        out = folder / f"closed{number}.trace.h5"
+        words = " ".join(f"{i}>&-" for i in closed)
+        subprocess.run(["sh", "-c", f'exec "$@" {words}', "sh", TESSERA, "compile", "--network", "lenet5", "--chip",
+                        "clsa-256", "-q", "-o", str(out)], timeout=60)
+        checked = subprocess.run(["sh", "-c", f'exec "$@" {words}', "sh", TESSERA, "trace", "convert", str(out),
+                                  str(out) + ".trace.jsonl"], timeout=60)
+        campaign.expect(checked.returncode == 0 and tessera("trace", "check", out).returncode == 0, "closed",
+                        f"{closed} closed: exit code {checked.returncode}")
+
+
 def main():
     campaign = Campaign()
     with scratch() as name:
         base = Path(name)
         folder = base / "out"
         folder.mkdir()
-        for job in jobs(Inputs(base / "inputs")):
+        inputs = Inputs(base / "inputs")
+        if not ONLY:
+            for test in (test_refusals, test_closed_descriptors):
+                own = base / test.__name__
+                own.mkdir()
+                test(campaign, inputs, own)
+        for job in jobs(inputs):
             if job.prints or ONLY not in job.name:
                 continue
             if job.takes_force:

@@ -121,6 +121,52 @@ TEST_F(OutputFileTest, KeepsAnOlderFileUntilThen)
     EXPECT_EQ(info.st_mode & 0777U, 0640U);
 }
 
+TEST_F(OutputFileTest, KeepsAFileThatAppearsMeanwhileUnlessItMayReplace)
+{
+    {
+        OutputFile file(at("a"), Existing::keep);
+        file.write("new");
+        write_file(at("a"), "of somebody else");
+        EXPECT_THROW(file.publish(), UsageError);
+    }
+    EXPECT_EQ(content_of(at("a")), "of somebody else");
+    EXPECT_EQ(names(), Names{"a"});
+    EXPECT_THROW(write_files(folder_, {{"b", "new"}, {"a", "new"}}, Existing::keep), UsageError);
+    EXPECT_EQ(names(), Names{"a"});
+    OutputFile file(at("b"), Existing::keep);
+    file.write("new");
+    file.publish();
+    EXPECT_EQ(content_of(at("b")), "new");
+}
+
+TEST_F(OutputFileTest, GivesNoRightToActAsSomebodyElse)
+{
+    write_file(at("a"), "old");
+    // With its owner the file keeps these.
+    chmod(at("a").c_str(), 04750);
+    write_file(at("a"), "new");
+    struct stat info = {};
+    stat(at("a").c_str(), &info);
+    EXPECT_EQ(info.st_mode & 07777U, 04750U);
+    if (geteuid() == 0)
+    {
+        ASSERT_EQ(chown(at("a").c_str(), 12345, 23456), 0);
+        chmod(at("a").c_str(), 04750);
+        write_file(at("a"), "newer");
+        stat(at("a").c_str(), &info);
+        EXPECT_EQ(info.st_uid, 12345U);
+        EXPECT_EQ(info.st_gid, 23456U);
+        EXPECT_EQ(info.st_mode & 07777U, 04750U);
+    }
+}
+
+TEST_F(OutputFileTest, LeavesNoFolderThatItMadeInVain)
+{
+    const std::string too_long(256, 'n');
+    EXPECT_THROW(write_files(at("made"), {{"a", ""}, {too_long, ""}}, Existing::keep), IoError);
+    EXPECT_EQ(names(), Names{});
+}
+
 TEST_F(OutputFileTest, ReplacesWhatALinkPointsTo)
 {
     fs::create_directory(at("d"));
@@ -301,7 +347,10 @@ TEST(TemporaryName, IsKnownOfItsFileOnly)
 
 TEST_F(OutputFileTest, StreamsThatGrowTellTheirFirstFailure)
 {
+    write_file(at("log"), "older lines");
     OutputStream log(at("log"));
+    EXPECT_EQ(content_of(at("log")), "older lines");
+    log.begin();
     log << "one" << std::endl;
     EXPECT_EQ(content_of(at("log")), "one\n");
     log << std::string(100'000, 'x');

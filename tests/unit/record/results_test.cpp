@@ -76,9 +76,8 @@ TEST(ResultFolder, StaysAsItWasWhenItCannotBeReplaced)
     const TemporaryFolder folder;
     put_content(folder.path() / "run.json", "complete");
     put_content(folder.path() / "stats.txt", "old");
-    // In the way of the second file that goes.
     std::filesystem::create_directories(folder.path() / ".stats.txt.old" / "x");
-    EXPECT_THROW(ResultFolder(folder.path(), true), IoError);
+    EXPECT_THROW(ResultFolder(folder.path(), true), UsageError);
     EXPECT_EQ(content_of(folder.path() / "run.json"), "complete");
     EXPECT_EQ(content_of(folder.path() / "stats.txt"), "old");
 }
