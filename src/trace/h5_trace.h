@@ -124,7 +124,6 @@ private:
     [[noreturn]] void fail(const Cursor& cursor, const Malformed& problem) const;
 
     std::string path_;
-    Existing existing_;
     Header header_;
     std::optional<Rules> rules_;
     std::uint32_t crc_ = 0;
