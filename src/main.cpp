@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/memory.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
 
@@ -57,39 +58,20 @@ void use_huge_pages()
     std::free(first);
 }
 
-/// Files that are opened never become standard input or output by chance: those that are closed are
-/// opened so that using them fails as before.
+/// A file that is opened never becomes standard input or output by chance: those that are closed
+/// are opened in the other direction, so that using them fails as before.
 void hold_standard_descriptors()
 {
-    for (;;)
+    for (const int id : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
     {
-        // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg)
-        const int id = open("/dev/null", O_WRONLY | O_CLOEXEC);
-        if (id != STDOUT_FILENO && id != STDERR_FILENO)
+        // NOLINTBEGIN(cppcoreguidelines-pro-type-vararg)
+        if (fcntl(id, F_GETFD) < 0)
         {
-            if (id > STDERR_FILENO)
-            {
-                close(id);
-            }
-            if (id != STDIN_FILENO)
-            {
-                return;
-            }
-            continue;
+            // The lowest that is free is this one.
+            static_cast<void>(open("/dev/null", id == STDIN_FILENO ? O_WRONLY : O_RDONLY));
         }
-        close(id);
-        // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg)
-        static_cast<void>(open("/dev/null", O_RDONLY | O_CLOEXEC));
+        // NOLINTEND(cppcoreguidelines-pro-type-vararg)
     }
-}
-
-/// Would the system give some more?
-bool has_memory()
-{
-    constexpr std::size_t kSome = std::size_t{1} << 20U;
-    void* const some =
-        mmap(nullptr, kSome, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return some != MAP_FAILED && munmap(some, kSome) == 0;
 }
 
 /// Whatever ends the process before or behind the reach of a handler: a library's initialisation,
@@ -98,7 +80,8 @@ bool has_memory()
 {
     const std::type_info* const thrown = abi::__cxa_current_exception_type();
     // Where there is no memory for an exception, none is thrown.
-    const bool no_memory = thrown == nullptr ? !has_memory() : *thrown == typeid(std::bad_alloc);
+    const bool no_memory =
+        thrown == nullptr ? !tessera::has_memory() : *thrown == typeid(std::bad_alloc);
     if (no_memory)
     {
         constexpr std::string_view message = "tessera: out of memory\n";

@@ -3,6 +3,7 @@
 
 #include "base/descriptor.h"
 #include "base/input_file.h"
+#include "base/memory.h"
 #include "tessera/error.h"
 
 #include <algorithm>
@@ -28,6 +29,8 @@ std::recursive_mutex& library_mutex()
     static std::recursive_mutex mutex;
     return mutex;
 }
+
+constexpr const char* kNoMemory = "out of memory";
 
 /// Of the innermost entry of the library's error stack.
 struct Innermost
@@ -69,12 +72,17 @@ std::string library_message()
     H5Eclear2(H5E_DEFAULT);
     if (found.memory)
     {
-        return "out of memory";
+        return kNoMemory;
     }
     // What follows is of no use to anybody: time, descriptor, heap addresses.
     std::string message =
         found.text.substr(0, std::min(found.text.find(": time ="), found.text.find('\n')));
-    message += system_reason(found.text);
+    const std::string reason = system_reason(found.text);
+    if (reason.empty() && !has_memory()) // the entry with the reason was not made either
+    {
+        return kNoMemory;
+    }
+    message += reason;
     return message.empty() ? "unknown HDF5 error" : message;
 }
 
@@ -220,6 +228,10 @@ Handle open_file(const std::string& path)
     if (id < 0)
     {
         const std::string message = library_message();
+        if (message == kNoMemory)
+        {
+            throw IoError("cannot open " + path + ": " + message);
+        }
         throw InputError({path, 0, ""},
                          "not a readable HDF5 file of " + std::to_string(info.st_size) +
                              " bytes: " + message,

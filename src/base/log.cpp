@@ -2,6 +2,7 @@
 #include "base/log.h"
 
 #include "base/nearest.h"
+#include "base/output_file.h"
 #include "tessera/error.h"
 
 #include <fmt/format.h>
@@ -10,7 +11,6 @@
 #include <cerrno>
 #include <fnmatch.h>
 #include <ostream>
-#include <system_error>
 
 namespace tessera
 {
@@ -118,7 +118,7 @@ void Log::write(Tick now, Topic topic, const std::string& unit, const std::strin
     out_ << fmt::format("{} {} {} {}\n", now, unit, name_of(topic), message);
     if (!out_)
     {
-        throw IoError("cannot write the log: " + std::generic_category().message(errno));
+        throw_io_error("write", "the log", errno);
     }
 }
 

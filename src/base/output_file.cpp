@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <fcntl.h>
-#include <new>
 #include <optional>
 #include <sys/stat.h>
 #include <system_error>
@@ -65,6 +64,12 @@ std::optional<fs::path> end_of_links(fs::path path)
         path = next.is_absolute() ? next : path.parent_path() / next;
     }
     throw_io_error("open", path, ELOOP);
+}
+
+/// Is this what file systems say that do not know a way of renaming?
+bool is_unknown(int reason)
+{
+    return reason == EINVAL || reason == ENOSYS || reason == EOPNOTSUPP;
 }
 
 void sync_folder(const fs::path& folder, const fs::path& file)
@@ -245,11 +250,10 @@ public:
             return;
         }
         struct stat older = {};
-        const bool exists = lstat(target_.c_str(), &older) == 0;
-        replaced_ = exists && S_ISREG(older.st_mode) && exchange();
-        // File systems that cannot exchange: what is replaced is then gone when syncing fails.
-        const bool unable = errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP;
-        if (exists && S_ISREG(older.st_mode) && !replaced_ && !unable)
+        const bool replaces = lstat(target_.c_str(), &older) == 0 && S_ISREG(older.st_mode);
+        replaced_ = replaces && exchange();
+        // Where the file system cannot exchange, what is replaced is gone when syncing fails.
+        if (replaces && !replaced_ && !is_unknown(errno))
         {
             fail("write", errno);
         }
@@ -316,7 +320,7 @@ private:
     {
         bool done = renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, target_.c_str(),
                               RENAME_NOREPLACE) == 0;
-        if (!done && (errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP))
+        if (!done && is_unknown(errno))
         {
             // File systems that do not know this: a look, and then a moment in which one may
             // appear.

@@ -333,11 +333,11 @@ int accuracy(const Arguments& arguments, const Streams& streams)
         }
         throw;
     }
+    print(true); // whatever becomes of the file
     if (logits)
     {
         logits->publish(true);
     }
-    print(true);
     return 0;
 }
 

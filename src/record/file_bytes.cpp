@@ -12,28 +12,16 @@
 namespace tessera::record
 {
 
-FileBytes::FileBytes(const std::filesystem::path& path) : path_(path)
+FileBytes::FileBytes(const std::filesystem::path& path)
+    : path_(path),
+      file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) // NOLINT(cppcoreguidelines-pro-type-vararg)
 {
-    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg)
-    descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
     struct stat info = {};
-    if (descriptor_ < 0)
+    if (!file_.valid() || fstat(file_.get(), &info) != 0)
     {
-        fail();
-    }
-    if (fstat(descriptor_, &info) != 0)
-    {
-        const int reason = errno;
-        ::close(descriptor_);
-        errno = reason;
         fail();
     }
     size_ = static_cast<std::uint64_t>(info.st_size);
-}
-
-FileBytes::~FileBytes()
-{
-    ::close(descriptor_);
 }
 
 std::size_t FileBytes::read(std::uint64_t address, std::byte* into, std::size_t size) const
@@ -42,7 +30,7 @@ std::size_t FileBytes::read(std::uint64_t address, std::byte* into, std::size_t 
     while (got < size)
     {
         const ssize_t count =
-            pread(descriptor_, into + got, size - got, static_cast<off_t>(address + got));
+            pread(file_.get(), into + got, size - got, static_cast<off_t>(address + got));
         if (count < 0 && errno != EINTR)
         {
             fail();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "base/descriptor.h"
+
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -14,9 +16,6 @@ class FileBytes
 public:
     /// Throws IoError.
     explicit FileBytes(const std::filesystem::path& path);
-    FileBytes(const FileBytes&) = delete;
-    FileBytes& operator=(const FileBytes&) = delete;
-    ~FileBytes();
 
     /// Reads up to `size` bytes; returns how many there were before the file's end. Throws IoError.
     std::size_t read(std::uint64_t address, std::byte* into, std::size_t size) const;
@@ -26,7 +25,7 @@ private:
     [[noreturn]] void fail() const;
 
     std::filesystem::path path_;
-    int descriptor_ = -1;
+    Descriptor file_;
     std::uint64_t size_ = 0; ///< when it was opened
 };
 

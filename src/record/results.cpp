@@ -136,7 +136,10 @@ void remove_results(const fs::path& folder, const std::vector<std::string>& name
         if (std::find(names.begin(), names.end(), name) != names.end())
         {
             results.hide(name);
-            results.sync();
+        }
+        if (name == std::string("run.json"))
+        {
+            results.sync(); // before anything that it speaks of
         }
     }
     results.keep_hidden();

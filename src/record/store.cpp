@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "record/store.h"
 
+#include "base/descriptor.h"
 #include "base/output_file.h"
 #include "record/superblock.h"
 #include "tessera/error.h"
@@ -131,17 +132,11 @@ public:
         const bool truncate = (access & H5F_ACC_TRUNC) != 0;
         const int create = (access & H5F_ACC_CREAT) != 0 ? O_CREAT : 0;
         // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg)
-        descriptor_ = ::open(path, O_RDWR | O_CLOEXEC | create | (truncate ? O_TRUNC : 0), 0666);
+        file_ =
+            Descriptor(::open(path, O_RDWR | O_CLOEXEC | create | (truncate ? O_TRUNC : 0), 0666));
         struct stat info = {};
-        if (descriptor_ < 0)
+        if (!file_.valid() || fstat(file_.get(), &info) != 0)
         {
-            throw Failure("cannot open");
-        }
-        if (fstat(descriptor_, &info) != 0)
-        {
-            const int reason = errno;
-            ::close(descriptor_);
-            errno = reason;
             throw Failure("cannot open");
         }
         size_ = static_cast<haddr_t>(info.st_size);
@@ -158,18 +153,12 @@ public:
     }
     Store(const Store&) = delete;
     Store& operator=(const Store&) = delete;
-    ~Store()
-    {
-        if (descriptor_ >= 0)
-        {
-            ::close(descriptor_);
-        }
-    }
+    ~Store() = default;
 
     /// Some file systems report a full disk only here. Throws Failure.
     void close()
     {
-        if (::close(std::exchange(descriptor_, -1)) != 0)
+        if (!file_.close())
         {
             throw Failure("file close failed");
         }
@@ -182,7 +171,7 @@ public:
         while (got < size)
         {
             const ssize_t count =
-                pread(descriptor_, into + got, size - got, static_cast<off_t>(address + got));
+                pread(file_.get(), into + got, size - got, static_cast<off_t>(address + got));
             if (count < 0 && errno != EINTR)
             {
                 throw Failure("file read failed");
@@ -286,7 +275,7 @@ public:
         {
             // The disk may begin with it: what is synced in the end is then little. No promise is
             // made of it, so it may fail.
-            static_cast<void>(sync_file_range(descriptor_, 0, 0, SYNC_FILE_RANGE_WRITE));
+            static_cast<void>(sync_file_range(file_.get(), 0, 0, SYNC_FILE_RANGE_WRITE));
             put_ = 0;
         }
     }
@@ -300,7 +289,7 @@ public:
         {
             return;
         }
-        if (passing_ && ftruncate(descriptor_, static_cast<off_t>(eoa_ + ahead)) == 0)
+        if (passing_ && ftruncate(file_.get(), static_cast<off_t>(eoa_ + ahead)) == 0)
         {
             size_ = eoa_ + ahead;
             return;
@@ -379,7 +368,7 @@ private:
         while (done < size)
         {
             const ssize_t count =
-                pwrite(descriptor_, bytes + done, size - done, static_cast<off_t>(address + done));
+                pwrite(file_.get(), bytes + done, size - done, static_cast<off_t>(address + done));
             if (count < 0 && errno != EINTR)
             {
                 fail("file write failed");
@@ -392,7 +381,7 @@ private:
 
     void resize(haddr_t size)
     {
-        if (ftruncate(descriptor_, static_cast<off_t>(size)) != 0)
+        if (ftruncate(file_.get(), static_cast<off_t>(size)) != 0)
         {
             fail("changing the file's size failed");
         }
@@ -416,7 +405,7 @@ private:
         }
     }
 
-    int descriptor_ = -1;
+    Descriptor file_;
     int failure_ = 0; ///< errno of the first write that failed
     bool passing_;    ///< the library orders the writes
     bool abandoned_ = false;

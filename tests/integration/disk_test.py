@@ -14,15 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-try:
-    import h5py
-except ImportError:
-    print("no h5py: nothing is tested")
-    sys.exit(77)
+from writing import NO_SPACE, SOURCE, TESSERA, h5py
 
-TESSERA = os.environ["TESSERA"]
-SOURCE = Path(os.environ["TESSERA_SOURCE_DIR"])
-NO_SPACE = "No space left on device"
 COMPLETE = {"activity.h5", "stats.json", "stats.txt"}
 counts = {"failed as they should": 0, "fitted": 0}
 failures = []

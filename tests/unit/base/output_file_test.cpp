@@ -4,14 +4,13 @@
 #include "base/h5.h"
 #include "base/output_stream.h"
 #include "tessera/error.h"
+#include "unit/temporary_folder.h"
 
 #include <gtest/gtest.h>
 
 #include <cerrno>
 #include <fcntl.h>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <set>
 #include <string>
 #include <sys/stat.h>
@@ -28,13 +27,6 @@ namespace fs = std::filesystem;
 class OutputFileTest : public testing::Test
 {
 protected:
-    OutputFileTest()
-    {
-        std::string name = (fs::path(testing::TempDir()) / "output_XXXXXX").string();
-        folder_ = mkdtemp(name.data());
-    }
-    ~OutputFileTest() override { fs::remove_all(folder_); }
-
     [[nodiscard]] fs::path at(const std::string& name) const { return folder_ / name; }
     [[nodiscard]] std::set<std::string> names() const
     {
@@ -46,14 +38,11 @@ protected:
         return all;
     }
 
-    fs::path folder_;
+    test::TemporaryFolder owner_;
+    fs::path folder_ = owner_.path();
 };
 
-std::string content_of(const fs::path& path)
-{
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-}
+using test::content_of;
 
 using Names = std::set<std::string>;
 
