@@ -30,8 +30,6 @@ std::recursive_mutex& library_mutex()
     return mutex;
 }
 
-constexpr const char* kNoMemory = "out of memory";
-
 /// Of the innermost entry of the library's error stack.
 struct Innermost
 {
@@ -65,32 +63,43 @@ std::string system_reason(const std::string& text)
     return ": " + std::generic_category().message(reason) + (remedy.empty() ? "" : "; ") + remedy;
 }
 
-std::string library_message()
+/// What the library says of its last failure.
+struct LibraryFailure
+{
+    std::string message;
+    bool memory = false; ///< there was none
+};
+
+LibraryFailure library_failure()
 {
     Innermost found;
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, take_innermost, &found);
     H5Eclear2(H5E_DEFAULT);
-    if (found.memory)
-    {
-        return kNoMemory;
-    }
     // What follows is of no use to anybody: time, descriptor, heap addresses.
-    std::string message =
-        found.text.substr(0, std::min(found.text.find(": time ="), found.text.find('\n')));
+    LibraryFailure failure{
+        found.text.substr(0, std::min(found.text.find(": time ="), found.text.find('\n'))), false};
     const std::string reason = system_reason(found.text);
-    if (reason.empty() && !has_memory()) // the entry with the reason was not made either
+    // Where there is no memory, the entry with the reason may not have been made either.
+    failure.memory = found.memory || (reason.empty() && !has_memory());
+    failure.message = failure.message.empty() ? "unknown HDF5 error" : failure.message + reason;
+    return failure;
+}
+
+/// Throws IoError("cannot <what>: <HDF5's own words>"), or std::bad_alloc.
+[[noreturn]] void fail(const std::string& what, const LibraryFailure& failure)
+{
+    if (failure.memory)
     {
-        return kNoMemory;
+        throw std::bad_alloc();
     }
-    message += reason;
-    return message.empty() ? "unknown HDF5 error" : message;
+    throw IoError("cannot " + what + ": " + failure.message);
 }
 
 /// Of handles that could not be closed. The library and its lock are one a process, too.
 struct FailedCloses
 {
     std::uint64_t count = 0;
-    std::string message; ///< of the last
+    LibraryFailure last;
 };
 
 FailedCloses& failed_closes()
@@ -129,10 +138,23 @@ Handle scalar()
 
 } // namespace
 
+void require_room()
+{
+    constexpr std::size_t room = std::size_t{8} << 20U;
+    if (!has_memory(room))
+    {
+        throw std::bad_alloc();
+    }
+}
+
 Lock::Lock() : guard_(library_mutex())
 {
-    // At exit the library would flush what could not be written (a full disk), and crash on it.
-    static const herr_t no_exit_handler = H5dont_atexit();
+    static const herr_t no_exit_handler = []
+    {
+        require_room(); // to initialise itself
+        // At exit the library would flush what could not be written (a full disk), and crash on it.
+        return H5dont_atexit();
+    }();
     static_cast<void>(no_exit_handler);
     // The library prints its error stack to stderr unless told not to; check() reports instead.
     H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
@@ -147,7 +169,7 @@ Handle::Handle(hid_t id, Closer closer, const std::string& what) : id_(id), clos
 {
     if (id < 0)
     {
-        throw IoError("cannot " + what + ": " + library_message());
+        fail(what, library_failure());
     }
 }
 
@@ -171,7 +193,7 @@ void Handle::reset()
         {
             FailedCloses& failed = failed_closes();
             ++failed.count;
-            failed.message = library_message();
+            failed.last = library_failure();
         }
     }
 }
@@ -187,7 +209,7 @@ void CloseWatch::check(const std::string& what) const
     const Lock lock;
     if (failed_closes().count != before_)
     {
-        throw IoError("cannot " + what + ": " + failed_closes().message);
+        fail(what, failed_closes().last);
     }
 }
 
@@ -195,7 +217,7 @@ void check(herr_t status, const std::string& what)
 {
     if (status < 0)
     {
-        throw IoError("cannot " + what + ": " + library_message());
+        fail(what, library_failure());
     }
 }
 
@@ -224,14 +246,16 @@ Handle open_file(const std::string& path)
         // The usual driver insists on resolving a link to the name of a file.
         check(H5Pset_fapl_stdio(access.get()), "set up " + path);
     }
+    require_room();
     const hid_t id = H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get());
     if (id < 0)
     {
-        const std::string message = library_message();
-        if (message == kNoMemory)
+        const LibraryFailure failure = library_failure();
+        if (failure.memory)
         {
-            throw IoError("cannot open " + path + ": " + message);
+            throw std::bad_alloc();
         }
+        const std::string& message = failure.message;
         throw InputError({path, 0, ""},
                          "not a readable HDF5 file of " + std::to_string(info.st_size) +
                              " bytes: " + message,
@@ -250,6 +274,7 @@ namespace
 Handle create_file(const std::string& temporary, const std::string& path)
 {
     const Lock lock;
+    require_room();
     const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, "set up " + path);
     check(H5Pset_libver_bounds(access.get(), H5F_LIBVER_V18, H5F_LIBVER_V18), "set up " + path);
     const Handle timeless = without_times(H5P_FILE_CREATE);

@@ -20,6 +20,7 @@ namespace tessera::h5
 class Lock
 {
 public:
+    /// Throws std::bad_alloc when the library has no room to begin with.
     Lock();
 
 private:
@@ -36,7 +37,8 @@ class Handle
 public:
     using Closer = herr_t (*)(hid_t);
     Handle() = default;
-    /// Throws IoError("cannot <what>: <HDF5's own words>") when `id` is negative.
+    /// Throws IoError("cannot <what>: <HDF5's own words>"), or std::bad_alloc, when `id` is
+    /// negative.
     Handle(hid_t id, Closer closer, const std::string& what);
     Handle(Handle&& other) noexcept
         : id_(std::exchange(other.id_, H5I_INVALID_HID)), closer_(other.closer_)
@@ -70,8 +72,13 @@ private:
     std::uint64_t before_;
 };
 
-/// Throws IoError("cannot <what>: <HDF5's own words>") when `status` is negative.
+/// Throws IoError("cannot <what>: <HDF5's own words>"), or std::bad_alloc, when `status` is
+/// negative.
 void check(herr_t status, const std::string& what);
+
+/// To be called before the library initialises itself, opens or makes a file: it does not bear it
+/// when it then finds no memory (its cache of metadata alone takes 2 MiB). Throws std::bad_alloc.
+void require_room();
 
 /// Opens for reading. Throws InputError for a file that is not HDF5 or is truncated (with its
 /// length), IoError when it cannot be read at all.

@@ -3,6 +3,7 @@
 // one that stays in the process (tests/fuzz/direct_survive.cpp).
 #include "base/h5_guard.h"
 #include "base/json.h"
+#include "base/memory.h"
 #include "tessera/error.h"
 
 #include <algorithm>
@@ -36,26 +37,18 @@ void limit(int resource, rlim_t value)
     setrlimit(static_cast<__rlimit_resource>(resource), &limits);
 }
 
-/// Address space of this process, in bytes.
-[[maybe_unused]] std::uint64_t address_space()
-{
-    std::ifstream stream("/proc/self/statm");
-    std::uint64_t pages = 0;
-    stream >> pages;
-    return pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
-}
+[[maybe_unused]] constexpr std::size_t kTrialMemory = std::size_t{512} << 20U;
 
 /// The limits within which any sound file can be opened.
 void limit_trial(std::uint64_t file_bytes)
 {
     constexpr std::uint64_t kSeconds = 3;
     constexpr std::uint64_t kBytesPerSecond = std::uint64_t{4} << 20U; // compressed ones
-    [[maybe_unused]] constexpr std::uint64_t kMemory = std::uint64_t{512} << 20U;
     limit(RLIMIT_CPU, kSeconds + file_bytes / kBytesPerSecond);
     limit(RLIMIT_CORE, 0);
     limit(RLIMIT_FSIZE, 0);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-    limit(RLIMIT_AS, address_space() + kMemory);
+    limit(RLIMIT_AS, address_space() + kTrialMemory);
 #endif
 }
 
@@ -238,6 +231,10 @@ void survive(const std::string& path, const std::function<void()>& action)
     // Who ignores SIGCHLD gets no status; but whoever lived to the end has sent something.
     if (child > 0 && (status != 0 || sent->empty()))
     {
+        if (is_limited_below(kTrialMemory))
+        {
+            throw std::bad_alloc(); // the limit is the process's own: nothing is known of the file
+        }
         throw InputError({path, 0, ""},
                          WIFSIGNALED(status) && WTERMSIG(status) != SIGXCPU
                              ? "makes the HDF5 library fail with signal " +

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <fcntl.h>
+#include <new>
 #include <optional>
 #include <sys/stat.h>
 #include <system_error>
@@ -109,8 +110,6 @@ std::string remedy_of(int reason)
     case EMFILE:
     case ENFILE:
         return "raise the limit on open files (ulimit -n)";
-    case ENOMEM:
-        return "free some memory, or raise its limit (ulimit -v)";
     case EIO:
         return "look at the disk: the system's log tells more";
     default:
@@ -120,6 +119,10 @@ std::string remedy_of(int reason)
 
 void throw_io_error(const std::string& what, const fs::path& path, int reason)
 {
+    if (reason == ENOMEM)
+    {
+        throw std::bad_alloc();
+    }
     const std::string remedy = remedy_of(reason);
     throw IoError("cannot " + what + " " + path.string() + ": " +
                   std::generic_category().message(reason) + (remedy.empty() ? "" : "; ") + remedy);

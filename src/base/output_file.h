@@ -15,7 +15,8 @@
 namespace tessera
 {
 
-/// Throws IoError("cannot <what> <path>: <the system's reason>; <what to do>") for an errno.
+/// Throws IoError("cannot <what> <path>: <the system's reason>; <what to do>") for an errno,
+/// std::bad_alloc for ENOMEM.
 [[noreturn]] void throw_io_error(const std::string& what, const std::filesystem::path& path,
                                  int reason);
 /// What a person can do about an errno; empty where nothing is known.

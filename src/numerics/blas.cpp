@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "numerics/blas.h"
 
+#include "base/memory.h"
 #include "tessera/error.h"
 
 #include <condition_variable>
@@ -11,7 +12,6 @@
 #include <mutex>
 #include <set>
 #include <string>
-#include <sys/mman.h>
 
 namespace tessera::numerics
 {
@@ -123,13 +123,10 @@ private:
         // Callers may not have come to the library yet: what it is not known to have it may still
         // ask for.
         const std::size_t needed = (spaces_ + 1 - known_.size()) * kSpace + kSlack;
-        void* const room =
-            mmap(nullptr, needed, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (room == MAP_FAILED)
+        if (!has_memory(needed))
         {
             return false;
         }
-        munmap(room, needed);
         ++spaces_;
         if (take_space_ != nullptr && give_space_back_ != nullptr)
         {

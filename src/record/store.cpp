@@ -610,6 +610,7 @@ h5::Handle create(const std::string& path, Format format)
     h5::check(H5Pset_attr_phase_change(creation.get(), links, 0), "set up " + path);
     h5::check(H5Pset_link_phase_change(creation.get(), links, 0), "set up " + path);
     h5::check(H5Pset_est_link_info(creation.get(), room, name_length), "set up " + path);
+    h5::require_room();
     return {H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation.get(), access.get()), H5Fclose,
             "create " + path};
 }
@@ -618,6 +619,7 @@ h5::Handle reopen(const std::string& path)
 {
     const h5::Lock lock;
     const h5::Handle access = access_list(path, false, true);
+    h5::require_room();
     return {H5Fopen(path.c_str(), H5F_ACC_RDWR, access.get()), H5Fclose, "open " + path};
 }
 
