@@ -515,6 +515,26 @@ void write_files(const fs::path& folder, const std::vector<NamedText>& texts, Ex
     }
 }
 
+void require_writable(const fs::path& file, bool makes_folders)
+{
+    const auto folder_of = [](const fs::path& path)
+    { return path.has_parent_path() ? path.parent_path() : fs::path("."); };
+    fs::path folder = folder_of(file);
+    std::error_code none; // not to be known: access() says why
+    while (makes_folders && !fs::exists(folder, none) && folder.has_relative_path())
+    {
+        folder = folder_of(folder);
+    }
+    if (fs::exists(folder, none) && !fs::is_directory(folder, none))
+    {
+        throw_io_error("create", file, ENOTDIR);
+    }
+    if (access(folder.c_str(), W_OK | X_OK) != 0)
+    {
+        throw_io_error("create", file, errno);
+    }
+}
+
 bool is_temporary_of(const std::string& file, const std::string& name)
 {
     const std::string prefix = prefix_of(name);

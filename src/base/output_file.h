@@ -114,6 +114,10 @@ struct NamedText
 void write_files(const std::filesystem::path& folder, const std::vector<NamedText>& texts,
                  Existing existing);
 
+/// For who computes for long before there is something to write. Throws IoError where `file` could
+/// not be made, as far as the system tells before; `makes_folders`: missing ones will be made.
+void require_writable(const std::filesystem::path& file, bool makes_folders);
+
 /// Does a file of this name hold what was on its way to `name` in the same folder when a process
 /// was killed?
 [[nodiscard]] bool is_temporary_of(const std::string& file, const std::string& name);

@@ -210,6 +210,16 @@ void refuse_existing(const std::string& file, bool force)
     }
 }
 
+void require_output(const std::string& file, bool force)
+{
+    refuse_existing(file, force);
+    std::error_code none;
+    if (is_replaceable(file) || !std::filesystem::exists(file, none))
+    {
+        require_writable(file, false);
+    }
+}
+
 namespace
 {
 

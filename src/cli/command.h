@@ -106,6 +106,8 @@ private:
 [[nodiscard]] Existing existing(const Options& options);
 /// Throws UsageError when `file` exists and may not be replaced.
 void refuse_existing(const std::string& file, bool force);
+/// The same, and IoError when it could not be made: before much is computed for it.
+void require_output(const std::string& file, bool force);
 /// Throws UsageError when `file` is one that an option of these names as an input.
 void refuse_input(const Options& options, const std::vector<const char*>& inputs,
                   const std::string& file);

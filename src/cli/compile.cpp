@@ -6,6 +6,7 @@
 #include "compiler/report.h"
 #include "network/network.h"
 #include "simulation/compiler_choices.h"
+#include "trace/tools.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -137,7 +138,8 @@ int compile(const Arguments& arguments, const Streams& streams)
     }
     options.require("output");
     const std::string file = options.text("output");
-    refuse_existing(file, options.has("force"));
+    trace::check_name(file);
+    require_output(file, options.has("force"));
     refuse_input(options, {"network", "chip"}, file);
     const Program program = compile_network(options, load_chip(options));
     program.save(file, options.has("force"));

@@ -72,7 +72,7 @@ int recover(const Options& options, const std::string& result, std::ostream& out
 {
     options.require("output");
     const std::string to = options.text("output");
-    refuse_existing(to, options.has("force"));
+    require_output(to, options.has("force"));
     const record::FileState state = record::recover_file(result, to, existing(options));
     print(state, options, out);
     if (!options.has("json"))

@@ -86,7 +86,7 @@ int quantize(const Arguments& arguments, const Streams& streams)
     {
         throw UsageError("the name '" + file + "' must end in .integers");
     }
-    refuse_existing(file, options.has("force"));
+    require_output(file, options.has("force"));
     refuse_input(options, {"network", "calibrate"}, file);
     const std::string path = network::find(options.text("network"));
     const network::WeightedNetwork network = network::load_with_weights(path, batch_axis(options));

@@ -75,6 +75,7 @@ int reproduce_paper(const Arguments& arguments, const Streams& streams)
         for (const char* name : {"report.json", "report.txt"})
         {
             refuse_existing((folder / name).string(), options.has("force"));
+            require_writable(folder / name, true);
         }
     }
     const bool talks = &streams.err == &std::cerr && isatty(STDERR_FILENO) != 0;

@@ -69,7 +69,7 @@ int check(const Options& options, const std::vector<std::string>& files, std::os
 
 int convert(const Options& options, const std::vector<std::string>& files, std::ostream& /*out*/)
 {
-    refuse_existing(files[1], options.has("force"));
+    require_output(files[1], options.has("force"));
     trace::convert(files[0], files[1], options.has("canonical"), existing(options));
     return 0;
 }

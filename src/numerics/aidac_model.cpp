@@ -10,6 +10,7 @@
 #include <array>
 #include <cmath>
 #include <fmt/format.h>
+#include <map>
 
 namespace tessera::numerics
 {
@@ -73,6 +74,8 @@ void read_into(AidacModel& model, std::vector<bool>& given, const JsonDocument& 
         origin.low = part->number("low", constant.least, value, value);
         origin.high = part->number("high", value, constant.most, value);
         origin.status = part->word("status", statuses());
+        origin.calibrated_on =
+            origin.status == "calibrated" ? part->text("calibrated_on") : std::string();
         origin.source = part->text("source");
         part->finish();
     }
@@ -163,7 +166,7 @@ AidacModel parse_aidac(const JsonDocument& document)
     std::vector<bool> given(constants.size(), false);
     read_into(model, given, document, 0);
     const bool rram = model.cell != AidacCell::sram;
-    std::string calibrated;
+    std::map<std::string, std::string> calibrated; // constants, by the figure
     for (std::size_t i = 0; i < constants.size(); ++i)
     {
         const char* const name = constants[i].name;
@@ -172,15 +175,17 @@ AidacModel parse_aidac(const JsonDocument& document)
             throw InputError(document.place("/constants"), std::string("has no \"") + name + '"',
                              std::string("give it: ") + constants[i].doc);
         }
-        if (model.origins[i].status == "calibrated")
+        const AidacOrigin& origin = model.origins[i];
+        if (origin.status == "calibrated")
         {
-            if (!calibrated.empty())
+            const auto [other, first] = calibrated.emplace(origin.calibrated_on, name);
+            if (!first)
             {
                 throw InputError(document.place(pointer_to("/constants", name)),
-                                 "is calibrated, and so is " + calibrated,
-                                 "calibrate one constant; find the others elsewhere");
+                                 "is calibrated on " + other->first + ", and so is " +
+                                     other->second,
+                                 "calibrate one constant a figure; find the others elsewhere");
             }
-            calibrated = name;
         }
     }
     if (rram && model.device.empty())

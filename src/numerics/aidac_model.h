@@ -22,7 +22,8 @@ struct AidacOrigin
 {
     double low = 0; ///< what it may plausibly be: from here
     double high = 0;
-    std::string status; ///< of statuses()
+    std::string status;        ///< of statuses()
+    std::string calibrated_on; ///< the published figure; empty unless that is its status
     std::string source;
 };
 
@@ -90,7 +91,7 @@ struct AidacConstant
 [[nodiscard]] const std::vector<AidacConstant>& aidac_constants();
 
 /// Throws InputError naming file, line and key: constants out of range, without source or status,
-/// with more than one calibrated, and an rram-direct cell that cannot hold its charge.
+/// with more than one calibrated on a figure, and an rram-direct cell that cannot hold its charge.
 [[nodiscard]] AidacModel parse_aidac(const JsonDocument& document);
 /// `name`: of a file of models/macros, or a path.
 /// `asked`: where the name stands, for messages.

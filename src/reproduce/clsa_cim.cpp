@@ -236,9 +236,29 @@ std::string table(const Subject& subject, const std::vector<std::uint64_t>& extr
     return text + '\n';
 }
 
+/// The configuration of wdup+xinf with the largest figure.
+const Measured& largest(const Results& results, double Measured::*figure)
+{
+    const Measured* best = nullptr;
+    for (const Measured& its : results.all())
+    {
+        if (its.variant == kWdupXinf.name && (best == nullptr || its.*figure > best->*figure))
+        {
+            best = &its;
+        }
+    }
+    return *best;
+}
+
 /// The published figures. The abstract gives the two maxima without network and configuration.
 std::vector<Row> anchors(const Results& results)
 {
+    const auto most = [&](double Measured::*figure)
+    {
+        const Measured& its = largest(results, figure);
+        return fmt::format("of all that is measured here the largest is {:.2f} ({}, {} extra)",
+                           its.*figure, its.network, its.extra);
+    };
     const Measured& yolo3 = results.at("tinyyolov3", kWdupXinf, 32);
     const Measured& yolo4 = results.at("tinyyolov4", kWdupXinf, 32);
     const Measured& resnet = results.at("resnet50", kWdupXinf, 32);
@@ -254,17 +274,19 @@ std::vector<Row> anchors(const Results& results)
                            results.at(network, kMinSum, 32).speed_up);
     };
     return {
-        {"largest speed-up (tinyyolov3, 32 extra)", 29.2, yolo3.speed_up, "x",
+        {"speed-up of tinyyolov3, 32 extra (published: the largest)", 29.2, yolo3.speed_up, "x",
          Status::reference_model,
-         "abstract, without network and configuration, which are assumed" + spread("tinyyolov3")},
+         "abstract, without network and configuration, which are assumed; " +
+             most(&Measured::speed_up) + spread("tinyyolov3")},
         {"speed-up of tinyyolov4, 32 extra", 21.9, yolo4.speed_up, "x", Status::reference_model,
          "quoted at second hand, configuration assumed" + spread("tinyyolov4")},
-        {"largest gain of utilization (resnet50, 32 extra)", 17.9, resnet.gain, "x",
-         Status::reference_model,
-         fmt::format("abstract; the same model gives {:.2f} for tinyyolov3, so it is not the "
-                     "largest here. S = gain x (crossbars + extra) / crossbars: the two maxima "
-                     "belong to different configurations, or the gain is over something else",
-                     yolo3.gain)},
+        {"gain of utilization of resnet50, 32 extra (published: the largest)", 17.9, resnet.gain,
+         "x", Status::reference_model,
+         fmt::format("abstract, without network and configuration, which are assumed; the same "
+                     "model gives {:.2f} for tinyyolov3, 32 extra, and {}. S = gain x (crossbars + "
+                     "extra) / crossbars: the two maxima belong to different configurations, or "
+                     "the gain is over something else",
+                     yolo3.gain, most(&Measured::gain))},
     };
 }
 

@@ -487,6 +487,11 @@ std::string CheckReport::text() const
     return out;
 }
 
+void check_name(const std::string& path)
+{
+    static_cast<void>(encoding_of(path));
+}
+
 void convert(const std::string& in, const std::string& out, bool canonical, Existing existing)
 {
     if (encoding_of(out) == Encoding::h5)

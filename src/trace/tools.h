@@ -42,6 +42,9 @@ struct CheckReport
 /// InputError naming file and line, IoError.
 [[nodiscard]] CheckReport check(const std::string& path);
 
+/// Throws UsageError for a name whose ending does not tell how to write a trace.
+void check_name(const std::string& path);
+
 /// Writes the trace `in` under the name `out`, whose ending (.jsonl, .jsonl.gz, .h5) decides how.
 /// Text made from text keeps its lines as they are, unless `canonical`; everything else is written
 /// in canonical form. Throws UsageError for another ending, InputError, IoError.

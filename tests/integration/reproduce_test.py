@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 
 TESSERA = os.environ["TESSERA"]
 STATUSES = {"prediction", "accounting check", "calibration", "reference model"}
@@ -29,7 +30,8 @@ def main():
             expected = 100 * (row["ours"] - row["published"]) / row["published"]
             assert abs(row["difference_percent"] - expected) < 1e-9, row
         constants = result["constants"]
-    assert sum(c["status"] == "calibrated" for c in constants) == 1
+    calibrated = {c["constant"]: c["calibrated on"] for c in constants if c["status"] == "calibrated"}
+    assert calibrated == {"unit_fF": "efficiency", "vtc_samples": "throughput"}, calibrated
     assert all(c["low"] <= c["value"] <= c["high"] and c["source"] for c in constants)
 
     ours = {row["quantity"]: row["ours"] for row in result["rows"]}
@@ -41,11 +43,17 @@ def main():
     assert sweep["least output [%]"] < 1 and sweep["greatest output [%]"] > 99
     chains = [row["latency [ns]"] for row in result["rows_trend"]]
     assert chains == sorted(chains) and len(chains) == 4
+    assert all(row["samples"] > 0 for trend in ("rows_trend", "bits_trend", "errors") for row in result[trend])
     alone = {row["alone"]: row for row in result["errors"]}
     step = 100 / 256  # of full scale; the greatest code is one below it
     assert alone["quantisation"]["max [%]"] <= step * 1.01, alone
     for layer in result["layers"]:
         assert layer["SNR calibrated [dB]"] > layer["SNR as built [dB]"], layer
+
+    begin = time.monotonic()
+    nowhere = run("clsa-cim", "-o", "/dev/null/report")  # takes a minute
+    assert nowhere.returncode == 5 and "cannot create /dev/null/report" in nowhere.stderr, nowhere.stderr
+    assert time.monotonic() - begin < 20, "computes before it looks where the report goes"
 
     wrong = run("aidca")
     assert wrong.returncode == 2 and "aidac" in wrong.stderr, wrong.stderr

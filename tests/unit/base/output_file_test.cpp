@@ -325,6 +325,18 @@ TEST_F(OutputFileTest, IsWrittenIntoRoomThatIsReserved)
     EXPECT_EQ(content_of(at("a")), "new");
 }
 
+TEST_F(OutputFileTest, WhatCannotBeWrittenIsKnownBefore)
+{
+    EXPECT_NO_THROW(require_writable(at("a"), false));
+    EXPECT_NO_THROW(require_writable("a", false)); // in this folder
+    EXPECT_THROW(require_writable(at("none/a"), false), IoError);
+    EXPECT_NO_THROW(require_writable(at("none/of/them/a"), true));
+    EXPECT_FALSE(fs::exists(at("none")));
+    write_file(at("file"), "");
+    EXPECT_THROW(require_writable(at("file/a"), false), IoError);
+    EXPECT_THROW(require_writable(at("file/none/a"), true), IoError);
+}
+
 TEST(TemporaryName, IsKnownOfItsFileOnly)
 {
     EXPECT_TRUE(is_temporary_of(".a.12-3.tmp", "a"));

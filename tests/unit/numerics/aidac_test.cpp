@@ -580,6 +580,12 @@ std::string constant(const std::string& name, const std::string& value,
            "\"}";
 }
 
+std::string calibrated(const std::string& name, const std::string& figure)
+{
+    return '"' + name + R"(":{"value":0,"source":"s","status":"calibrated","calibrated_on":")" +
+           figure + "\"}";
+}
+
 TEST(AidacCell, AnRramThatIsTheSwitchMustHoldTheCharge)
 {
     const std::string message = refusal(variant(R"(,"cell":"rram-direct")", ""));
@@ -606,7 +612,11 @@ TEST(AidacModel, BadFilesAreRefusedWithARemedy)
     EXPECT_THAT(refusal(variant("", R"("unit_fF":{"value":1,"status":"assumed"})")),
                 HasSubstr("has no \"source\""));
     EXPECT_THAT(refusal(variant("", constant("vtc_fJ", "1", "calibrated"))),
-                HasSubstr("calibrate one constant"));
+                HasSubstr("has no \"calibrated_on\""));
+    EXPECT_THAT(refusal(variant("", calibrated("vtc_fJ", "efficiency"))),
+                HasSubstr("is calibrated on efficiency, and so is unit_fF; calibrate one constant "
+                          "a figure"));
+    EXPECT_EQ(refusal(variant("", calibrated("vtc_fJ", "error"))), "accepted");
     EXPECT_THAT(
         refusal(
             R"({"format":"tessera-aidac","version":"1.0","name":"m","cell":"sram","constants":{}})"),
