@@ -116,6 +116,7 @@ function(tessera_install)
   install(FILES ${generated}/_tessera DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions ${runtime})
   install(FILES ${generated}/tessera.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d ${runtime})
   install(FILES README.md CITATION.cff DESTINATION ${docdir} ${runtime})
+  install(DIRECTORY docs DESTINATION ${docdir} ${runtime} FILES_MATCHING PATTERN "*.md")
   install(FILES LICENSE DESTINATION ${docdir} COMPONENT license) # which Debian has already
   tessera_install_notices(tessera runtime)
   tessera_install_notices(libtessera-dev development)

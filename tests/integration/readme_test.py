@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Runs what the README tells its readers to run, in an empty folder: every `sh` block, every `$` line
-(whose output must be what the README shows), the chip config and the Python snippet."""
+"""Runs what the guide (README.md and the pages of docs) tells its readers to run, in an empty folder: every `sh` block,
+every `$` line (whose output must be what the guide shows), the chip config and the Python snippets. Links between
+pages lead somewhere."""
 import os
 import re
 import subprocess
@@ -10,14 +11,15 @@ import tempfile
 from pathlib import Path
 
 SOURCE = Path(os.environ["TESSERA_SOURCE_DIR"])
-README = (SOURCE / "README.md").read_text()
+PAGES = [SOURCE / "README.md", *sorted((SOURCE / "docs").glob("*.md"))]
+GUIDE = "\n".join(page.read_text() for page in PAGES)
 
 
 def blocks(language):
     """The fenced blocks of a language, in order, each with a newline at its end."""
     found = []
     inside = None
-    for line in README.splitlines():
+    for line in GUIDE.splitlines():
         if inside is None and line.startswith("```"):
             inside = (line[3:].strip(), [])
         elif inside is not None and line == "```":
@@ -34,13 +36,31 @@ def run(command, folder):
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=280)
 
 
+def anchors(page):
+    """Names of its headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def broken_links():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)]*)\)", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)):
+            if "://" in target:
+                continue
+            file, _, anchor = target.partition("#")
+            other = (page.parent / file) if file else page
+            if not other.exists() or (anchor and anchor not in anchors(other)):
+                yield f"{page.name}: the link to {target} leads nowhere"
+
+
 def needs_onnx(command):
     return ".onnx" in command or "-fashion" in command
 
 
 def main():
     onnx = os.environ["TESSERA_HAS_ONNX"] == "ON"
-    failures = [f"left in the text: {word}" for word in re.findall(r"@[A-Z]+@", README)]
+    failures = [f"left in the text: {word}" for word in re.findall(r"@[A-Z]+@", GUIDE)]
+    failures += broken_links()
     ran = len(failures)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
