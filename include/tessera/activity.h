@@ -65,14 +65,21 @@ enum class Stage : std::uint8_t
 };
 /// Number of stages.
 inline constexpr unsigned kStages = static_cast<unsigned>(Stage::no_work) + 1;
+/// What macros do to MVMs, in whatever steps they are known.
+[[nodiscard]] constexpr bool computes(Stage stage)
+{
+    return stage >= Stage::drive && stage <= Stage::mvm;
+}
 
-/// One finished operation. `start` is when it took its output space; [start, end] includes `wait`.
+/// One operation that has started. `start` is when it took its output space; [start, end] includes
+/// `wait`. One that was in flight where the run was cut is marked: `end` is the cut, and `wait`,
+/// intervals and stalls go up to there.
 struct OpRecord
 {
     std::uint64_t id; ///< in the trace
     Tick ready;       ///< all but space was there: turn on the unit, operands, `after`, release
     Tick start;       ///< its output space was granted
-    Tick end;         ///< its result became available
+    Tick end;         ///< its result became available; of an unfinished one: the cut
     std::uint64_t because; ///< operation id; ~0 when the cause has none
     Tick wait; ///< time in [start, end] lost to contention for ports, interconnect or memory
     std::uint32_t unit;       ///< position in Summary::units
@@ -80,7 +87,8 @@ struct OpRecord
     std::uint32_t image;      ///< that it works for
     std::uint8_t kind;        ///< trace::OpKind
     std::uint8_t cause;       ///< Cause
-    std::uint8_t reserved[2]; ///< zero
+    std::uint8_t unfinished;  ///< 1: in flight where the run was cut
+    std::uint8_t reserved[1]; ///< zero
 };
 
 /// `operation` waited for `on`, whose end (or arrival) is an operand or an `after` of it.
@@ -109,7 +117,7 @@ struct IntervalRecord
 /// `unit` had nothing running in [begin, end) because of `stage` (one of the waits).
 struct StallRecord
 {
-    std::uint64_t operation;  ///< what the unit did next
+    std::uint64_t operation;  ///< what the unit did next, or was to do when the run was cut
     Tick begin;               ///< ps
     Tick end;                 ///< ps
     std::uint32_t unit;       ///< position in Summary::units

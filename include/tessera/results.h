@@ -26,7 +26,9 @@ public:
     Results& operator=(Results&&) noexcept; ///< moves the open file
     ~Results();
 
-    [[nodiscard]] bool complete() const; ///< false: the run was stopped, killed, or still goes on
+    /// The file is: no for a run that was interrupted or killed, or that still goes on. Whether all
+    /// operations have ended (no for a run that was cut by its limit) is Summary::complete.
+    [[nodiscard]] bool complete() const;
     [[nodiscard]] ActivityLevel level() const;      ///< what was recorded
     [[nodiscard]] const Summary& summary() const;   ///< zero where a killed run did not get to it
     [[nodiscard]] std::string config() const;       ///< effective config, JSON text

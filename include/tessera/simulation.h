@@ -127,10 +127,10 @@ struct RunOptions
     bool live = false;      ///< activity.h5 can be read while it is written (HDF5's SWMR)
     bool compress = true;   ///< records in activity.h5; without: about six times the bytes
     std::uint64_t seed = 1; ///< of everything random
-    /// Ends the run after the events of this tick. Results hold what has ended by then, and their
-    /// makespan is the end of the last operation that has.
+    /// Cuts the run after the events of this tick, unless all has ended by then. Results hold what
+    /// has happened, and figures are of the time simulated, Summary::span.
     Tick until = kNever;
-    /// Writes what happened in every stretch of this length to windows.jsonl, a line each; 0: not.
+    /// Writes what happened in every stretch of this length to windows.jsonl; 0: not.
     Tick stats_every = 0;
     /// When images arrive: "" (all at tick 0), "10ms" (one every 10 ms) or "poisson:10ms" (the mean
     /// gap, drawn from `seed`). Operations without operands of image k are released then.

@@ -13,7 +13,7 @@
 namespace tessera
 {
 
-/// Where one unit's time went. Exclusive: the stages sum to the makespan.
+/// Where one unit's time went. Exclusive: the stages sum to the span of the run.
 struct UnitSummary
 {
     std::string name;                              ///< "t5.m3"
@@ -30,7 +30,7 @@ struct BufferSummary
     std::string name;           ///< "t5"
     std::uint64_t capacity = 0; ///< bytes; ~0: unlimited
     std::uint64_t peak = 0;     ///< most bytes taken at once
-    double mean = 0;            ///< bytes, averaged over the makespan
+    double mean = 0;            ///< bytes, averaged over the span
     std::uint64_t waits = 0;    ///< requests that were not granted at once
 };
 
@@ -48,14 +48,15 @@ struct LayerSummary
 {
     std::string name;               ///< as in the network
     std::string kind;               ///< "conv2d", "dense", ...
-    std::uint64_t operations = 0;   ///< that worked for it
+    std::uint64_t operations = 0;   ///< for it that have ended
     std::uint64_t vectors = 0;      ///< MVM input vectors, summed over blocks
-    std::uint32_t crossbars = 0;    ///< blocks mapped
+    std::uint32_t crossbars = 0;    ///< macros that hold its weights, digital ones apart
     Tick start = kNever;            ///< first operation's start; kNever: none
-    Tick end = 0;                   ///< last operation's end
-    Tick macro_time = 0;            ///< macro busy time, summed over macros
+    Tick end = 0;                   ///< last operation's end, or the cut if one was in flight
+    Tick macro_time = 0;            ///< operations on macros, from start to end, summed
     std::uint64_t moved_bytes = 0;  ///< by moves, times destinations
     std::uint64_t memory_bytes = 0; ///< loaded and stored
+    Tick compute_time = 0;          ///< its crossbars computed, summed over crossbars
 };
 
 /// How images passed, each from the start of its first operation to the end of its last.
@@ -76,14 +77,24 @@ struct EnergySummary
     std::uint64_t attojoules = 0; ///< of all products so far
 };
 
-/// Figures of a finished (or interrupted) run.
+/// The share of `span` during which each of so many crossbars computed, on average.
+[[nodiscard]] constexpr double utilization_of(Tick compute_time, std::uint32_t crossbars, Tick span)
+{
+    const double capacity = static_cast<double>(crossbars) * static_cast<double>(span);
+    return capacity > 0 ? static_cast<double>(compute_time) / capacity : 0;
+}
+
+/// Figures of a run that has ended, by itself or by a cut: a limit of time, an interruption, a
+/// deadlock.
 struct Summary
 {
-    Tick makespan = 0;                  ///< end of the last operation, ps
+    Tick span = 0;         ///< simulated: to the end of the last operation, or to the cut, ps
+    bool complete = false; ///< every operation has ended: the span is the makespan
     std::uint64_t operations = 0;       ///< that have ended
+    std::uint64_t unfinished = 0;       ///< operations in flight at the cut
     std::uint64_t events = 0;           ///< wakes the wheel delivered
     std::uint32_t crossbars = 0;        ///< macros that hold weights, digital ones apart
-    double utilization = 0;             ///< macro compute time / (crossbars x makespan)
+    double utilization = 0;             ///< time that they compute / (crossbars x span)
     ImageSummary images;                ///< none in results read from a file
     std::vector<UnitSummary> units;     ///< every unit of the chip, in unit order
     std::vector<BufferSummary> buffers; ///< by tile

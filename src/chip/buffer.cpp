@@ -2,6 +2,7 @@
 #include "chip/buffer.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace tessera::chip
 {
@@ -9,6 +10,12 @@ namespace tessera::chip
 void Buffer::advance(Tick now)
 {
     byte_ticks_ += static_cast<double>(used_) * static_cast<double>(now - since_);
+    if (watch_ != nullptr)
+    {
+        const Tick from = std::max(since_, watch_->begin);
+        recent_ += static_cast<double>(used_) * static_cast<double>(now - from);
+        touch();
+    }
     since_ = now;
 }
 
@@ -25,12 +32,17 @@ void Buffer::give_back(std::uint64_t bytes, Tick now)
     used_ -= bytes;
 }
 
-BufferSummary Buffer::summary(Tick makespan) const
+BufferSummary Buffer::summary(Tick at) const
 {
-    const Tick end = std::max(makespan, since_); // a run that was cut goes on after its last end
-    const double rest = static_cast<double>(used_) * static_cast<double>(end - since_);
-    const double mean = end == 0 ? 0 : (byte_ticks_ + rest) / static_cast<double>(end);
+    const double rest = static_cast<double>(used_) * static_cast<double>(at - since_);
+    const double mean = at == 0 ? 0 : (byte_ticks_ + rest) / static_cast<double>(at);
     return {name_, capacity_, peak_, mean, waits_};
+}
+
+double Buffer::take_recent(Tick at)
+{
+    const Tick from = std::max(since_, watch_->begin);
+    return std::exchange(recent_, 0) + static_cast<double>(used_) * static_cast<double>(at - from);
 }
 
 void SpaceAllocator::ask(UnitId unit)
@@ -91,6 +103,7 @@ void SpaceAllocator::wake(Phase /*phase*/)
         for (const NodeId tile : request.tiles)
         {
             ++buffers_[tile.index()].waits_;
+            buffers_[tile.index()].touch();
             log(buffers_[tile.index()], unit, "waits for", request.bytes);
         }
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "base/touch_list.h"
 #include "base/wheel.h"
 #include "tessera/ids.h"
 #include "tessera/summary.h"
@@ -13,6 +14,13 @@
 
 namespace tessera::chip
 {
+
+/// Which buffers have changed since the beginning of a stretch of time.
+struct BufferWatch
+{
+    TouchList touched;
+    Tick begin = 0;
+};
 
 /// The data memory of one tile: how much is taken, and who waits for room, in the order of asking.
 class Buffer
@@ -30,11 +38,30 @@ public:
     [[nodiscard]] std::uint64_t capacity() const { return capacity_; }
     [[nodiscard]] std::uint64_t used() const { return used_; }
     [[nodiscard]] const std::deque<UnitId>& queue() const { return queue_; }
-    [[nodiscard]] BufferSummary summary(Tick makespan) const;
+    [[nodiscard]] std::uint64_t waits() const { return waits_; }
+    /// Totals up to tick `at`, before which nothing more happens.
+    [[nodiscard]] BufferSummary summary(Tick at) const;
+
+    /// Touches `number` in `watch` whenever something changes; both outlive the last event.
+    void tell(BufferWatch& watch, std::size_t number)
+    {
+        watch_ = &watch;
+        number_ = number;
+    }
+    /// Bytes taken x ps since watch.begin, up to tick `at`. Call once per stretch of time, if the
+    /// buffer was touched in it.
+    [[nodiscard]] double take_recent(Tick at);
 
 private:
     friend class SpaceAllocator;
     void advance(Tick now);
+    void touch()
+    {
+        if (watch_ != nullptr)
+        {
+            watch_->touched.touch(number_);
+        }
+    }
 
     std::string name_;
     std::uint64_t capacity_;
@@ -43,6 +70,9 @@ private:
     std::uint64_t waits_ = 0;
     double byte_ticks_ = 0;
     Tick since_ = 0;
+    BufferWatch* watch_ = nullptr; ///< nullptr: nobody asks
+    std::size_t number_ = 0;
+    double recent_ = 0;        ///< of byte_ticks_: since watch_->begin
     std::deque<UnitId> queue_; ///< units whose head operation waits for room here
     // Within one allocate phase: what made room, to say because of whom a request was granted.
     OpId freed_by_;

@@ -141,6 +141,7 @@ void Chip::build_unit(UnitId id, bool external)
             UnitPlace place{id, trace::UnitKind::macro, NodeId(tile),
                             tile_name + ".m" + std::to_string(position)};
             const bool digital = config_.is_digital(tile);
+            place.crossbar = !digital;
             const config::ChipConfig::Macro& macro = config_.macro_of(tile);
             const config::MacroTiming& timing = digital ? digital_timing_ : timing_;
             if (external)
@@ -225,6 +226,34 @@ void Chip::assign_streams()
         sequencer_->assign(unit, UnitId(static_cast<std::uint32_t>(stream)));
     }
     check_blocks();
+    count_crossbars();
+}
+
+void Chip::count_crossbars()
+{
+    const trace::Header& header = source_.header();
+    const auto is_crossbar = [&](const trace::TracedUnit& unit)
+    { return unit.kind == trace::UnitKind::macro && !config_.is_digital(unit.node.value()); };
+    std::unordered_set<std::uint32_t> holders;
+    std::vector<std::unordered_set<std::uint32_t>> of_layer(header.layers.size());
+    for (const trace::Block& block : header.blocks)
+    {
+        if (is_crossbar(header.units[block.at.index()]))
+        {
+            holders.insert(block.at.value());
+            of_layer.at(block.layer.index()).insert(block.at.value());
+        }
+    }
+    // Foreign traces may leave the placement out: then what works holds weights.
+    crossbars_ = static_cast<std::uint32_t>(
+        !holders.empty() ? holders.size()
+                         : std::count_if(header.units.begin(), header.units.end(),
+                                         [&](const trace::TracedUnit& unit)
+                                         { return is_crossbar(unit) && unit.operations != 0; }));
+    for (const auto& crossbars : of_layer)
+    {
+        crossbars_of_.push_back(static_cast<std::uint32_t>(crossbars.size()));
+    }
 }
 
 /// Blocks lie within their macros, and leave room for the reference columns that they need there.
@@ -293,6 +322,14 @@ void Chip::accept(std::uint32_t tag, Tick tick)
     units_[flight.unit.index()]->accepted(flight, tick);
 }
 
+void Chip::watch(BufferWatch& watch)
+{
+    for (std::size_t tile = 0; tile < buffers_.size(); ++tile)
+    {
+        buffers_[tile].tell(watch, tile);
+    }
+}
+
 std::unique_ptr<IssueUnit> Chip::release(UnitId unit)
 {
     return std::move(owned_[unit.index()]);
@@ -338,11 +375,13 @@ bool Chip::advance(Tick limit, const Monitor& monitor)
             if (last == look_at_)
             {
                 look_(look_at_);
+                seen_ = look_at_;
                 look_at_ = look_at_ < kNever - look_period_ ? look_at_ + look_period_ : kNever;
             }
             else if (last == until_)
             {
                 reached_limit_ = !done();
+                limit_ = until_;
                 until_ = kNever; // what is left of a run that is done moves credits, nothing else
                 if (reached_limit_)
                 {
@@ -364,6 +403,10 @@ bool Chip::advance(Tick limit, const Monitor& monitor)
 void Chip::close()
 {
     sequencer_->close();
+    if (!done())
+    {
+        sequencer_->cut(span());
+    }
     sink_.operations.finish();
     sink_.dependencies.finish();
     sink_.intervals.finish();
@@ -377,28 +420,28 @@ void Chip::look_every(Tick period, std::function<void(Tick)> look)
     look_ = std::move(look);
 }
 
+Tick Chip::span() const
+{
+    return done()           ? sequencer_->makespan()
+           : reached_limit_ ? limit_
+                            : std::max(wheel_.now(), seen_);
+}
+
 Summary Chip::summary(Tick at) const
 {
     Summary summary;
-    summary.makespan = at;
+    summary.span = at;
+    summary.complete = done();
     summary.operations = sequencer_->ended();
+    summary.unfinished = sequencer_->unfinished();
     summary.events = wheel_.delivered();
     Tick computing = 0;
-    std::uint32_t used = 0;
-    const auto digital = [this](NodeId node) { return config_.is_digital(node.value()); };
     for (const IssueUnit* const unit : units_)
     {
-        summary.units.push_back(unit->summary(summary.makespan));
-        const UnitSummary& figures = summary.units.back();
-        if (figures.kind != trace::UnitKind::macro || digital(unit->place().node))
+        summary.units.push_back(unit->summary(at));
+        for (unsigned stage = 0; unit->place().crossbar && stage < kStages; ++stage)
         {
-            continue;
-        }
-        used += figures.operations != 0 ? 1 : 0;
-        for (auto stage = static_cast<unsigned>(Stage::drive);
-             stage <= static_cast<unsigned>(Stage::mvm); ++stage)
-        {
-            computing += figures.time[stage];
+            computing += computes(static_cast<Stage>(stage)) ? summary.units.back().time[stage] : 0;
         }
     }
     if (aidac_)
@@ -417,27 +460,17 @@ Summary Chip::summary(Tick at) const
     }
     for (const Buffer& buffer : buffers_)
     {
-        summary.buffers.push_back(buffer.summary(summary.makespan));
+        summary.buffers.push_back(buffer.summary(at));
     }
-    summary.links = fabric_->links();
+    summary.links = fabric_->links(at);
     summary.layers = sequencer_->layers();
+    for (std::size_t i = 0; i < summary.layers.size(); ++i)
+    {
+        summary.layers[i].crossbars = crossbars_of_[i];
+    }
     summary.images = summary_of(sequencer_->images(), sequencer_->in_turns());
-    std::unordered_set<std::uint32_t> holders;
-    for (const trace::Block& block : source_.header().blocks)
-    {
-        if (!digital(source_.header().units[block.at.index()].node))
-        {
-            holders.insert(block.at.value());
-        }
-    }
-    // Foreign traces may leave the placement out: then what worked held weights.
-    summary.crossbars = holders.empty() ? used : static_cast<std::uint32_t>(holders.size());
-    if (summary.crossbars != 0 && summary.makespan != 0)
-    {
-        summary.utilization =
-            static_cast<double>(computing) /
-            (static_cast<double>(summary.crossbars) * static_cast<double>(summary.makespan));
-    }
+    summary.crossbars = crossbars_;
+    summary.utilization = utilization_of(computing, crossbars_, at);
     return summary;
 }
 

@@ -64,6 +64,14 @@ public:
     /// Tells `follower` about all data. Call before the first event.
     void follow(Follower& follower) { sequencer_->follow(follower); }
 
+    /// Touches buffers in `watch`, by tile, from now on. Call before the first event.
+    void watch(BufferWatch& watch);
+    /// See Buffer::take_recent().
+    [[nodiscard]] double take_recent(std::size_t tile, Tick at)
+    {
+        return buffers_[tile].take_recent(at);
+    }
+
     /// Hands a unit over to the module that represents it; the chip goes on using it.
     [[nodiscard]] std::unique_ptr<IssueUnit> release(UnitId unit);
 
@@ -81,12 +89,18 @@ public:
     /// 2^13 of them; stops after a tick that put something into the outbox. Returns false when the
     /// monitor or stop_after() stopped the run.
     bool advance(Tick limit, const Monitor& monitor);
-    /// Hands the last records to the sink. Call once, after the last event, whatever the outcome.
+    /// Hands the last records to the sink, those of operations in flight among them: they are cut.
+    /// Call once, after the last event, whatever the outcome.
     void close();
-    /// Figures up to the makespan, the end of the last operation that has ended.
-    [[nodiscard]] Summary summary() const { return summary(sequencer_->makespan()); }
-    /// The same up to tick `at`, from the makespan to now.
+    /// How long the run has been simulated: to the end of the last operation, to the limit that
+    /// stopped it, or else to now.
+    [[nodiscard]] Tick span() const;
+    /// Figures up to the span.
+    [[nodiscard]] Summary summary() const { return summary(span()); }
+    /// The same up to tick `at`, before which nothing more happens.
     [[nodiscard]] Summary summary(Tick at) const;
+    /// Macros that hold weights, digital ones apart.
+    [[nodiscard]] std::uint32_t crossbars() const { return crossbars_; }
 
     // Canonical order of the units: by tile, macros then vector unit then network interface; then
     // the memory ports.
@@ -108,6 +122,7 @@ private:
     void build_unit(UnitId id, bool external);
     void assign_streams();
     void check_blocks() const;
+    void count_crossbars();
 
     config::ChipConfig config_;
     std::unique_ptr<const AidacDesign> aidac_; ///< null: another kind, or timed as a whole
@@ -127,7 +142,11 @@ private:
     std::vector<MemoryPort*> memory_ports_;
     std::vector<std::unique_ptr<IssueUnit>> owned_;
     std::vector<IssueUnit*> units_;
+    std::uint32_t crossbars_ = 0;
+    std::vector<std::uint32_t> crossbars_of_; ///< by layer
     Tick until_ = kNever;
+    Tick limit_ = 0; ///< tick at which the run was stopped
+    Tick seen_ = 0;  ///< tick up to which somebody has looked
     bool reached_limit_ = false;
     bool looked_ = false; ///< the monitor has been called
     Tick look_period_ = 0;

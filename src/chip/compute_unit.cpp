@@ -83,13 +83,29 @@ void ComputeUnit::arrive(Flight& flight)
     }
 }
 
-void ComputeUnit::spend_present(const Flight& flight, Tick at, const Spend& spend) const
+namespace
 {
-    const bool at_port = flight.step == Step::read_done || flight.step == Step::write_done;
+
+/// It has asked for a port, or holds one.
+bool at_port(const Flight& flight)
+{
+    return flight.step == Step::read_done || flight.step == Step::write_done;
+}
+
+} // namespace
+
+ComputeUnit::Present ComputeUnit::present(const Flight& flight) const
+{
     const Stage work = flight.op.kind == trace::OpKind::program ? Stage::program
                        : flight.op.kind == trace::OpKind::vec   ? Stage::vector
                                                                 : Stage::mvm;
-    spend(at_port ? Stage::wait_port : work, at);
+    return {at_port(flight) ? Stage::wait_port : work, kNever, Stage::no_work};
+}
+
+Tick ComputeUnit::waiting(const Flight& flight, Tick at) const
+{
+    // Whose port is granted has an end.
+    return at_port(flight) && flight.due == kNever ? at - flight.begun : 0;
 }
 
 void ComputeUnit::complete(Flight& flight)

@@ -26,7 +26,8 @@ public:
 protected:
     void begin(Flight& flight) final;
     void arrive(Flight& flight) final;
-    void spend_present(const Flight& flight, Tick at, const Spend& spend) const final;
+    [[nodiscard]] Present present(const Flight& flight) const final;
+    [[nodiscard]] Tick waiting(const Flight& flight, Tick at) const final;
     /// The operands are there. Unless the derived class does otherwise, compute() says when the
     /// computation ends.
     virtual void start_compute(Flight& flight);

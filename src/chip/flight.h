@@ -53,6 +53,7 @@ struct Flight
     Tick begun = 0; ///< of the current stretch
     Tick end = 0;
     Tick wait = 0;          ///< lost to contention so far
+    Tick waiting_until = 0; ///< `wait` goes up to there, which may be to come
     Tick unloaded = 0;      ///< what the current stretch would have taken alone
     bool slot_held = false; ///< the unit may not start its next operation
     Tick slot_free_at = kNever;
@@ -75,6 +76,12 @@ struct Flight
         }
     }
 };
+
+/// Operations of this kind take macros.
+[[nodiscard]] inline bool on_macro(trace::OpKind kind)
+{
+    return kind == trace::OpKind::mvm || kind == trace::OpKind::program;
+}
 
 /// Requests of one round are served in this order.
 [[nodiscard]] inline bool unit_order(const Flight& a, const Flight& b)

@@ -69,15 +69,18 @@ void InterfaceUnit::sent(Flight& flight)
     free_slot(flight);
 }
 
-void InterfaceUnit::spend_present(const Flight& flight, Tick at, const Spend& spend) const
+InterfaceUnit::Present InterfaceUnit::present(const Flight& flight) const
 {
-    const bool travelling = flight.arrivals_left != 0;
-    if (travelling)
-    {
-        // Whatever goes beyond the time of an empty interconnect will turn out to be waiting.
-        spend(Stage::transfer, flight.begun + flight.unloaded);
-    }
-    spend(travelling ? Stage::wait_noc : Stage::memory, at);
+    // Whatever goes beyond the time of an empty interconnect will turn out to be waiting.
+    return flight.arrivals_left != 0
+               ? Present{Stage::transfer, flight.begun + flight.unloaded, Stage::wait_noc}
+               : Present{Stage::memory, kNever, Stage::no_work};
+}
+
+Tick InterfaceUnit::waiting(const Flight& flight, Tick at) const
+{
+    const Tick unloaded = flight.begun + flight.unloaded;
+    return flight.arrivals_left != 0 && at > unloaded ? at - unloaded : 0;
 }
 
 void InterfaceUnit::note_contention(Flight& flight)
@@ -121,6 +124,7 @@ void NetworkInterface::delivered(Flight& flight, std::size_t destination)
         return;
     }
     note_contention(flight);
+    flight.arrivals_left = 0;
     MemoryPort& port = *memory_ports_[flight.op.to[destination].at.index() - tiles_];
     if (port.free() || flight.op.bytes == 0)
     {
@@ -135,6 +139,7 @@ void NetworkInterface::delivered(Flight& flight, std::size_t destination)
 void NetworkInterface::answered(Flight& flight, Tick waited, Tick end)
 {
     flight.wait += waited;
+    flight.waiting_until = flight.begun + waited;
     schedule(flight, Step::write_done, end);
 }
 
@@ -170,6 +175,7 @@ void MemoryPort::access(Flight& flight, InterfaceUnit& issuer)
 void MemoryPort::answered(Flight& flight, Tick waited, Tick end)
 {
     flight.wait += waited;
+    flight.waiting_until = flight.begun + waited;
     flight.spend(Stage::wait_memory, flight.begun + waited);
     flight.spend(Stage::memory, end);
     flight.fetched = true;

@@ -29,7 +29,8 @@ public:
     void delivered(Flight& flight, std::size_t destination) override;
 
 protected:
-    void spend_present(const Flight& flight, Tick at, const Spend& spend) const final;
+    [[nodiscard]] Present present(const Flight& flight) const final;
+    [[nodiscard]] Tick waiting(const Flight& flight, Tick at) const final;
     /// Phase traverse: hands the flight's bytes to the interconnect.
     void send(Flight& flight);
     /// Phase traverse: the destinations are waited for; then traverse() is called.

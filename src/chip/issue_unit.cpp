@@ -85,6 +85,7 @@ void IssueUnit::arrive_all()
 /// Takes the next operation, which may not start before `turn`, now or later.
 void IssueUnit::fetch(Tick turn)
 {
+    touch();
     has_head_ = sequencer_.next(place_.id, head_);
     if (!has_head_)
     {
@@ -156,6 +157,7 @@ void IssueUnit::arrived(std::uint32_t slot)
 
 void IssueUnit::arm()
 {
+    touch();
     ready_ = dependencies_met_;
     if (head_.release > ready_)
     {
@@ -236,6 +238,7 @@ void IssueUnit::describe(SpaceRequest& request)
 
 void IssueUnit::granted(OpId because)
 {
+    touch();
     const Tick now = wheel_.now();
     Flight& flight = sequencer_.take_off();
     std::swap(flight.op, head_);
@@ -337,28 +340,82 @@ void IssueUnit::finish(Flight& flight)
 void IssueUnit::account(Flight& flight)
 {
     flight.booked = true;
-    const auto idle = [&](Stage stage, Tick until)
+    share(flight, kNever, accounted_,
+          [&](const Segment& stretch, bool idle)
+          {
+              const Tick length = stretch.end - stretch.begin;
+              time_[static_cast<unsigned>(stretch.stage)] += length;
+              if (idle)
+              {
+                  flight.stalls.push_back(stretch);
+              }
+              else if (place_.crossbar && computes(stretch.stage))
+              {
+                  sequencer_.computed(flight.op, length);
+              }
+          });
+}
+
+namespace
+{
+
+/// How many stretches of a record have ended by tick `at`.
+std::uint32_t ended_by(const Segment& record, Tick at)
+{
+    if (record.end > at)
     {
-        if (until > accounted_)
+        return 0;
+    }
+    return record.period == 0 ? record.count
+                              : static_cast<std::uint32_t>(std::min<Tick>(
+                                    record.count, (at - record.end) / record.period + 1));
+}
+
+/// What of `records` lies before tick `at`.
+void clip(std::vector<Segment>& records, Tick at)
+{
+    std::vector<Segment> before;
+    for (const Segment& record : records)
+    {
+        const std::uint32_t ended = ended_by(record, at);
+        if (ended != 0)
         {
-            time_[static_cast<unsigned>(stage)] += until - accounted_;
-            flight.stalls.push_back({stage, accounted_, until});
-            accounted_ = until;
+            before.push_back(record);
+            before.back().count = ended;
         }
-    };
-    const Stage late =
-        flight.ready > flight.dependencies_met ? Stage::wait_release : Stage::wait_input;
-    idle(Stage::wait_input, flight.dependencies_met);
-    idle(late, flight.asked);
-    idle(Stage::wait_space, flight.start);
-    for (const Segment& stretch : flight.work)
-    {
-        if (stretch.end > accounted_)
+        for (std::uint32_t i = ended; i < record.count && record.begin + i * record.period < at;
+             ++i)
         {
-            time_[static_cast<unsigned>(stretch.stage)] += stretch.end - accounted_;
-            accounted_ = stretch.end;
+            before.push_back({record.stage, record.begin + i * record.period, at});
         }
     }
+    records = std::move(before);
+}
+
+} // namespace
+
+void IssueUnit::cut(Tick at)
+{
+    for (Flight* const flight : flights_)
+    {
+        const Tick to_come = flight->waiting_until > at ? flight->waiting_until - at : 0;
+        flight->wait += waiting(*flight, at) - to_come;
+        if (!flight->booked)
+        {
+            const Present its = present(*flight);
+            flight->spend(its.stage, std::min(its.until, at));
+            flight->spend(its.after, at);
+            clip(flight->work, at);
+            clip(flight->pipeline, at);
+            account(*flight);
+        }
+    }
+    share_head(at, accounted_,
+               [&](const Segment& stretch)
+               {
+                   time_[static_cast<unsigned>(stretch.stage)] += stretch.end - stretch.begin;
+                   last_stalls_.push_back(stretch);
+               });
 }
 
 void IssueUnit::arrive(Flight& /*flight*/) {}
@@ -370,55 +427,21 @@ void IssueUnit::accepted(Flight& /*flight*/, Tick /*tick*/) {}
 
 UnitSummary IssueUnit::summary(Tick at) const
 {
-    return {place_.name, place_.kind, place_.node, operations_, vectors_, times(at)};
+    return {
+        place_.name, place_.kind,
+        place_.node, operations_,
+        vectors_,    times(at, [](const Flight& /*flight*/, Stage /*stage*/, Tick /*length*/) {})};
 }
 
-/// The time that has been booked, and the rest of it up to `at` as far as it can be told now.
-IssueUnit::Times IssueUnit::times(Tick at) const
+std::optional<Stage> IssueUnit::steady() const
 {
-    Times times = time_;
-    Tick known = accounted_;
-    const auto spend = [&](Stage stage, Tick until)
+    if (!flights_.empty() || stage_of_head_ == Head::armed)
     {
-        until = std::min(until, at);
-        if (until > known)
-        {
-            times[static_cast<unsigned>(stage)] += until - known;
-            known = until;
-        }
-    };
-    const auto take_back = [&](const Segment& booked)
-    {
-        const Tick begin = std::max(booked.begin, at);
-        times[static_cast<unsigned>(booked.stage)] -= std::max(booked.end, begin) - begin;
-    };
-    for (const Flight* const flight : flights_)
-    {
-        if (flight->booked)
-        {
-            std::for_each(flight->stalls.begin(), flight->stalls.end(), take_back);
-            std::for_each(flight->work.begin(), flight->work.end(), take_back);
-            continue;
-        }
-        spend(Stage::wait_input, flight->dependencies_met);
-        spend(flight->ready > flight->dependencies_met ? Stage::wait_release : Stage::wait_input,
-              flight->asked);
-        spend(Stage::wait_space, flight->start);
-        for (const Segment& stretch : flight->work)
-        {
-            spend(stretch.stage, stretch.end);
-        }
-        spend_present(*flight, at, spend);
+        return std::nullopt;
     }
-    if (has_head_)
-    {
-        const bool waiting = stage_of_head_ == Head::waiting;
-        spend(Stage::wait_input, waiting ? at : dependencies_met_);
-        spend(ready_ > dependencies_met_ ? Stage::wait_release : Stage::wait_input, ask_at_);
-        spend(Stage::wait_space, at);
-    }
-    spend(Stage::no_work, at);
-    return times;
+    return !has_head_                        ? Stage::no_work
+           : stage_of_head_ == Head::waiting ? Stage::wait_input
+                                             : Stage::wait_space;
 }
 
 void IssueUnit::log_op(const trace::Operation& op, const char* what)

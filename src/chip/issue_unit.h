@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "base/touch_list.h"
 #include "base/wheel.h"
 #include "chip/buffer.h"
 #include "chip/data_table.h"
@@ -9,9 +10,10 @@
 #include "chip/sequencer.h"
 #include "tessera/summary.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
-#include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,7 +27,8 @@ struct UnitPlace
     UnitId id;
     trace::UnitKind kind = trace::UnitKind::macro;
     NodeId node;
-    std::string name; ///< as traces call it
+    std::string name;      ///< as traces call it
+    bool crossbar = false; ///< a macro that holds weights, other than a digital one
 };
 
 /// Names and values, in the units that configs use.
@@ -46,9 +49,24 @@ public:
     [[nodiscard]] const trace::Operation* head() const { return has_head_ ? &head_ : nullptr; }
     [[nodiscard]] bool head_asked() const { return stage_of_head_ == Head::asked; }
     [[nodiscard]] const std::vector<Flight*>& flights() const { return flights_; }
-    /// What the unit did up to tick `at`, which is neither before the end of any operation that has
-    /// ended nor after now, unless nothing happens until then.
+    /// What the unit did up to tick `at`, before which nothing more happens.
     [[nodiscard]] UnitSummary summary(Tick at) const;
+    using Times = std::array<Tick, kStages>;
+    /// How its time was spent up to tick `at`, as far as it can be told now; the stages sum to
+    /// `at`. Stretches of operations in flight that it has not booked are also handed to `visit`:
+    /// (flight, stage, length).
+    template <class Visit> [[nodiscard]] Times times(Tick at, const Visit& visit) const;
+    [[nodiscard]] std::uint64_t operations() const { return operations_; } ///< ended
+    [[nodiscard]] std::uint64_t vectors() const { return vectors_; }       ///< of ended MVMs
+    /// The one stage in which its time will be spent until it is touched; nothing: it changes.
+    [[nodiscard]] std::optional<Stage> steady() const;
+    /// Touches its index in `list` whenever it ceases to be steady.
+    void tell(TouchList& list) { touched_ = &list; }
+    /// The run is cut at tick `at`, before which nothing more happens: books what is in flight as
+    /// far as it has come, and the wait for what would have come next. Call once.
+    void cut(Tick at);
+    /// After cut(): what kept the unit idle before the operation that has not started.
+    [[nodiscard]] const std::vector<Segment>& last_stalls() const { return last_stalls_; }
 
     void wake(Phase phase) override;
     void arrived(std::uint32_t slot) override;
@@ -76,10 +94,17 @@ protected:
     virtual void allocate() {}
 
     void schedule(Flight& flight, Step step, Tick due);
-    /// Calls `spend(stage, end)` for the stretch up to tick `at` that the flight is in and whose
-    /// end is not known yet, such as a wait: as it will be noted if it ends then.
-    using Spend = std::function<void(Stage stage, Tick end)>;
-    virtual void spend_present(const Flight& flight, Tick at, const Spend& spend) const = 0;
+    /// The stretch that a flight is in and whose end is not known yet, such as a wait: `stage`,
+    /// from `until` on `after`.
+    struct Present
+    {
+        Stage stage;
+        Tick until;
+        Stage after;
+    };
+    [[nodiscard]] virtual Present present(const Flight& flight) const = 0;
+    /// What it has lost to contention up to tick `at`, beside Flight::wait.
+    [[nodiscard]] virtual Tick waiting(const Flight& flight, Tick at) const = 0;
     /// Wakes this unit when the flight's slot_free_at has come.
     void hold_slot_until(Flight& flight, Tick tick);
     /// The next operation's turn comes at tick `turn`, or now if that is over. Lets go of the
@@ -107,8 +132,20 @@ private:
     static constexpr std::uint32_t kAfter = 1U
                                             << 31U; ///< slots of `after` come behind those of `in`
 
-    using Times = std::array<Tick, kStages>;
-    [[nodiscard]] Times times(Tick at) const;
+    /// Calls visit(stretch, idle) for what lies between `known`, which follows, and tick `at`: the
+    /// idle time before the flight (or the head), then its own exclusive time.
+    template <class Visit>
+    static void share(const Flight& flight, Tick at, Tick& known, const Visit& visit);
+    template <class Visit>
+    void share_present(const Flight& flight, Tick at, Tick& known, const Visit& visit) const;
+    template <class Visit> void share_head(Tick at, Tick& known, const Visit& visit) const;
+    void touch()
+    {
+        if (touched_ != nullptr)
+        {
+            touched_->touch(place_.id.index());
+        }
+    }
     void log_op(const trace::Operation& op, const char* what);
     void fetch(Tick turn);
     void arm();
@@ -145,6 +182,86 @@ private:
     std::uint64_t operations_ = 0;
     std::uint64_t vectors_ = 0;
     std::array<Tick, kStages> time_{};
+    std::vector<Segment> last_stalls_;
+    TouchList* touched_ = nullptr; ///< nullptr: nobody asks
 };
+
+/// Calls `spend(stretch)` for what lies in `stage` between `known`, which follows, and `until`.
+template <class Spend> void spend_until(Stage stage, Tick until, Tick& known, const Spend& spend)
+{
+    if (until > known)
+    {
+        spend(Segment{stage, known, until});
+        known = until;
+    }
+}
+
+template <class Visit>
+void IssueUnit::share(const Flight& flight, Tick at, Tick& known, const Visit& visit)
+{
+    const auto idle = [&](const Segment& stretch) { visit(stretch, true); };
+    const auto working = [&](const Segment& stretch) { visit(stretch, false); };
+    const bool late = flight.ready > flight.dependencies_met;
+    spend_until(Stage::wait_input, std::min(flight.dependencies_met, at), known, idle);
+    spend_until(late ? Stage::wait_release : Stage::wait_input, std::min(flight.asked, at), known,
+                idle);
+    spend_until(Stage::wait_space, std::min(flight.start, at), known, idle);
+    for (const Segment& stretch : flight.work)
+    {
+        spend_until(stretch.stage, std::min(stretch.end, at), known, working);
+    }
+}
+
+template <class Visit>
+void IssueUnit::share_present(const Flight& flight, Tick at, Tick& known, const Visit& visit) const
+{
+    const Present its = present(flight);
+    const auto working = [&](const Segment& stretch) { visit(stretch, false); };
+    spend_until(its.stage, std::min(its.until, at), known, working);
+    spend_until(its.after, at, known, working);
+}
+
+template <class Visit> void IssueUnit::share_head(Tick at, Tick& known, const Visit& visit) const
+{
+    if (!has_head_)
+    {
+        return;
+    }
+    const bool waiting = stage_of_head_ == Head::waiting;
+    spend_until(Stage::wait_input, waiting ? at : std::min(dependencies_met_, at), known, visit);
+    const bool late = !waiting && ready_ > dependencies_met_;
+    spend_until(late ? Stage::wait_release : Stage::wait_input, std::min(ask_at_, at), known,
+                visit);
+    spend_until(Stage::wait_space, at, known, visit);
+}
+
+template <class Visit> IssueUnit::Times IssueUnit::times(Tick at, const Visit& visit) const
+{
+    Times times = time_;
+    Tick known = accounted_;
+    for (const Flight* const flight : flights_)
+    {
+        if (flight->booked)
+        {
+            continue;
+        }
+        const auto spend = [&](const Segment& stretch, bool idle)
+        {
+            const Tick length = stretch.end - stretch.begin;
+            times[static_cast<unsigned>(stretch.stage)] += length;
+            if (!idle)
+            {
+                visit(*flight, stretch.stage, length);
+            }
+        };
+        share(*flight, at, known, spend);
+        share_present(*flight, at, known, spend);
+    }
+    const auto spend = [&](const Segment& stretch)
+    { times[static_cast<unsigned>(stretch.stage)] += stretch.end - stretch.begin; };
+    share_head(at, known, spend);
+    spend_until(Stage::no_work, at, known, spend);
+    return times;
+}
 
 } // namespace tessera::chip

@@ -36,11 +36,10 @@ Sequencer::Sequencer(Wheel& wheel, WakeIndex index, const Clock& reference,
     const trace::Header& header = source.header();
     for (const trace::TracedLayer& layer : header.layers)
     {
-        layers_.push_back({layer.name, layer.kind, 0, 0, 0, kNever, 0, 0, 0, 0});
-    }
-    for (const trace::Block& block : header.blocks)
-    {
-        ++layers_.at(block.layer.index()).crossbars;
+        LayerSummary summary;
+        summary.name = layer.name;
+        summary.kind = layer.kind;
+        layers_.push_back(std::move(summary));
     }
     constexpr std::uint64_t line = 64; // tensors lie one behind the other, each from a new burst on
     std::uint64_t base = 0;
@@ -92,6 +91,7 @@ Flight& Sequencer::take_off()
     flight.step = Step::idle;
     flight.due = kNever;
     flight.wait = 0;
+    flight.waiting_until = 0;
     flight.slot_free_at = kNever;
     flight.booked = false;
     flight.arrivals_left = 0;
@@ -228,7 +228,7 @@ void Sequencer::commit(Flight& flight)
     count(flight);
     if (sink_.at(ActivityLevel::unit))
     {
-        record(flight);
+        record(flight, false);
     }
     parked_.push_back(flight.tag);
 }
@@ -249,24 +249,19 @@ void Sequencer::count(const Flight& flight)
         image.begin = std::min(image.begin, flight.start);
         image.end = std::max(image.end, flight.end);
     }
-    const std::uint32_t index = layer_of(header(), flight.op);
-    if (index == kNoLayer || index >= layers_.size())
+    count_time(flight);
+    const auto index = layer_of(flight.op);
+    if (!index)
     {
         return;
     }
-    LayerSummary& layer = layers_[index];
+    LayerSummary& layer = layers_[*index];
     const trace::Operation& op = flight.op;
     ++layer.operations;
-    layer.start = std::min(layer.start, flight.start);
-    layer.end = std::max(layer.end, flight.end);
     switch (op.kind)
     {
     case trace::OpKind::mvm:
         layer.vectors += op.n;
-        layer.macro_time += flight.end - flight.start;
-        break;
-    case trace::OpKind::program:
-        layer.macro_time += flight.end - flight.start;
         break;
     case trace::OpKind::move:
         layer.moved_bytes += op.bytes * op.to.size();
@@ -275,12 +270,43 @@ void Sequencer::count(const Flight& flight)
     case trace::OpKind::store:
         layer.memory_bytes += op.bytes;
         break;
+    case trace::OpKind::program:
     case trace::OpKind::vec:
         break;
     }
 }
 
-void Sequencer::record(const Flight& flight)
+void Sequencer::count_time(const Flight& flight)
+{
+    const auto index = layer_of(flight.op);
+    if (!index)
+    {
+        return;
+    }
+    LayerSummary& layer = layers_[*index];
+    layer.start = std::min(layer.start, flight.start);
+    layer.end = std::max(layer.end, flight.end);
+    if (on_macro(flight.op.kind))
+    {
+        layer.macro_time += flight.end - flight.start;
+    }
+}
+
+void Sequencer::computed(const trace::Operation& op, Tick length)
+{
+    if (const auto index = layer_of(op))
+    {
+        layers_[*index].compute_time += length;
+    }
+}
+
+std::optional<std::size_t> Sequencer::layer_of(const trace::Operation& op) const
+{
+    const std::uint32_t index = chip::layer_of(header(), op);
+    return index < layers_.size() ? std::optional<std::size_t>(index) : std::nullopt;
+}
+
+void Sequencer::record(const Flight& flight, bool unfinished)
 {
     const trace::Operation& op = flight.op;
     OpRecord record{};
@@ -291,10 +317,11 @@ void Sequencer::record(const Flight& flight)
     record.because = flight.because.value();
     record.wait = flight.wait;
     record.unit = flight.unit.value();
-    record.layer = layer_of(header(), op);
+    record.layer = chip::layer_of(header(), op);
     record.image = op.image;
     record.kind = static_cast<std::uint8_t>(op.kind);
     record.cause = static_cast<std::uint8_t>(flight.cause);
+    record.unfinished = unfinished ? 1 : 0;
     sink_.operations.append(record);
     for (const OpId on : op.in)
     {
@@ -319,18 +346,13 @@ void Sequencer::record(const Flight& flight)
                                 static_cast<std::uint8_t>(s.stage),
                                 {}});
     };
-    const auto stall = [&](const Segment& s)
-    {
-        sink_.stalls.append(
-            {record.id, s.begin, s.end, record.unit, static_cast<std::uint8_t>(s.stage), {}});
-    };
-    std::for_each(flight.stalls.begin(), flight.stalls.end(), stall);
+    record_stalls(op.id, flight.unit, flight.stalls);
     const bool staged = !flight.pipeline.empty();
     for (const Segment& stretch : flight.work)
     {
         if (is_wait(stretch.stage))
         {
-            stall(stretch);
+            record_stalls(op.id, flight.unit, {stretch});
         }
         else if (!staged || stretch.stage == Stage::read || stretch.stage == Stage::write)
         {
@@ -340,12 +362,62 @@ void Sequencer::record(const Flight& flight)
     std::for_each(flight.pipeline.begin(), flight.pipeline.end(), interval);
 }
 
-void Sequencer::close()
+void Sequencer::record_stalls(OpId operation, UnitId unit, const std::vector<Segment>& stalls)
+{
+    for (const Segment& stall : stalls)
+    {
+        sink_.stalls.append({operation.value(),
+                             stall.begin,
+                             stall.end,
+                             unit.value(),
+                             static_cast<std::uint8_t>(stall.stage),
+                             {}});
+    }
+}
+
+void Sequencer::cut(Tick at)
+{
+    std::vector<Flight*> in_flight;
+    for (IssueUnit* const unit : units_)
+    {
+        unit->cut(at);
+        in_flight.insert(in_flight.end(), unit->flights().begin(), unit->flights().end());
+    }
+    std::sort(in_flight.begin(), in_flight.end(),
+              [](const Flight* a, const Flight* b) { return a->op.id < b->op.id; });
+    unfinished_ = in_flight.size();
+    for (Flight* const flight : in_flight)
+    {
+        flight->end = at;
+        count_time(*flight);
+        if (sink_.at(ActivityLevel::unit))
+        {
+            record(*flight, true);
+        }
+    }
+    if (sink_.at(ActivityLevel::stage))
+    {
+        for (const IssueUnit* const unit : units_)
+        {
+            if (unit->head() != nullptr)
+            {
+                record_stalls(unit->head()->id, unit->place().id, unit->last_stalls());
+            }
+        }
+    }
+}
+
+void Sequencer::settle()
 {
     if (!landed_.empty())
     {
-        wake(Phase::complete); // the run was broken off within a round
+        wake(Phase::complete);
     }
+}
+
+void Sequencer::close()
+{
+    settle();
     if (cycle_pending_)
     {
         sink_.cycles.append(cycle_);
@@ -373,7 +445,7 @@ std::uint64_t Sequencer::address(const trace::Operation& op, std::uint64_t follo
 
 std::uint32_t Sequencer::input_bits(const trace::Operation& op) const
 {
-    const std::uint32_t layer = layer_of(header(), op);
+    const std::uint32_t layer = chip::layer_of(header(), op);
     return layer < header().layers.size() ? header().layers[layer].input_bits : 8;
 }
 

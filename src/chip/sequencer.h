@@ -15,6 +15,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace tessera::chip
@@ -55,6 +56,8 @@ public:
     void deliver(OpId operation, NodeId node);
     /// A unit of `kind` becomes busy (+1) or idle (-1).
     void busy(trace::UnitKind kind, int change);
+    /// A crossbar computed for `length` ps on behalf of `op`.
+    void computed(const trace::Operation& op, Tick length);
     /// External memory address of a load or store.
     [[nodiscard]] std::uint64_t address(const trace::Operation& op, std::uint64_t following) const;
     [[nodiscard]] std::uint32_t input_bits(const trace::Operation& op) const;
@@ -68,21 +71,33 @@ public:
     [[nodiscard]] std::uint64_t ended() const { return ended_; }
     [[nodiscard]] std::uint64_t total() const { return header().operations; }
     [[nodiscard]] Tick makespan() const { return makespan_; }
+    /// Without their crossbars.
     [[nodiscard]] const std::vector<LayerSummary>& layers() const { return layers_; }
+    /// Index of the layer that `op` works for; nothing: none that the trace names.
+    [[nodiscard]] std::optional<std::size_t> layer_of(const trace::Operation& op) const;
     /// By image: from the start of its first operation to the end of its last, of those that ended.
     [[nodiscard]] const std::vector<Passage>& images() const { return images_; }
     /// Weights were written after MVMs: segments of the network take turns.
     [[nodiscard]] bool in_turns() const { return in_turns_; }
+    /// Commits what ended in a round that was broken off.
+    void settle();
     /// Writes what is still held back. Call once, after the last event.
     void close();
+    /// After close(), of a run that is cut at tick `at`: books and records what is in flight.
+    void cut(Tick at);
+    /// Operations that were in flight at the cut.
+    [[nodiscard]] std::uint64_t unfinished() const { return unfinished_; }
     /// For diagnosis once nothing moves: what `unit` has not been given yet.
     [[nodiscard]] const trace::OperationSource& source() const { return source_; }
     [[nodiscard]] UnitId stream_of(UnitId unit) const { return streams_[unit.index()]; }
 
 private:
     void commit(Flight& flight);
-    void record(const Flight& flight);
+    void record(const Flight& flight, bool unfinished);
+    void record_stalls(OpId operation, UnitId unit, const std::vector<Segment>& stalls);
     void count(const Flight& flight);
+    /// The part of a layer's figures that an operation has from its start on.
+    void count_time(const Flight& flight);
 
     Wheel& wheel_;
     WakeIndex index_;
@@ -107,6 +122,7 @@ private:
     bool busy_changed_ = false;
     bool cycle_pending_ = false;
     std::uint64_t ended_ = 0;
+    std::uint64_t unfinished_ = 0;
     Tick makespan_ = 0;
 };
 

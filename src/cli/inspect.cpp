@@ -140,7 +140,10 @@ std::vector<record::Table> tables_of(const Options& options, const std::string& 
         compare_networks(reader, other, err);
         const auto changes =
             record::compare(record::critical_path(other), record::critical_path(reader));
-        return {record::change_table("Where the difference of the makespans comes from", changes)};
+        const bool whole = reader.header().summary.complete && other.header().summary.complete;
+        return {record::change_table(std::string("Where the difference of the ") +
+                                         (whole ? "makespans" : "spans") + " comes from",
+                                     changes)};
     }
     return record::overview(reader, options.get<std::size_t>("top"));
 }
@@ -153,13 +156,13 @@ Options inspect_options()
         "inspect RESULT [options]",
         "Tables from the results of a run (a folder or its activity.h5): key figures, layers, "
         "units,\n"
-        "links, buffers, and where the makespan went: the walk back along what let each operation\n"
+        "links, buffers, and where the time went: the walk back along what let each operation\n"
         "start partitions it exactly by cause.");
     options.all().add_options()                                                             //
         ("top", po::value<std::size_t>()->default_value(20), "rows of the longer tables")   //
         ("why", po::value<std::uint64_t>(), "what let operation arg start, and so on back") //
         ("against", po::value<std::string>(),
-         "partition the difference to another run's makespan")                              //
+         "partition the difference to another run's time")                                  //
         ("follow", "while the run goes on, show how far it has come; best with run --live") //
         ("windows", "what happened in each window of a run with --stats-every")             //
         ("json", "print the tables as JSON");

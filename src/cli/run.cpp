@@ -56,12 +56,19 @@ nlohmann::ordered_json figures(const Summary& summary, const trace::Header& head
     }
     nlohmann::ordered_json all{{"network", header.network},
                                {"chip", chip},
-                               {"makespan_ps", summary.makespan},
+                               {"span_ps", summary.span},
+                               {"complete", summary.complete},
+                               {"makespan_ps", nullptr},
                                {"crossbars", summary.crossbars},
                                {"utilization", summary.utilization},
                                {"operations", summary.operations},
+                               {"unfinished", summary.unfinished},
                                {"mvm_vectors", vectors},
                                {"events", summary.events}};
+    if (summary.complete)
+    {
+        all["makespan_ps"] = summary.span;
+    }
     for (const EnergySummary& term : summary.energy)
     {
         all["energy_aj"][term.component] = term.attojoules;
@@ -258,9 +265,9 @@ int execute(const Arguments& arguments, const Options& options, const Streams& s
         print_summary(streams.out, result.summary, header, workload.chip.config(), folder);
         if (const auto& mapping = workload.program.mapping(); mapping)
         {
-            const bool complete = result.end == RunEnd::complete;
+            const Summary& its = result.summary;
             print_writing(streams.out, *mapping,
-                          complete ? std::optional(result.summary.makespan) : std::nullopt);
+                          its.complete ? std::optional(its.span) : std::nullopt);
         }
         if (values)
         {
@@ -298,7 +305,7 @@ Options run_options()
         ("shuffle", po::value<std::uint64_t>()->default_value(0),
          "visit simultaneous events in another order; the results must not change") //
         ("until", po::value<std::string>(),
-         "end after this simulated time, e.g. 5ms; results hold what has ended by then") //
+         "cut the run after this simulated time, e.g. 5ms; results hold what happened by then") //
         ("arrivals", po::value<std::string>(),
          "when images arrive: 10ms (one every 10 ms) or poisson:10ms (on average)") //
         ("stats-every", po::value<std::string>(),

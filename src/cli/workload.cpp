@@ -252,7 +252,7 @@ void print_summary(std::ostream& out, const Summary& summary, const trace::Heade
         vectors += unit.vectors;
         busiest[kind] =
             std::max(busiest[kind], static_cast<double>(busy) /
-                                        static_cast<double>(std::max<Tick>(summary.makespan, 1)));
+                                        static_cast<double>(std::max<Tick>(summary.span, 1)));
     }
     const auto row = [&](const char* name, const std::string& value)
     { out << fmt::format("{:<22}{}\n", name, value); };
@@ -264,8 +264,12 @@ void print_summary(std::ostream& out, const Summary& summary, const trace::Heade
     };
     out << fmt::format("{} on {}\n", header.network.empty() ? "trace" : header.network,
                        config.name);
-    row("makespan", fmt::format("{} ({} ps, {} cycles)", human_time(summary.makespan),
-                                summary.makespan, config.clock.edge_at_or_after(summary.makespan)));
+    row(summary.complete ? "makespan" : "span",
+        fmt::format("{} ({} ps, {} cycles){}", human_time(summary.span), summary.span,
+                    config.clock.edge_at_or_after(summary.span),
+                    summary.complete
+                        ? ""
+                        : fmt::format(", cut with {} operations in flight", summary.unfinished)));
     if (summary.images.count > 1)
     {
         const ImageSummary& images = summary.images;

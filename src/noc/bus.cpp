@@ -44,20 +44,14 @@ public:
         return clock_.after(start, cycles(transfer.bytes)) - start;
     }
 
-    [[nodiscard]] std::vector<LinkSummary> links() const override
+    [[nodiscard]] std::vector<LinkSummary> links(Tick at) const override
     {
-        LinkSummary bus{"bus", bytes_, busy_, stalled_};
-        const Tick now = wheel_.now();
-        if (transferring_)
-        {
-            bus.busy += std::min(now, end_) - start_;
-        }
-        if (waiting_)
-        {
-            bus.stalled += now - waiting_since_;
-        }
-        return {bus};
+        const LinkFigures figures = up_to(at);
+        return {{"bus", figures.flits, figures.busy, figures.stalled}};
     }
+
+    void watch() override {}
+    void changes(Tick at, const LookAtLink& look) override { look(0, up_to(at)); }
 
     [[nodiscard]] std::vector<FabricUnit> units() override
     {
@@ -76,6 +70,27 @@ private:
     [[nodiscard]] std::uint64_t cycles(std::uint64_t bytes) const
     {
         return bytes == 0 ? 0 : (bytes - 1) / bytes_per_cycle_ + 1;
+    }
+
+    /// Of a transfer that goes on, the bytes of every cycle that is over have been carried.
+    [[nodiscard]] LinkFigures up_to(Tick at) const
+    {
+        LinkFigures figures{bytes_, busy_, stalled_};
+        if (transferring_)
+        {
+            const Tick until = std::min(at, end_);
+            std::uint64_t over = clock_.edge_at_or_after(until);
+            over -= clock_.tick_of(over) > until ? 1 : 0;
+            over -= clock_.edge_at_or_after(start_);
+            const std::uint64_t bytes = queue_.front().bytes;
+            figures.flits += over >= cycles(bytes) ? bytes : over * bytes_per_cycle_;
+            figures.busy += until - start_;
+        }
+        if (waiting_)
+        {
+            figures.stalled += at - waiting_since_;
+        }
+        return figures;
     }
 
     void finish()

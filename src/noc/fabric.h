@@ -8,6 +8,7 @@
 #include "tessera/tick.h"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -57,7 +58,22 @@ public:
     /// Time from a send() at tick `start` to the last delivery when nothing else moves. Used to
     /// tell contention apart.
     [[nodiscard]] virtual Tick zero_load(const Transfer& transfer, Tick start = 0) const = 0;
-    [[nodiscard]] virtual std::vector<LinkSummary> links() const = 0;
+    /// Totals up to tick `at`, before which nothing more happens: what is on its way has come so
+    /// far.
+    [[nodiscard]] virtual std::vector<LinkSummary> links(Tick at) const = 0;
+    /// The same of one link, without its name.
+    struct LinkFigures
+    {
+        std::uint64_t flits = 0;
+        Tick busy = 0;
+        Tick stalled = 0;
+    };
+    using LookAtLink = std::function<void(std::size_t link, const LinkFigures& figures)>;
+    /// Notes from now on which links change, for changes(). Call before the first event.
+    virtual void watch() = 0;
+    /// Calls `look` for every link, by its place in links(), whose figures may have changed since
+    /// the last call, up to tick `at`, before which nothing more happens.
+    virtual void changes(Tick at, const LookAtLink& look) = 0;
     /// What the fabric is made of, in the order of wake indices.
     [[nodiscard]] virtual std::vector<FabricUnit> units() = 0;
 };

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/touch_list.h"
 #include "noc/geometry.h"
 #include "noc/kinds.h"
 
@@ -28,6 +29,7 @@ public:
     void send(const Transfer& transfer) override
     {
         bytes_[transfer.from.index()] += transfer.bytes;
+        touched_.touch(transfer.from.index());
         sent_.push_back(transfer.tag);
         const Tick arrival = work_end(clock_, wheel_.now(), latency_);
         arrivals_.push_back({arrival, transfer.tag, transfer.to.size()});
@@ -61,7 +63,8 @@ public:
         return work_end(clock_, start, latency_) - start;
     }
 
-    [[nodiscard]] std::vector<LinkSummary> links() const override
+    /// A source is free at once: it sends all bytes when it sends the first.
+    [[nodiscard]] std::vector<LinkSummary> links(Tick /*at*/) const override
     {
         std::vector<LinkSummary> all;
         for (std::uint32_t node = 0; node < geometry_.nodes(); ++node)
@@ -69,6 +72,17 @@ public:
             all.push_back({geometry_.name(NodeId(node)), bytes_[node], 0, 0});
         }
         return all;
+    }
+
+    void watch() override { touched_.start(bytes_.size()); }
+    void changes(Tick /*at*/, const LookAtLink& look) override
+    {
+        touched_.take(
+            [&](std::uint32_t node)
+            {
+                look(node, {bytes_[node], 0, 0});
+                return false;
+            });
     }
 
     [[nodiscard]] std::vector<FabricUnit> units() override
@@ -94,6 +108,7 @@ private:
     WakeIndex index_;
     FabricListener& listener_;
     std::vector<std::uint64_t> bytes_; ///< sent, by source
+    TouchList touched_;                ///< sources
     std::deque<std::uint32_t> sent_;   ///< tags whose source is to be told
     std::deque<Arrival> arrivals_;
 };

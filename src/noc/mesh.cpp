@@ -74,7 +74,11 @@ public:
                  routing_.get(),
                  chip.noc.vcs,
                  chip.noc.vc_depth,
-                 chip.noc.routing_delay}
+                 chip.noc.routing_delay,
+                 &cycle_length_,
+                 &touched_routers_,
+                 &touched_interfaces_},
+          cycle_length_(clock_)
     {
         check(chip, geometry_);
         shape_.domain = wheel.add_domain(clock_);
@@ -99,6 +103,15 @@ public:
             wheel.attach(first_interface + node, interface, interface_name(id));
         }
         connect_neighbours();
+        std::size_t link = geometry_.nodes();
+        for (const Router& router : routers_)
+        {
+            first_link_.push_back(link);
+            for (std::uint32_t output = 0; output < router.ports(); ++output)
+            {
+                link += router.connected(output) ? 1 : 0;
+            }
+        }
     }
 
     void send(const Transfer& transfer) override
@@ -111,19 +124,17 @@ public:
         return clock_.after(start, zero_load_cycles(transfer)) - start;
     }
 
-    [[nodiscard]] std::vector<LinkSummary> links() const override
+    [[nodiscard]] std::vector<LinkSummary> links(Tick at) const override
     {
-        // The last edge that has passed.
-        const Tick now = shape_.wheel->now();
-        std::uint64_t cycle = clock_.edge_at_or_after(now);
-        cycle -= clock_.tick_of(cycle) > now ? 1 : 0;
         std::vector<LinkSummary> all;
+        const auto add = [&](std::string name, const LinkFigures& figures) {
+            all.push_back({std::move(name), figures.flits, figures.busy, figures.stalled});
+        };
         for (std::uint32_t node = 0; node < geometry_.nodes(); ++node)
         {
-            const NetworkInterface& from = interfaces_[node];
             const NodeId id(node);
-            all.push_back(summary(geometry_.name(id) + "->" + router_name(geometry_.router_of(id)),
-                                  from.flits(), from.stalled(cycle)));
+            add(geometry_.name(id) + "->" + router_name(geometry_.router_of(id)),
+                interfaces_[node].figures(at));
         }
         for (std::uint32_t from = 0; from < geometry_.tiles(); ++from)
         {
@@ -132,12 +143,42 @@ public:
             {
                 if (router.connected(output))
                 {
-                    all.push_back(summary(router_name(from) + "->" + far_name(from, output),
-                                          router.flits(output), router.stalled(output, cycle)));
+                    add(router_name(from) + "->" + far_name(from, output),
+                        router.figures(output, at));
                 }
             }
         }
         return all;
+    }
+
+    void watch() override
+    {
+        touched_routers_.start(routers_.size());
+        touched_interfaces_.start(interfaces_.size());
+    }
+
+    void changes(Tick at, const LookAtLink& look) override
+    {
+        touched_interfaces_.take(
+            [&](std::uint32_t node)
+            {
+                look(node, interfaces_[node].figures(at));
+                return interfaces_[node].changes_after(at);
+            });
+        touched_routers_.take(
+            [&](std::uint32_t number)
+            {
+                const Router& router = routers_[number];
+                std::size_t link = first_link_[number];
+                for (std::uint32_t output = 0; output < router.ports(); ++output)
+                {
+                    if (router.connected(output))
+                    {
+                        look(link++, router.figures(output, at));
+                    }
+                }
+                return router.changes_after(at);
+            });
     }
 
     [[nodiscard]] std::vector<FabricUnit> units() override
@@ -243,12 +284,6 @@ private:
         return last;
     }
 
-    [[nodiscard]] LinkSummary summary(std::string name, std::uint64_t flits,
-                                      std::uint64_t stalled) const
-    {
-        return {std::move(name), flits, clock_.tick_of(flits), clock_.tick_of(stalled)};
-    }
-
     /// Cycles from spending a credit to having it back.
     static constexpr std::uint64_t kCreditLoop = kSwitchToRouterCycles + kCreditCycles;
     static constexpr std::uint64_t kInjectLoop = kInjectCycles + kCreditCycles;
@@ -259,6 +294,10 @@ private:
     Clock clock_;
     PacketFormat format_;
     MeshShape shape_;
+    CycleLength cycle_length_;
+    TouchList touched_routers_;
+    TouchList touched_interfaces_;
+    std::vector<std::size_t> first_link_; ///< by router: place of its first one in links()
     MessageTable messages_;
     std::vector<Router> routers_;
     std::vector<NetworkInterface> interfaces_;

@@ -133,17 +133,18 @@ void NetworkInterface::inject(std::uint64_t cycle)
     const bool room = at_head_ ? choose_vc() : (ready_vcs_ & bit(flit_.vc)) != 0;
     if (!room)
     {
+        shape_.touched_interfaces->touch(node_.index());
         if (!blocked_)
         {
             blocked_ = true;
-            blocked_since_ = cycle;
+            blocked_since_ = shape_.wheel->now();
         }
         return; // the next credit wakes this unit
     }
     if (blocked_)
     {
         blocked_ = false;
-        stalled_ += cycle - blocked_since_;
+        link_.stall(blocked_since_, shape_.wheel->now() - blocked_since_);
     }
     if (at_head_)
     {
@@ -159,7 +160,8 @@ void NetworkInterface::inject(std::uint64_t cycle)
     {
         ready_vcs_ &= ~bit(flit_.vc);
     }
-    ++flits_;
+    link_.carry(shape_.wheel->now(), shape_.cycle_length->of(cycle));
+    shape_.touched_interfaces->touch(node_.index());
     if (Log* const log = shape_.wheel->log(Topic::flit))
     {
         log_flit(*log);

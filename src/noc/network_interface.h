@@ -58,13 +58,16 @@ public:
 
     void wake(Phase phase) override;
 
-    /// Flits injected.
-    [[nodiscard]] std::uint64_t flits() const { return flits_; }
-    /// Cycles up to and including `cycle` in which a flit stood ready and the router had no room.
-    [[nodiscard]] std::uint64_t stalled(std::uint64_t cycle) const
+    /// Flits injected up to tick `at`, and the time in which one stood ready and the router had no
+    /// room.
+    [[nodiscard]] Fabric::LinkFigures figures(Tick at) const
     {
-        return stalled_ + (blocked_ ? cycle - blocked_since_ + 1 : 0);
+        Fabric::LinkFigures figures = link_.up_to(at);
+        figures.stalled += blocked_ ? at - blocked_since_ : 0;
+        return figures;
     }
+    /// They go on changing after tick `at` although nobody wakes the interface.
+    [[nodiscard]] bool changes_after(Tick at) const { return blocked_ || link_.goes_on_after(at); }
 
 private:
     /// In-flight slots, by cycle: more than the longest delay.
@@ -113,9 +116,8 @@ private:
     Mask credits_in_mask_ = 0;
 
     bool blocked_ = false;
-    std::uint64_t blocked_since_ = 0;
-    std::uint64_t flits_ = 0;
-    std::uint64_t stalled_ = 0;
+    Tick blocked_since_ = 0;
+    LinkMeter link_;
 };
 
 } // namespace tessera::noc

@@ -27,8 +27,7 @@ Router::Router(const MeshShape& shape, WakeIndex index, std::uint32_t router)
       nominated_(ports_, 0),
       flits_in_(kSlots * ports_),
       credits_in_(kSlots * ports_, 0),
-      flits_out_(ports_, 0),
-      stalled_(ports_, 0)
+      links_(ports_)
 {
     contested_.reserve(output_vcs_.size());
     for (OutputVc& vc : output_vcs_)
@@ -65,6 +64,7 @@ void Router::wake(Phase /*phase*/)
 {
     const std::uint64_t cycle = shape_.wheel->edge(shape_.domain);
     const std::uint64_t slot = cycle % kSlots;
+    shape_.touched_routers->touch(router_);
     account_sleep(cycle);
     take_credits(slot);
     take_flits(slot);
@@ -90,7 +90,7 @@ void Router::wake(Phase /*phase*/)
     }
     for (Mask outputs = starved_; outputs != 0; outputs &= outputs - 1)
     {
-        ++stalled_[lowest(outputs)];
+        links_[lowest(outputs)].stall(shape_.wheel->now(), shape_.cycle_length->of(cycle));
     }
     commit_vcs();
     for (Mask ports = routed_ports; ports != 0; ports &= ports - 1)
@@ -112,18 +112,22 @@ void Router::account_sleep(std::uint64_t cycle)
     if (wanted_ != 0)
     {
         // Asleep with flits that are ready: nothing has moved since.
-        for (Mask outputs = wanted_; outputs != 0; outputs &= outputs - 1)
+        const Tick since = cycle_end();
+        const Tick now = shape_.wheel->now();
+        for (Mask outputs = now > since ? wanted_ : 0; outputs != 0; outputs &= outputs - 1)
         {
-            stalled_[lowest(outputs)] += cycle - last_cycle_ - 1;
+            links_[lowest(outputs)].stall(since, now - since);
         }
     }
     last_cycle_ = cycle;
 }
 
-std::uint64_t Router::stalled(std::uint32_t output, std::uint64_t cycle) const
+Fabric::LinkFigures Router::figures(std::uint32_t output, Tick at) const
 {
-    const bool waiting = (wanted_ & bit(output)) != 0 && cycle > last_cycle_;
-    return stalled_[output] + (waiting ? cycle - last_cycle_ : 0);
+    Fabric::LinkFigures figures = links_[output].up_to(at);
+    const Tick since = cycle_end();
+    figures.stalled += (wanted_ & bit(output)) != 0 && at > since ? at - since : 0;
+    return figures;
 }
 
 void Router::take_credits(std::uint64_t slot)
@@ -334,7 +338,7 @@ void Router::send(std::uint32_t port, std::uint32_t vc, std::uint32_t output, st
     --input.count;
     out_vc.credits -= out.credit_cost;
     flit.vc = static_cast<std::uint8_t>(input.output_vc - output * vcs_);
-    ++flits_out_[output];
+    links_[output].carry(shape_.wheel->now(), shape_.cycle_length->of(cycle));
     if (Log* const log = shape_.wheel->log(Topic::flit))
     {
         log_flit(*log, flit, port, vc, output);

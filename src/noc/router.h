@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "base/touch_list.h"
 #include "base/wheel.h"
 #include "noc/arbiter.h"
 #include "noc/flit.h"
+#include "noc/link_meter.h"
 #include "noc/routing.h"
 
 #include <array>
@@ -33,6 +35,9 @@ struct MeshShape
     std::uint32_t vcs;
     std::uint32_t vc_depth;
     std::uint32_t routing_delay;
+    CycleLength* cycle_length;
+    TouchList* touched_routers;
+    TouchList* touched_interfaces; ///< by node
 };
 
 /// Wormhole router with virtual channels and credits. Stages of a head flit: route computation
@@ -75,10 +80,11 @@ public:
 
     [[nodiscard]] std::uint32_t ports() const { return ports_; }
     [[nodiscard]] bool connected(std::uint32_t output) const;
-    /// Flits that left through `output`.
-    [[nodiscard]] std::uint64_t flits(std::uint32_t output) const { return flits_out_[output]; }
-    /// Cycles up to and including `cycle` in which a flit stood ready for `output` and none went.
-    [[nodiscard]] std::uint64_t stalled(std::uint32_t output, std::uint64_t cycle) const;
+    /// Flits that left through `output` up to tick `at`, and the time in which one stood ready and
+    /// none went.
+    [[nodiscard]] Fabric::LinkFigures figures(std::uint32_t output, Tick at) const;
+    /// They go on changing after tick `at` although nobody wakes the router.
+    [[nodiscard]] bool changes_after(Tick at) const { return wanted_ != 0 || at < cycle_end(); }
 
 private:
     /// In-flight slots of a link, by cycle: more than its longest delay.
@@ -126,6 +132,10 @@ private:
         std::uint32_t far_port = 0;
     };
 
+    [[nodiscard]] Tick cycle_end() const
+    {
+        return shape_.wheel->clock(shape_.domain).tick_of(last_cycle_ + 1);
+    }
     void account_sleep(std::uint64_t cycle);
     void take_credits(std::uint64_t slot);
     void take_flits(std::uint64_t slot);
@@ -198,8 +208,7 @@ private:
     std::array<Mask, kSlots> credits_in_mask_{};
 
     std::uint64_t last_cycle_ = 0;
-    std::vector<std::uint64_t> flits_out_;
-    std::vector<std::uint64_t> stalled_;
+    std::vector<LinkMeter> links_; ///< by output
 };
 
 } // namespace tessera::noc

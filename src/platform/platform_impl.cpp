@@ -453,7 +453,7 @@ std::uint64_t PlatformChip::Impl::read(std::uint64_t address) const
 {
     const bool now = driving();
     chip::Chip& chip = latest();
-    const Tick makespan = now ? chip.sequencer().makespan() : summary_.makespan;
+    const Tick span = now ? chip.span() : summary_.span;
     switch (address)
     {
     case host::kIdentity:
@@ -471,9 +471,9 @@ std::uint64_t PlatformChip::Impl::read(std::uint64_t address) const
     case host::kJobs:
         return jobs();
     case host::kMakespan:
-        return makespan;
+        return span;
     case host::kCycles:
-        return config().clock.edge_at_or_after(makespan);
+        return config().clock.edge_at_or_after(span);
     case host::kOperations:
         return now ? chip.sequencer().ended() : summary_.operations;
     case host::kTotal:

@@ -704,8 +704,9 @@ private:
         put_attribute(file, "complete", std::uint64_t{0});
         put_attribute(file, "level", std::string(name_of(meta.level)));
         put_attribute(file, "time_unit", std::string("ps"));
-        put_attribute(file, "makespan_ps", std::uint64_t{0});
+        put_attribute(file, "span_ps", std::uint64_t{0});
         put_attribute(file, "operations", std::uint64_t{0});
+        put_attribute(file, "unfinished", std::uint64_t{0});
         put_attribute(file, "events", std::uint64_t{0});
         put_attribute(file, "crossbars", std::uint64_t{0});
         put_attribute(file, "utilization", 0.0);
@@ -763,8 +764,13 @@ private:
     void write_summary(const Summary& summary)
     {
         const hid_t file = file_.get();
-        change_attribute(file, "makespan_ps", std::uint64_t{summary.makespan});
+        change_attribute(file, "span_ps", std::uint64_t{summary.span});
+        if (summary.complete)
+        {
+            put_attribute(file, "makespan_ps", std::uint64_t{summary.span});
+        }
         change_attribute(file, "operations", summary.operations);
+        change_attribute(file, "unfinished", summary.unfinished);
         change_attribute(file, "events", summary.events);
         change_attribute(file, "crossbars", std::uint64_t{summary.crossbars});
         change_attribute(file, "utilization", summary.utilization);
@@ -791,6 +797,7 @@ private:
         layer_member("start", &LayerSummary::start);
         layer_member("end", &LayerSummary::end);
         layer_member("macro_time", &LayerSummary::macro_time);
+        layer_member("compute_time", &LayerSummary::compute_time);
         layer_member("moved_bytes", &LayerSummary::moved_bytes);
         layer_member("memory_bytes", &LayerSummary::memory_bytes);
         write_rows(layers_dataset_.get(), layers_);

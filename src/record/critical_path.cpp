@@ -193,7 +193,7 @@ const char* name_of_beginning(const ResultReader& reader, const OpRecord& first)
     case Cause::release:
         return "release";
     default:
-        if (reader.header().complete && !reader.header().cut)
+        if (reader.header().complete)
         {
             reader.fail(kOperations, name_of_operation(first.id) + " was caused by " +
                                          name_of_operation(first.because) + ", which is not there");
@@ -218,27 +218,32 @@ void require_consistent(const ResultReader& reader, const OpRecord& record)
 CriticalPath critical_path(const ResultReader& reader)
 {
     CriticalPath result;
+    const ResultHeader& header = reader.header();
+    const bool recorded = header.level >= ActivityLevel::unit;
+    result.span = header.summary.span;
+    Tick last = 0;
     std::vector<std::uint64_t> ids;
     {
         const Causes causes(reader);
         if (causes.last().has_value())
         {
-            result.makespan = causes.last()->end;
+            last = causes.last()->end;
             ids = causes.chain(causes.last()->id, kNone);
         }
     }
-    const Summary& summary = reader.header().summary;
-    if (reader.header().complete && reader.header().level >= ActivityLevel::unit &&
-        summary.makespan != result.makespan)
+    if (header.complete && recorded &&
+        (header.summary.complete ? last != result.span : last > result.span))
     {
-        reader.fail("/@makespan_ps", "is " + std::to_string(summary.makespan) +
-                                         ", but the last operation ends at " +
-                                         std::to_string(result.makespan));
+        reader.fail("/@span_ps", "is " + std::to_string(result.span) +
+                                     ", but the last operation ends at " + std::to_string(last));
     }
+    // A killed run did not come to say how long it was, or says it of fewer operations.
+    result.span = std::max(result.span, last);
     result.operations = ids.size();
     const std::vector<OpRecord> path = fetch(reader, ids);
     Shares shares;
-    Tick upper = result.makespan; // what lies after it has been shared out
+    shares.add("nothing in flight", "-", recorded ? result.span - last : 0);
+    Tick upper = last; // what lies after it has been shared out
     for (std::size_t i = 0; i < path.size(); ++i)
     {
         const OpRecord& record = path[i];

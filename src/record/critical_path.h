@@ -10,11 +10,12 @@
 #include <string>
 #include <vector>
 
-/// Where the makespan went: the chain of operations, each of which let the next one start.
+/// Where the time went: the chain of operations, each of which let the next one start, back from
+/// the end of the run. In a run that was cut, it begins with the first of the operations in flight.
 namespace tessera::record
 {
 
-/// A share of the makespan.
+/// A share of the span.
 struct PathPart
 {
     /// The kind of operation that was running ("mvm"), the same with " contention" (it waited for
@@ -29,7 +30,7 @@ struct PathPart
 
 struct CriticalPath
 {
-    Tick makespan = 0;            ///< end of the last operation; the parts sum to it exactly
+    Tick span = 0;                ///< of the run; the parts sum to it exactly
     std::uint64_t operations = 0; ///< on the path
     std::vector<PathPart> parts;  ///< by what and layer; longest first
 };
@@ -44,7 +45,7 @@ struct CriticalPath
 [[nodiscard]] std::vector<PathPart> by_cause(const std::vector<PathPart>& parts);
 [[nodiscard]] std::vector<PathPart> by_layer(const std::vector<PathPart>& parts);
 
-/// One share in the difference of two makespans.
+/// One share in the difference of two spans.
 struct PathChange
 {
     std::string what;
@@ -57,7 +58,7 @@ struct PathChange
     }
 };
 
-/// Partition of `after.makespan - before.makespan`: the differences sum to it exactly. Largest
+/// Partition of `after.span - before.span`: the differences sum to it exactly. Largest
 /// first.
 [[nodiscard]] std::vector<PathChange> compare(const CriticalPath& before,
                                               const CriticalPath& after);

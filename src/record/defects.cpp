@@ -52,6 +52,16 @@ std::optional<std::string> defect(const ResultHeader& header, const OpRecord& re
     {
         return "its times contradict each other";
     }
+    if (record.unfinished > 1)
+    {
+        return "unfinished is " + std::to_string(record.unfinished);
+    }
+    const Summary& summary = header.summary;
+    if (record.unfinished == 1 &&
+        (summary.complete || (summary.span != 0 && record.end != summary.span)))
+    {
+        return "it is unfinished and does not end where a run was cut";
+    }
     return std::nullopt;
 }
 

@@ -37,7 +37,7 @@ Glimpse glimpse_of(const ResultReader& reader)
     }
     if (glimpse.complete)
     {
-        glimpse.now = reader.header().summary.makespan;
+        glimpse.now = reader.header().summary.span;
     }
     return glimpse;
 }

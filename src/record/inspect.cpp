@@ -61,12 +61,21 @@ Table summary_table(const ResultReader& reader)
     const auto add = [&](const std::string& name, Cell value, const std::string& unit = "") {
         table.rows.push_back({name, std::move(value), unit});
     };
-    add("complete", std::string(header.complete ? "yes" : "no"));
+    add("complete", std::string(summary.complete ? "yes" : "no"));
+    if (!summary.complete && summary.span != 0)
+    {
+        add(header.cut ? "cut at its limit" : "interrupted", nanoseconds(summary.span), "ns");
+    }
     add("activity level", std::string(name_of(header.level)));
-    add("makespan", nanoseconds(summary.makespan), "ns");
-    add("makespan in cycles", header.reference_clock.edge_at_or_after(summary.makespan),
+    const std::string span = summary.complete ? "makespan" : "span";
+    add(span, nanoseconds(summary.span), "ns");
+    add(span + " in cycles", header.reference_clock.edge_at_or_after(summary.span),
         "cycles of the reference clock");
     add("operations", summary.operations);
+    if (!summary.complete)
+    {
+        add("operations in flight", summary.unfinished);
+    }
     add("recorded operations", reader.count<OpRecord>());
     add("crossbars", std::uint64_t{summary.crossbars});
     add("utilization", 100 * summary.utilization, "%");
@@ -85,14 +94,14 @@ Table layer_table(const Summary& summary)
     for (const LayerSummary& layer : summary.layers)
     {
         const bool ran = layer.start != kNever;
-        const double capacity =
-            static_cast<double>(layer.crossbars) * static_cast<double>(summary.makespan);
         table.rows.push_back(
             {layer.name, layer.kind, std::uint64_t{layer.crossbars}, layer.operations,
              layer.vectors, ran ? Cell(TimeCell{layer.start}) : Cell(),
              ran ? Cell(TimeCell{layer.end}) : Cell(),
-             capacity > 0 ? Cell(ShareCell{static_cast<double>(layer.macro_time) / capacity})
-                          : Cell(),
+             layer.crossbars != 0 && summary.span != 0
+                 ? Cell(
+                       ShareCell{utilization_of(layer.compute_time, layer.crossbars, summary.span)})
+                 : Cell(),
              layer.moved_bytes, layer.memory_bytes});
     }
     return table;
@@ -113,12 +122,12 @@ Table unit_table(const Summary& summary, std::size_t top)
         const UnitSummary& unit = summary.units[i];
         std::vector<Cell> row = {unit.name, std::string(name_of(unit.kind)), unit.operations,
                                  TimeCell{busy_time(unit)},
-                                 ShareCell{share(busy_time(unit), summary.makespan)}};
+                                 ShareCell{share(busy_time(unit), summary.span)}};
         for (unsigned stage = 0; stage < kStages; ++stage)
         {
             if (!is_work(static_cast<Stage>(stage)))
             {
-                row.emplace_back(ShareCell{share(unit.time[stage], summary.makespan)});
+                row.emplace_back(ShareCell{share(unit.time[stage], summary.span)});
             }
         }
         table.rows.push_back(std::move(row));
@@ -135,8 +144,7 @@ Table link_table(const Summary& summary, std::size_t top)
     {
         const LinkSummary& link = summary.links[i];
         table.rows.push_back({link.name, link.flits, TimeCell{link.busy},
-                              ShareCell{share(link.busy, summary.makespan)},
-                              TimeCell{link.stalled}});
+                              ShareCell{share(link.busy, summary.span)}, TimeCell{link.stalled}});
     }
     table.note = note_of(table.rows.size(), summary.links.size());
     return table;
@@ -231,8 +239,8 @@ Table change_table(const std::string& title, const std::vector<PathChange>& chan
 Table chain_table(const ResultReader& reader, const std::vector<OpRecord>& chain)
 {
     Table table{"What let it start",
-                {"operation", "kind", "unit", "layer", "image", "ready", "start", "end", "waited",
-                 "cause", "because"},
+                {"operation", "kind", "unit", "layer", "image", "ready", "start", "end", "finished",
+                 "waited", "cause", "because"},
                 {},
                 ""};
     for (const OpRecord& record : chain)
@@ -242,8 +250,8 @@ Table chain_table(const ResultReader& reader, const std::vector<OpRecord>& chain
             {record.id, std::string(trace::name_of(static_cast<trace::OpKind>(record.kind))),
              reader.unit_name(record.unit), name_cell(reader.layer_name(record.layer)),
              std::uint64_t{record.image}, TimeCell{record.ready}, TimeCell{record.start},
-             TimeCell{record.end}, TimeCell{record.wait},
-             std::string(name_of(static_cast<Cause>(record.cause))),
+             TimeCell{record.end}, std::string(record.unfinished == 0 ? "yes" : "no"),
+             TimeCell{record.wait}, std::string(name_of(static_cast<Cause>(record.cause))),
              caused ? Cell(record.because) : Cell()});
     }
     return table;
@@ -265,7 +273,7 @@ void validate(const ResultReader& reader)
         Tick time = 0;
         for (const Tick part : unit.time)
         {
-            if (part > summary.makespan || time + part > summary.makespan)
+            if (part > summary.span || time + part > summary.span)
             {
                 reader.fail("/units", unit.name + " spent more time than the run took");
             }
@@ -278,14 +286,16 @@ void validate(const ResultReader& reader)
                                        std::to_string(macros) + " macros");
     }
     if (header.complete && header.level >= ActivityLevel::unit &&
-        summary.operations != reader.count<OpRecord>())
+        summary.operations + summary.unfinished != reader.count<OpRecord>())
     {
-        reader.fail("/@operations", "is " + std::to_string(summary.operations) + ", and /ops has " +
+        reader.fail("/@operations", "is " + std::to_string(summary.operations) + " and " +
+                                        std::to_string(summary.unfinished) +
+                                        " are unfinished, and /ops has " +
                                         std::to_string(reader.count<OpRecord>()) + " records");
     }
     for (const LayerSummary& layer : summary.layers)
     {
-        if (layer.start != kNever && (layer.start > layer.end || layer.end > summary.makespan))
+        if (layer.start != kNever && (layer.start > layer.end || layer.end > summary.span))
         {
             reader.fail("/layers", layer.name + " has impossible times");
         }
@@ -311,12 +321,11 @@ std::vector<Table> overview(const ResultReader& reader, std::size_t top)
     if (reader.count<OpRecord>() != 0)
     {
         const CriticalPath path = critical_path(reader);
-        tables.push_back(
-            path_table("Where the makespan went, by cause", by_cause(path.parts), top));
-        tables.push_back(
-            path_table("Where the makespan went, by layer", by_layer(path.parts), top));
-        tables.push_back(
-            path_table("Where the makespan went, by cause and layer", path.parts, top));
+        const std::string title =
+            summary.complete ? "Where the makespan went" : "Where the time up to the cut went";
+        tables.push_back(path_table(title + ", by cause", by_cause(path.parts), top));
+        tables.push_back(path_table(title + ", by layer", by_layer(path.parts), top));
+        tables.push_back(path_table(title + ", by cause and layer", path.parts, top));
     }
     return tables;
 }

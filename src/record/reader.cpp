@@ -107,6 +107,7 @@ std::vector<LayerSummary> read_layers(const Checked& checked)
         layers[i].start = rows.integer(i, "start");
         layers[i].end = rows.integer(i, "end");
         layers[i].macro_time = rows.integer(i, "macro_time");
+        layers[i].compute_time = rows.integer(i, "compute_time");
         layers[i].moved_bytes = rows.integer(i, "moved_bytes");
         layers[i].memory_bytes = rows.integer(i, "memory_bytes");
     }
@@ -173,8 +174,12 @@ ResultHeader read_header(const Checked& checked, hid_t file, std::vector<Loss>* 
     const std::uint64_t version = checked.integer(file, "/", "format_version");
     if (version != kFormatVersion)
     {
-        checked.fail("/@format_version", "is " + std::to_string(version) + ", known is " +
-                                             std::to_string(kFormatVersion));
+        throw InputError({"", 0, "/@format_version"},
+                         "is " + std::to_string(version) + ", this version of tessera reads " +
+                             std::to_string(kFormatVersion),
+                         version < kFormatVersion
+                             ? "run again, or read it with the version that wrote it"
+                             : "read it with the version that wrote it");
     }
     ResultHeader header;
     header.complete = checked.integer(file, "/", "complete") != 0;
@@ -190,8 +195,14 @@ ResultHeader read_header(const Checked& checked, hid_t file, std::vector<Loss>* 
     attempt(losses,
             [&]
             {
-                summary.makespan = checked.integer(file, "/", "makespan_ps");
+                summary.span = checked.integer(file, "/", "span_ps");
+                summary.complete = h5::has_attribute(file, "makespan_ps");
+                if (summary.complete && checked.integer(file, "/", "makespan_ps") != summary.span)
+                {
+                    checked.fail("/@makespan_ps", "is not the span");
+                }
                 summary.operations = checked.integer(file, "/", "operations");
+                summary.unfinished = checked.integer(file, "/", "unfinished");
                 summary.events = checked.integer(file, "/", "events");
                 summary.crossbars =
                     narrow(checked, "/@crossbars", checked.integer(file, "/", "crossbars"));

@@ -230,7 +230,7 @@ class Totals
 public:
     explicit Totals(const ResultHeader& header) : summary_(header.summary)
     {
-        rebuilt_ = !header.complete && summary_.makespan == 0;
+        rebuilt_ = !header.complete && summary_.span == 0;
     }
 
     void add(const OpRecord& record)
@@ -239,16 +239,18 @@ public:
         {
             return;
         }
-        summary_.makespan = std::max(summary_.makespan, record.end);
-        ++summary_.operations;
+        const std::uint64_t ended = record.unfinished == 0 ? 1 : 0;
+        summary_.span = std::max(summary_.span, record.end);
+        summary_.operations += ended;
+        summary_.unfinished += 1 - ended;
         UnitSummary& unit = summary_.units[record.unit];
-        ++unit.operations;
+        unit.operations += ended;
         if (record.layer >= summary_.layers.size())
         {
             return;
         }
         LayerSummary& layer = summary_.layers[record.layer];
-        ++layer.operations;
+        layer.operations += ended;
         layer.start = std::min(layer.start, record.start);
         layer.end = std::max(layer.end, record.end);
         if (unit.kind == trace::UnitKind::macro)
@@ -259,7 +261,7 @@ public:
     void add(const StallRecord& record)
     {
         // Stalls may have been written further than operations, which say how long the run was.
-        const Tick end = std::min(record.end, summary_.makespan);
+        const Tick end = std::min(record.end, summary_.span);
         if (rebuilt_ && end > record.begin)
         {
             summary_.units[record.unit].time[record.stage] += end - record.begin;

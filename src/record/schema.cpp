@@ -155,7 +155,9 @@ template <> const Layout& layout_of<OpRecord>()
          {"layer", FieldType::u32, offsetof(OpRecord, layer), "index into /layers; 2^32-1: none"},
          {"image", FieldType::u32, offsetof(OpRecord, image), ""},
          {"kind", FieldType::operation_kind, offsetof(OpRecord, kind), ""},
-         {"cause", FieldType::cause, offsetof(OpRecord, cause), ""}},
+         {"cause", FieldType::cause, offsetof(OpRecord, cause), ""},
+         {"unfinished", FieldType::u8, offsetof(OpRecord, unfinished),
+          "1: in flight where the run was cut, which is its end"}},
         ActivityLevel::unit,
         0};
     return layout;
@@ -248,6 +250,7 @@ Layout layers_layout(std::size_t name_length, std::size_t kind_length)
                               {"start", FieldType::u64, 0, "ps; 2^64-1: never"},
                               {"end", FieldType::u64, 0, "ps"},
                               {"macro_time", FieldType::u64, 0, "ps"},
+                              {"compute_time", FieldType::u64, 0, "ps"},
                               {"moved_bytes", FieldType::u64, 0, "B"},
                               {"memory_bytes", FieldType::u64, 0, "B"}});
 }

@@ -14,7 +14,7 @@
 namespace tessera::record
 {
 
-inline constexpr std::uint64_t kFormatVersion = 1;
+inline constexpr std::uint64_t kFormatVersion = 2;
 /// Records per chunk of a stream: little for a short run to fill, and
 /// below 1 MiB, the size of HDF5's default chunk cache.
 inline constexpr std::size_t kChunkRecords = 4096;

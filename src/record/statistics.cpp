@@ -99,7 +99,7 @@ void add_unit(List& list, const UnitSummary& unit)
     }
 }
 
-void add_layer(List& list, const std::string& prefix, const LayerSummary& layer)
+void add_layer(List& list, const std::string& prefix, const LayerSummary& layer, Tick span)
 {
     list.add(prefix + "operations", layer.operations, "", "operations done");
     list.add(prefix + "vectors", layer.vectors, "", "MVM input vectors, summed over blocks");
@@ -108,10 +108,18 @@ void add_layer(List& list, const std::string& prefix, const LayerSummary& layer)
     {
         list.add(prefix + "start", std::uint64_t{layer.start}, "ps",
                  "start of the first operation");
-        list.add(prefix + "end", std::uint64_t{layer.end}, "ps", "end of the last operation");
+        list.add(prefix + "end", std::uint64_t{layer.end}, "ps",
+                 "end of the last operation, or the cut");
     }
     list.add(prefix + "macro_time", std::uint64_t{layer.macro_time}, "ps",
-             "busy time of macros, summed");
+             "operations on macros, from start to end, summed");
+    list.add(prefix + "compute_time", std::uint64_t{layer.compute_time}, "ps",
+             "time that crossbars compute, summed");
+    if (layer.crossbars != 0)
+    {
+        list.add(prefix + "utilization", utilization_of(layer.compute_time, layer.crossbars, span),
+                 "", "compute_time / (crossbars x span)");
+    }
     list.add(prefix + "moved_bytes", layer.moved_bytes, "B", "moved between tiles");
     list.add(prefix + "memory_bytes", layer.memory_bytes, "B", "loaded and stored");
 }
@@ -126,12 +134,19 @@ std::string value_text(const Statistic& statistic)
 std::vector<Statistic> statistics(const Summary& summary)
 {
     List list;
-    list.add("chip.makespan", std::uint64_t{summary.makespan}, "ps", "end of the last operation");
+    list.add("chip.span", std::uint64_t{summary.span}, "ps", "time simulated");
+    list.add("chip.complete", std::uint64_t{summary.complete ? 1U : 0U}, "",
+             "1: every operation has ended; 0: the run was cut");
+    if (summary.complete)
+    {
+        list.add("chip.makespan", std::uint64_t{summary.span}, "ps", "end of the last operation");
+    }
     list.add("chip.operations", summary.operations, "", "operations done");
+    list.add("chip.unfinished", summary.unfinished, "", "operations in flight at the cut");
     list.add("chip.events", summary.events, "", "events simulated");
     list.add("chip.crossbars", std::uint64_t{summary.crossbars}, "", "crossbars holding weights");
     list.add("chip.utilization", summary.utilization, "",
-             "macro compute time / (crossbars x makespan)");
+             "time that they compute / (crossbars x span)");
     if (summary.images.count > 1)
     {
         const ImageSummary& images = summary.images;
@@ -157,7 +172,7 @@ std::vector<Statistic> statistics(const Summary& summary)
             list.add(prefix + "capacity", buffer.capacity, "B", "size");
         }
         list.add(prefix + "peak", buffer.peak, "B", "most taken at once");
-        list.add(prefix + "mean", buffer.mean, "B", "taken, averaged over the makespan");
+        list.add(prefix + "mean", buffer.mean, "B", "taken, averaged over the span");
         list.add(prefix + "waits", buffer.waits, "", "requests that were not granted at once");
     }
     Names link_names;
@@ -174,7 +189,7 @@ std::vector<Statistic> statistics(const Summary& summary)
     for (std::size_t i = 0; i < summary.layers.size(); ++i)
     {
         add_layer(list, "layers." + layer_names.part(summary.layers[i].name, i) + ".",
-                  summary.layers[i]);
+                  summary.layers[i], summary.span);
     }
     return list.take();
 }

@@ -122,8 +122,8 @@ public:
         result.network = subject.name;
         result.variant = variant.name;
         result.extra = extra;
-        result.makespan = summary.makespan;
-        result.steps = (summary.makespan + step - 1) / step;
+        result.makespan = summary.span;
+        result.steps = (summary.span + step - 1) / step;
         // The summary's is of the crossbars that hold weights.
         result.utilization = summary.utilization * static_cast<double>(summary.crossbars) /
                              static_cast<double>(subject.crossbars + extra);
@@ -152,7 +152,7 @@ public:
         compiling.plan = {variant.duplicate, extra, variant.sets, variant.order};
         const Program program = Program::of(
             compiler::compile(network::load(network::find(network)), real_.config(), compiling));
-        return {run(real_, program).summary.makespan, run(chip_, program).summary.makespan};
+        return {run(real_, program).summary.span, run(chip_, program).summary.span};
     }
 
 private:

@@ -208,7 +208,7 @@ chip::Monitor Run::begin()
             }
             if (options_.stats_every != 0)
             {
-                windows_.emplace(folder_->path());
+                windows_.emplace(folder_->path(), *chip_);
             }
         });
     chip_->stop_after(options_.until);
@@ -223,13 +223,17 @@ chip::Monitor Run::begin()
                           {
                               if (!chip_->done()) // the last window ends with the run
                               {
-                                  windows_->end(chip_->summary(at));
+                                  windows_->end(at);
                               }
                           });
     }
     return [this, watchdog = Watchdog(options_.watchdog_seconds)](const Progress& progress) mutable
     {
         watchdog.look(*chip_, progress);
+        if (windows_)
+        {
+            windows_->show();
+        }
         return !options_.monitor || options_.monitor(progress);
     };
 }
@@ -282,6 +286,11 @@ RunResult Run::fail(const std::exception_ptr& problem)
 
 Summary Run::finish(record::Outcome outcome, const Extra& extra)
 {
+    if (windows_)
+    {
+        chip_->sequencer().settle();
+        windows_->end(chip_->span());
+    }
     chip_->close();
     Summary summary = chip_->summary();
     // What does not fit on the disk leaves nothing behind that looks complete.
@@ -322,13 +331,6 @@ RunResult Run::conclude(RunEnd end)
                           : end == RunEnd::until
                               ? Ending{record::Outcome::cut, "until"}
                               : Ending{record::Outcome::interrupted, "interrupted"};
-    if (windows_)
-    {
-        const Tick last = end == RunEnd::complete ? chip_->sequencer().makespan()
-                          : end == RunEnd::until  ? options_.until
-                                                  : chip_->wheel().now();
-        windows_->end(chip_->summary(std::max(last, windows_->last())));
-    }
     RunResult result;
     result.end = end;
     result.summary = finish(ending.outcome, extra_);

@@ -5,145 +5,81 @@
 #include "record/names.h"
 #include "tessera/error.h"
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include <algorithm>
-#include <array>
-#include <cmath>
-#include <utility>
+#include <type_traits>
 
 namespace tessera::simulation
 {
 namespace
 {
 
-using Json = nlohmann::ordered_json;
+using chip::Reading;
 
-/// The figure `list[i].*member`, 0 before the first window.
-template <class Item, class Value>
-Value old(const std::vector<Item>& list, std::size_t i, Value Item::*member)
+/// Bytes of lines that wait for each other to go to the disk, ...
+constexpr std::size_t kHeld = std::size_t{1} << 16U;
+/// ... and how long they wait.
+constexpr std::chrono::milliseconds kLongest{100};
+
+template <class Named> std::vector<std::string> quoted_names(const std::vector<Named>& all)
 {
-    return i < list.size() ? list[i].*member : Value{};
+    std::vector<std::string> names;
+    for (const Named& one : all)
+    {
+        if constexpr (std::is_same_v<Named, chip::Buffer>)
+        {
+            names.push_back(text_of(nlohmann::json(one.name())));
+        }
+        else
+        {
+            names.push_back(text_of(nlohmann::json(one.name)));
+        }
+    }
+    return names;
 }
 
-struct KindTotals
+template <class Figures, class Same>
+bool alike(const Reading::Changes<Figures>& a, const Reading::Changes<Figures>& b, const Same& same)
 {
-    std::uint64_t operations = 0;
-    std::array<Tick, kStages> time{};
-};
-
-Json units(const Summary& now, const Summary& before, Tick& computing, std::uint64_t& vectors)
-{
-    std::array<KindTotals, trace::kUnitKinds> totals;
-    for (std::size_t i = 0; i < now.units.size(); ++i)
-    {
-        const UnitSummary& unit = now.units[i];
-        KindTotals& kind = totals.at(static_cast<std::size_t>(unit.kind));
-        kind.operations += unit.operations - old(before.units, i, &UnitSummary::operations);
-        vectors += unit.vectors - old(before.units, i, &UnitSummary::vectors);
-        for (unsigned stage = 0; stage < kStages; ++stage)
-        {
-            const Tick earlier = i < before.units.size() ? before.units[i].time[stage] : 0;
-            kind.time[stage] += unit.time[stage] - earlier;
-        }
-    }
-    Json all = Json::object();
-    for (unsigned k = 0; k < trace::kUnitKinds; ++k)
-    {
-        Json time = Json::object();
-        for (unsigned i = 0; i < kStages; ++i)
-        {
-            const auto stage = static_cast<Stage>(i);
-            if (totals.at(k).time[i] != 0)
-            {
-                time[record::name_of(stage)] = totals.at(k).time[i];
-            }
-            const bool computes = stage >= Stage::drive && stage <= Stage::mvm;
-            computing += k == 0 && computes ? totals.at(k).time[i] : 0;
-        }
-        all[record::name_of(static_cast<trace::UnitKind>(k))] = {
-            {"operations", totals.at(k).operations}, {"time", std::move(time)}};
-    }
-    return all;
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                      [&](const auto& one, const auto& other)
+                      { return one.first == other.first && same(one.second, other.second); });
 }
 
-Json layers(const Summary& now, const Summary& before)
+/// No event in either of two windows, and the same went on in them.
+bool both_quiet(const Reading& a, const Reading& b)
 {
-    Json all = Json::array();
-    for (std::size_t i = 0; i < now.layers.size(); ++i)
-    {
-        const LayerSummary& layer = now.layers[i];
-        const auto difference = [&](auto member)
-        { return layer.*member - old(before.layers, i, member); };
-        const std::uint64_t operations = difference(&LayerSummary::operations);
-        if (operations != 0)
-        {
-            all.push_back({{"layer", i},
-                           {"name", layer.name},
-                           {"operations", operations},
-                           {"vectors", difference(&LayerSummary::vectors)},
-                           {"macro_time", difference(&LayerSummary::macro_time)},
-                           {"moved_bytes", difference(&LayerSummary::moved_bytes)},
-                           {"memory_bytes", difference(&LayerSummary::memory_bytes)}});
-        }
-    }
-    return all;
-}
-
-Json links(const Summary& now, const Summary& before)
-{
-    Json all = Json::array();
-    for (std::size_t i = 0; i < now.links.size(); ++i)
-    {
-        const LinkSummary& link = now.links[i];
-        const auto difference = [&](auto member)
-        { return link.*member - old(before.links, i, member); };
-        const std::uint64_t flits = difference(&LinkSummary::flits);
-        const Tick stalled = difference(&LinkSummary::stalled);
-        if (flits != 0 || stalled != 0)
-        {
-            all.push_back({{"name", link.name},
-                           {"flits", flits},
-                           {"busy", difference(&LinkSummary::busy)},
-                           {"stalled", stalled}});
-        }
-    }
-    return all;
-}
-
-Json buffers(const Summary& now, const Summary& before)
-{
-    const auto length = static_cast<double>(now.makespan - before.makespan);
-    Json all = Json::array();
-    for (std::size_t i = 0; i < now.buffers.size(); ++i)
-    {
-        const BufferSummary& buffer = now.buffers[i];
-        const std::uint64_t waits = buffer.waits - old(before.buffers, i, &BufferSummary::waits);
-        const double bytes =
-            buffer.mean * static_cast<double>(now.makespan) -
-            old(before.buffers, i, &BufferSummary::mean) * static_cast<double>(before.makespan);
-        constexpr double thousandths = 1000; // what is beyond is rounding
-        const double mean =
-            length == 0 ? 0 : std::max(0.0, std::round(bytes / length * thousandths)) / thousandths;
-        if (waits != 0 || mean != 0)
-        {
-            all.push_back({{"name", buffer.name}, {"mean", mean}, {"waits", waits}});
-        }
-    }
-    return all;
+    const auto same_kind = [](const Reading::Kind& one, const Reading::Kind& other)
+    { return one.time == other.time; };
+    const auto same_layer = [](const Reading::Layer& one, const Reading::Layer& other)
+    { return one.compute_time == other.compute_time && one.macro_time == other.macro_time; };
+    const auto same_link =
+        [](const noc::Fabric::LinkFigures& one, const noc::Fabric::LinkFigures& other)
+    { return one.flits == other.flits && one.busy == other.busy && one.stalled == other.stalled; };
+    return a.events == 0 && b.events == 0 && a.end - a.begin == b.end - b.begin &&
+           std::equal(a.kinds.begin(), a.kinds.end(), b.kinds.begin(), same_kind) &&
+           alike(a.layers, b.layers, same_layer) && alike(a.links, b.links, same_link);
 }
 
 } // namespace
 
-Windows::Windows(const std::filesystem::path& folder, std::uint64_t most)
-    : most_(most), file_(folder / "windows.jsonl")
+Windows::Windows(const std::filesystem::path& folder, chip::Chip& chip, std::uint64_t most)
+    : chip_(chip),
+      most_(most),
+      file_(folder / "windows.jsonl"),
+      meter_(chip),
+      layers_(quoted_names(chip.sequencer().layers())),
+      links_(quoted_names(chip.fabric().links(0))),
+      buffers_(quoted_names(chip.buffers()))
 {
     file_.begin();
 }
 
-void Windows::end(Summary now)
+void Windows::end(Tick at)
 {
-    if (count_ != 0 && now.makespan == before_.makespan && now.events == before_.events)
+    const std::uint64_t events = chip_.wheel().delivered();
+    if (count_ != 0 && at == meter_.last() && events == events_)
     {
         return;
     }
@@ -152,27 +88,169 @@ void Windows::end(Summary now)
         throw UsageError("more than " + std::to_string(most_) +
                          " windows of statistics; give a longer time for each");
     }
-    Tick computing = 0;
-    std::uint64_t vectors = 0;
-    Json by_kind = units(now, before_, computing, vectors);
-    const auto length = static_cast<double>(now.makespan - before_.makespan);
-    const bool empty = now.crossbars == 0 || length == 0;
-    const Json line = {
-        {"window", count_},
-        {"begin", before_.makespan},
-        {"end", now.makespan},
-        {"operations", now.operations - before_.operations},
-        {"mvm_vectors", vectors},
-        {"events", now.events - before_.events},
-        {"utilization", empty ? 0.0 : static_cast<double>(computing) / (now.crossbars * length)},
-        {"units", std::move(by_kind)},
-        {"layers", layers(now, before_)},
-        {"links", links(now, before_)},
-        {"buffers", buffers(now, before_)}};
-    file_ << text_of(line) << std::endl; // whoever follows the run sees every window that has ended
-    file_.require_good();
+    events_ = events;
+    const Reading& reading = meter_.read(at);
+    if (count_ != written_ && !both_quiet(quiet_, reading))
+    {
+        append_held();
+    }
+    if (reading.events != 0)
+    {
+        append(reading, 1);
+    }
+    else if (count_ == written_)
+    {
+        quiet_ = reading;
+    }
     ++count_;
-    before_ = std::move(now);
+    if (line_.size() >= kHeld)
+    {
+        flush();
+    }
+    show();
+}
+
+void Windows::show()
+{
+    if (!line_.empty() && WallClock::now() - flushed_ >= kLongest)
+    {
+        flush();
+    }
+}
+
+void Windows::flush()
+{
+    file_ << line_ << std::flush;
+    file_.require_good();
+    line_.clear();
+    flushed_ = WallClock::now();
+}
+
+void Windows::close()
+{
+    append_held();
+    flush();
+    file_.close();
+}
+
+void Windows::append_held()
+{
+    if (count_ != written_)
+    {
+        append(quiet_, count_ - written_);
+    }
+}
+
+/// `key`: with what stands before it and the colon.
+template <class Value> void Windows::member(const char* key, Value value)
+{
+    line_ += key;
+    if constexpr (std::is_integral_v<Value>)
+    {
+        const fmt::format_int text(value);
+        line_.append(text.data(), text.size());
+    }
+    else
+    {
+        fmt::format_to(std::back_inserter(line_), "{}", value);
+    }
+}
+
+void Windows::append(const Reading& reading, std::uint64_t windows)
+{
+    const Tick length = windows * (reading.end - reading.begin);
+    const Tick computing = windows * reading.computing;
+    member("{\"window\":", written_);
+    member(",\"windows\":", windows);
+    member(",\"begin\":", reading.begin);
+    member(",\"end\":", reading.begin + length);
+    member(",\"operations\":", reading.operations);
+    member(",\"mvm_vectors\":", reading.vectors);
+    member(",\"events\":", reading.events);
+    member(",\"utilization\":", utilization_of(computing, chip_.crossbars(), length));
+    append_units(reading, windows);
+    append_layers(reading, windows);
+    append_links(reading, windows);
+    append_buffers(reading);
+    line_ += "}\n";
+    written_ += windows;
+}
+
+void Windows::append_units(const Reading& reading, std::uint64_t windows)
+{
+    line_ += ",\"units\":{";
+    for (unsigned k = 0; k < trace::kUnitKinds; ++k)
+    {
+        const Reading::Kind& kind = reading.kinds.at(k);
+        line_ += k == 0 ? "\"" : ",\"";
+        line_ += record::name_of(static_cast<trace::UnitKind>(k));
+        member("\":{\"operations\":", kind.operations);
+        line_ += ",\"time\":{";
+        const char* before = "\"";
+        for (unsigned i = 0; i < kStages; ++i)
+        {
+            if (kind.time[i] != 0)
+            {
+                line_ += before;
+                line_ += record::name_of(static_cast<Stage>(i));
+                member("\":", static_cast<std::int64_t>(windows) * kind.time[i]);
+                before = ",\"";
+            }
+        }
+        line_ += "}}";
+    }
+    line_ += '}';
+}
+
+void Windows::append_layers(const Reading& reading, std::uint64_t windows)
+{
+    line_ += ",\"layers\":[";
+    for (const auto& [layer, figures] : reading.layers)
+    {
+        line_ += line_.back() == '[' ? "" : ",";
+        member("{\"layer\":", layer);
+        line_ += ",\"name\":";
+        line_ += layers_[layer];
+        member(",\"operations\":", figures.operations);
+        member(",\"vectors\":", figures.vectors);
+        member(",\"compute_time\":", windows * figures.compute_time);
+        member(",\"macro_time\":", windows * figures.macro_time);
+        member(",\"moved_bytes\":", figures.moved_bytes);
+        member(",\"memory_bytes\":", figures.memory_bytes);
+        line_ += '}';
+    }
+    line_ += ']';
+}
+
+void Windows::append_links(const Reading& reading, std::uint64_t windows)
+{
+    line_ += ",\"links\":[";
+    for (const auto& [link, figures] : reading.links)
+    {
+        line_ += line_.back() == '[' ? "{\"name\":" : ",{\"name\":";
+        line_ += links_[link];
+        member(",\"flits\":", windows * figures.flits);
+        member(",\"busy\":", windows * figures.busy);
+        member(",\"stalled\":", windows * figures.stalled);
+        line_ += '}';
+    }
+    line_ += ']';
+}
+
+void Windows::append_buffers(const Reading& reading)
+{
+    const auto length = static_cast<double>(reading.end - reading.begin);
+    line_ += ",\"buffers\":[";
+    for (const auto& [buffer, figures] : reading.buffers)
+    {
+        line_ += line_.back() == '[' ? "{\"name\":" : ",{\"name\":";
+        line_ += buffers_[buffer];
+        member(",\"bytes\":", figures.bytes);
+        member(",\"mean\":", length == 0 ? 0.0 : figures.byte_ticks / length);
+        member(",\"waits\":", figures.waits);
+        line_ += '}';
+    }
+    line_ += ']';
 }
 
 } // namespace tessera::simulation

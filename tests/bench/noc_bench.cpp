@@ -47,7 +47,7 @@ void run(const Case& point)
         traffic.wheel().run();
         seconds.push_back(static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC);
         hops = 0;
-        for (const tessera::LinkSummary& link : traffic.fabric().links())
+        for (const tessera::LinkSummary& link : traffic.fabric().links(traffic.wheel().now()))
         {
             hops += link.name.front() == 'r' ? static_cast<double>(link.flits) : 0;
         }

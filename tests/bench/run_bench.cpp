@@ -106,8 +106,7 @@ void run(std::uint64_t operations, const std::string& interconnect,
                                  interconnect, level == ActivityLevel::off ? "off" : "unit",
                                  seconds, static_cast<double>(summary.operations) / seconds / 1e6,
                                  static_cast<double>(summary.events) / seconds / 1e6,
-                                 static_cast<double>(summary.makespan) / 1e9,
-                                 usage.ru_maxrss / 1024)
+                                 static_cast<double>(summary.span) / 1e9, usage.ru_maxrss / 1024)
                   << std::flush;
     }
 }

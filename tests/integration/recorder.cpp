@@ -69,7 +69,7 @@ int write_records(const std::filesystem::path& folder, const char* marker, std::
         append(sink, i);
     }
     Summary summary;
-    summary.makespan = operations == 0 ? 0 : 7 * operations - 2;
+    summary.span = operations == 0 ? 0 : 7 * operations - 2;
     summary.operations = operations;
     summary.units.resize(1);
     summary.layers.resize(2);

@@ -13,7 +13,7 @@ try
     options.replace = true;
     options.level = tessera::ActivityLevel::stage;
     const tessera::Summary summary = tessera::simulate(chip, program, options).summary;
-    std::cout << chip.name() << ": " << summary.makespan << " ps, " << summary.crossbars
+    std::cout << chip.name() << ": " << summary.span << " ps, " << summary.crossbars
               << " crossbars\n";
 
     const tessera::Results results(options.folder);

@@ -22,7 +22,7 @@ try
                   << " are not the whole numbers\n";
     const std::vector<float>& logits = result.layers.back().output.numbers;
     const auto best = std::max_element(logits.begin(), logits.end());
-    std::cout << "class " << best - logits.begin() << " after " << result.run.summary.makespan
+    std::cout << "class " << best - logits.begin() << " after " << result.run.summary.span
               << " ps\n";
 }
 catch (const tessera::Error& error)

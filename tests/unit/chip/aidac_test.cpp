@@ -118,7 +118,7 @@ protected:
     }
     Tick makespan(const Constants& constants, std::uint32_t vectors)
     {
-        return run(constants, {vectors}).summary.makespan;
+        return run(constants, {vectors}).summary.span;
     }
 };
 
@@ -154,15 +154,14 @@ TEST_F(AidacRun, EveryArrayDownTheGridAddsItsDelayToTheChain)
         {
             config::ChipConfig chip = this->chip({});
             chip.macro.rows = rows;
-            EXPECT_EQ(testing::simulate(chip, products(chip, {1})).summary.makespan,
+            EXPECT_EQ(testing::simulate(chip, products(chip, {1})).summary.span,
                       kLatency - 500 + 250 * chained);
         }
     }
     // A grid that is wider takes no longer.
     config::ChipConfig chip = this->chip({});
     chip.macro.columns = 1024;
-    EXPECT_EQ(testing::simulate(chip, products(chip, {4})).summary.makespan,
-              kLatency + 3 * kInterval);
+    EXPECT_EQ(testing::simulate(chip, products(chip, {4})).summary.span, kLatency + 3 * kInterval);
 }
 
 TEST_F(AidacRun, ConvertersThatSampleLetTheNextProductIn)
@@ -274,7 +273,7 @@ TEST_F(AidacRun, VectorsThatPassReplicasTogetherAreOneProduct)
     Chip chip(config, source, sink);
     run_native(chip, nullptr);
     EXPECT_EQ(dynamic_cast<const AidacMacro&>(*chip.units()[0]).parts()[3].products, 3U);
-    EXPECT_EQ(chip.summary().makespan, kLatency + 2 * kInterval);
+    EXPECT_EQ(chip.summary().span, kLatency + 2 * kInterval);
 }
 
 std::uint64_t joules_of(const std::vector<EnergySummary>& energy)

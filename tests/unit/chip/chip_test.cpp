@@ -63,7 +63,7 @@ TEST(Chip, OperationsOfAUnitFollowEachOther)
     const Outcome outcome = simulate(chip, trace.build());
     expect(outcome[0], 0, 20, Cause::none, kNobody);
     expect(outcome[1], 20, 30, Cause::unit, 0);
-    EXPECT_EQ(outcome.summary.makespan, 30 * kCycle);
+    EXPECT_EQ(outcome.summary.span, 30 * kCycle);
 }
 
 TEST(Chip, ReleaseIsSeenAtTheNextEdge)
@@ -159,7 +159,7 @@ TEST(Chip, UnitTimesSumToTheMakespan)
         {
             sum += time;
         }
-        EXPECT_EQ(sum, outcome.summary.makespan) << unit.name;
+        EXPECT_EQ(sum, outcome.summary.span) << unit.name;
     }
 }
 
@@ -253,7 +253,7 @@ TEST(Chip, ALongWriteDoesNotHideTheTimeOfItsOperation)
     {
         sum += time;
     }
-    EXPECT_EQ(sum, outcome.summary.makespan);
+    EXPECT_EQ(sum, outcome.summary.span);
 }
 
 TEST(Chip, AResultLargerThanTheBufferIsRefused)

@@ -120,7 +120,7 @@ Tick time_with(std::uint32_t replicas, std::uint32_t vectors, const char* signs 
         block.column_at = *another;
         trace.header.blocks.push_back(block);
     }
-    return simulate(chip, std::make_shared<const trace::Trace>(trace)).summary.makespan;
+    return simulate(chip, std::make_shared<const trace::Trace>(trace)).summary.span;
 }
 
 TEST(Replicas, AsManyVectorsEnterTogether)
@@ -187,9 +187,9 @@ TEST_P(ClosedForm, HoldsOnBothSidesOfTheEdge)
     {
         GetParam().set(chip, GetParam().n - 1 + step);
         const auto outcome = simulate(chip, two_layers(chip));
-        EXPECT_EQ(outcome.summary.makespan, 1000 * closed_form(chip)) << "at n - 1 + " << step;
+        EXPECT_EQ(outcome.summary.span, 1000 * closed_form(chip)) << "at n - 1 + " << step;
         EXPECT_EQ(outcome.summary.operations, 8U);
-        makespan[step] = outcome.summary.makespan;
+        makespan[step] = outcome.summary.span;
     }
     EXPECT_NE(makespan[0], makespan[1]) << "the parameter has no effect";
 }

@@ -103,7 +103,7 @@ TEST(ForeignMacro, TakesItsNextRequestWhenItSaysSo)
                                  chip.answer(request.tag, 0, request.at + 50 * kNanosecond);
                              });
         ASSERT_TRUE(run.done);
-        EXPECT_EQ(run.summary.makespan, (2 * interval + 50) * kNanosecond);
+        EXPECT_EQ(run.summary.span, (2 * interval + 50) * kNanosecond);
     }
 }
 
@@ -117,7 +117,7 @@ TEST(ForeignMacro, IsFreeWhenItsLastRequestsAreOver)
                              chip.answer(request.tag, 0, request.at + 10 * kNanosecond);
                          });
     ASSERT_TRUE(run.done);
-    EXPECT_EQ(run.summary.makespan, 210 * kNanosecond);
+    EXPECT_EQ(run.summary.span, 210 * kNanosecond);
     EXPECT_EQ(run.records.at(2).ready, 200 * kNanosecond);
 }
 

@@ -94,7 +94,7 @@ TEST(Bus, NextOneStartsWhereTheLastOneEnded)
     chip.send_at(2000, transfer(3, 2, 32)); // as it ends: 2 goes first
     chip.wheel().run();
     EXPECT_EQ(chip.sent_log(), (Log{{1, 2000}, {2, 3000}, {3, 4000}}));
-    const LinkSummary link = chip.fabric().links().at(0);
+    const LinkSummary link = chip.fabric().links(chip.wheel().now()).at(0);
     EXPECT_EQ(link.flits, 97U);
     EXPECT_EQ(link.busy, 4000U);
     EXPECT_EQ(link.stalled, 1U + 1000U);

@@ -65,9 +65,9 @@ TEST(Ideal, OneSourceMaySendManyTimesInATick)
     chip.wheel().run();
     EXPECT_EQ(chip.delivered_at(3), 10U);
     EXPECT_EQ(chip.deliveries(), 3U);
-    EXPECT_EQ(chip.fabric().links().at(0).flits, 18U);
-    EXPECT_EQ(chip.fabric().links().at(0).name, "t0");
-    EXPECT_EQ(chip.fabric().links().at(4).name, "mem0");
+    EXPECT_EQ(chip.fabric().links(chip.wheel().now()).at(0).flits, 18U);
+    EXPECT_EQ(chip.fabric().links(chip.wheel().now()).at(0).name, "t0");
+    EXPECT_EQ(chip.fabric().links(chip.wheel().now()).at(4).name, "mem0");
 }
 
 TEST(Ideal, ZeroLoadIsTheLatency)

@@ -227,7 +227,7 @@ TEST(Mesh, RoutesAlongTheChosenDimensionFirst)
         config.noc.routing = routing;
         Recorder chip(config);
         (void)lone_cycles(chip, {1, NodeId(0), {NodeId(3)}, bytes_of(8)});
-        for (const LinkSummary& link : chip.fabric().links())
+        for (const LinkSummary& link : chip.fabric().links(chip.wheel().now()))
         {
             const bool used = link.name == "t0->r0" || link.name == "r3->t3" ||
                               (routing[0] == 'x' ? link.name == "r0->r1" || link.name == "r1->r3"
@@ -276,7 +276,7 @@ TEST(Mesh, SharedLinkCountsStalls)
     // Tag 2 is first at r1; from its first flit on 120 flits follow each other.
     EXPECT_EQ(last, kCycle * (5 * 2 + 2 + 119));
     std::uint64_t stalled = 0;
-    for (const LinkSummary& link : chip.fabric().links())
+    for (const LinkSummary& link : chip.fabric().links(chip.wheel().now()))
     {
         if (link.name == "r1->r2")
         {
@@ -311,7 +311,7 @@ TEST(Mesh, ConservesFlitsAndDrainsUnderHeavyLoad)
                 EXPECT_EQ(traffic.delivered_count(), traffic.arrivals().size());
                 std::uint64_t injected = 0;
                 std::uint64_t ejected = 0;
-                for (const LinkSummary& link : traffic.fabric().links())
+                for (const LinkSummary& link : traffic.fabric().links(traffic.wheel().now()))
                 {
                     injected += link.name.front() == 't' ? link.flits : 0;
                     ejected += link.name.find("->t") != std::string::npos ? link.flits : 0;

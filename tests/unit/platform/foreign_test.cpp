@@ -139,7 +139,7 @@ TEST(Foreign, MacrosAndMemoriesGoTheirOwnWays)
                        [&](TestHost& host)
                        {
                            EXPECT_EQ(host.run_job(), map::done) << host.report();
-                           EXPECT_EQ(slow.summary().makespan, 250 * kNanosecond);
+                           EXPECT_EQ(slow.summary().span, 250 * kNanosecond);
                        });
     slow_host.socket.bind(slow.host());
 

@@ -168,8 +168,8 @@ void check_jobs(TestHost& host, PlatformChip& chip, MoodyMemory& memory,
     sc_core::wait(irq.posedge_event());
     EXPECT_EQ(host.read(map::kStatus), map::done);
     EXPECT_EQ(host.read(map::kOperations), host.read(map::kTotal));
-    EXPECT_EQ(host.read(map::kMakespan), chip.summary().makespan);
-    EXPECT_EQ(host.read(map::kCycles) * 1000, chip.summary().makespan) << "at 1 GHz";
+    EXPECT_EQ(host.read(map::kMakespan), chip.summary().span);
+    EXPECT_EQ(host.read(map::kCycles) * 1000, chip.summary().span) << "at 1 GHz";
     EXPECT_EQ(host.read(map::kEvents), chip.summary().events);
     EXPECT_EQ(host.read(map::kJobs), 2U);
     EXPECT_EQ(chip.jobs(), 2U);

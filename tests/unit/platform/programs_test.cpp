@@ -307,7 +307,7 @@ TEST(Programs, OfEveryEncodingRunThroughEverySocket)
         EXPECT_EQ(bench->host_checker.breaches(), std::vector<std::string>());
         ASSERT_EQ(bench->reports.size(), kEncodings.size());
     }
-    EXPECT_EQ(plain.chip.summary().makespan, simulate(tiny(), program).summary.makespan);
+    EXPECT_EQ(plain.chip.summary().span, simulate(tiny(), program).summary.span);
     for (const Bench* const bench : {&plain, &at, &waiting, &annotating})
     {
         SCOPED_TRACE(bench->chip.name());
@@ -333,8 +333,8 @@ TEST(Programs, OfEveryEncodingRunThroughEverySocket)
     {
         EXPECT_GT(shared.waited[chip], sc_core::SC_ZERO_TIME) << "behind the other chip, too";
     }
-    EXPECT_GT(left.chip.summary().makespan, at.chip.summary().makespan);
-    EXPECT_GT(right.chip.summary().makespan, at.chip.summary().makespan);
+    EXPECT_GT(left.chip.summary().span, at.chip.summary().span);
+    EXPECT_GT(right.chip.summary().span, at.chip.summary().span);
 }
 
 } // namespace

@@ -87,7 +87,7 @@ void expect_as_before_the_first_job(TestHost& host, const PlatformChip& chip, st
     EXPECT_EQ(host.debug_read(map::kJobs), jobs);
     EXPECT_FALSE(chip.running());
     EXPECT_EQ(chip.jobs(), jobs);
-    EXPECT_EQ(chip.summary().makespan, 0U);
+    EXPECT_EQ(chip.summary().span, 0U);
     EXPECT_EQ(chip.failure(), "");
 }
 

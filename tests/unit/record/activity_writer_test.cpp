@@ -164,7 +164,7 @@ TEST(ActivityWriter, KeepsHeaderAndSummaries)
     EXPECT_EQ(header.config, R"({"name":"test"})");
     EXPECT_EQ(header.trace_header, R"({"format":"tessera-trace"})");
     EXPECT_EQ(header.reference_clock, Clock(3125, 4));
-    EXPECT_EQ(header.summary.makespan, 1000U);
+    EXPECT_EQ(header.summary.span, 1000U);
     EXPECT_EQ(header.summary.operations, 7U);
     EXPECT_EQ(header.summary.events, 99U);
     EXPECT_EQ(header.summary.crossbars, 2U);
@@ -218,7 +218,7 @@ TEST(ActivityWriter, OfLevelOffHoldsTheSummary)
     write(folder.path(), 10, ActivityLevel::off);
     const ResultReader reader(folder.path());
     EXPECT_EQ(reader.count<OpRecord>(), 0U);
-    EXPECT_EQ(reader.header().summary.makespan, 1000U);
+    EXPECT_EQ(reader.header().summary.span, 1000U);
 }
 
 TEST(ActivityWriter, WritesTheSameBytesAgain)
@@ -286,7 +286,7 @@ TEST(ActivityWriter, OfAnInterruptedRunLeavesAPartWithSummaries)
     }
     const ResultReader reader(folder.path() / "activity.h5.part");
     EXPECT_FALSE(reader.header().complete);
-    EXPECT_EQ(reader.header().summary.makespan, 500U);
+    EXPECT_EQ(reader.header().summary.span, 500U);
 }
 
 TEST(ActivityWriter, RefusesASummaryOfSomethingElse)

@@ -63,7 +63,7 @@ TEST(CriticalPath, OfNothingIsEmpty)
 {
     const Result result({});
     const CriticalPath path = critical_path(result.reader());
-    EXPECT_EQ(path.makespan, 0U);
+    EXPECT_EQ(path.span, 0U);
     EXPECT_TRUE(path.parts.empty());
 }
 
@@ -71,7 +71,7 @@ TEST(CriticalPath, OfOneOperationIsItself)
 {
     const Result result({operation(0, 0, 100, Cause::none, ~std::uint64_t{0}, 30)});
     const CriticalPath path = critical_path(result.reader());
-    EXPECT_EQ(path.makespan, 100U);
+    EXPECT_EQ(path.span, 100U);
     EXPECT_EQ(path.operations, 1U);
     EXPECT_EQ(by_name(path.parts), (Times{{"mvm@conv1", 70}, {"mvm contention@conv1", 30}}));
 }
@@ -83,7 +83,7 @@ TEST(CriticalPath, NamesGapsAndBeginnings)
                          operation(2, 100, 300, Cause::unit, 1, 20, OpKind::move, 1),
                          operation(3, 310, 500, Cause::space, 2, 0, OpKind::vec, ~0U)});
     const CriticalPath path = critical_path(result.reader());
-    EXPECT_EQ(path.makespan, 500U);
+    EXPECT_EQ(path.span, 500U);
     EXPECT_EQ(path.operations, 3U);
     EXPECT_EQ(by_name(path.parts), (Times{{"release@conv1", 50},
                                           {"mvm@conv1", 50},
@@ -162,9 +162,9 @@ TEST(CriticalPath, SumsToTheMakespanForAnyChain)
         std::shuffle(operations.begin(), operations.end(), random);
         const Result result(operations);
         const CriticalPath path = critical_path(result.reader());
-        EXPECT_EQ(sum(path.parts), path.makespan);
-        EXPECT_EQ(sum(by_cause(path.parts)), path.makespan);
-        EXPECT_EQ(sum(by_layer(path.parts)), path.makespan);
+        EXPECT_EQ(sum(path.parts), path.span);
+        EXPECT_EQ(sum(by_cause(path.parts)), path.span);
+        EXPECT_EQ(sum(by_layer(path.parts)), path.span);
         std::uint64_t last = 0;
         Tick end = 0;
         for (const OpRecord& record : operations)

@@ -130,7 +130,7 @@ TEST_F(Damaged, ByMissingObjects)
         EXPECT_NE(complaint().find("is missing"), std::string::npos) << path;
         put_content(file_, good);
     }
-    for (const char* name : {"format", "format_version", "complete", "level", "makespan_ps",
+    for (const char* name : {"format", "format_version", "complete", "level", "span_ps",
                              "operations", "events", "crossbars", "utilization"})
     {
         const std::string good = content_of(file_);
@@ -218,8 +218,8 @@ TEST_F(Damaged, ByAHoleBetweenChunks)
 TEST_F(Damaged, ByImpossibleAttributes)
 {
     const std::string good = content_of(file_);
-    change([](hid_t file) { set_attribute(file, "format_version", 2); });
-    expect_complaint("/@format_version", "is 2, known is 1");
+    change([](hid_t file) { set_attribute(file, "format_version", 1); });
+    expect_complaint("/@format_version", "is 1, this version of tessera reads 2");
     put_content(file_, good);
     change([](hid_t file) { set_attribute(file, "crossbars", std::uint64_t{1} << 32U); });
     expect_complaint("/@crossbars", "too large");
@@ -235,12 +235,12 @@ TEST_F(Damaged, ByImpossibleAttributes)
         {
             const hsize_t count = 1000;
             const h5::Handle space(H5Screate_simple(1, &count, nullptr), H5Sclose, "size");
-            H5Adelete(file, "makespan_ps");
-            const h5::Handle attribute(H5Acreate2(file, "makespan_ps", H5T_NATIVE_UINT64,
-                                                  space.get(), H5P_DEFAULT, H5P_DEFAULT),
+            H5Adelete(file, "span_ps");
+            const h5::Handle attribute(H5Acreate2(file, "span_ps", H5T_NATIVE_UINT64, space.get(),
+                                                  H5P_DEFAULT, H5P_DEFAULT),
                                        H5Aclose, "create");
         });
-    expect_complaint("/@makespan_ps", "is not a single value");
+    expect_complaint("/@span_ps", "is not a single value");
     put_content(file_, good);
     change(
         [](hid_t file)

@@ -34,7 +34,8 @@ inline ActivityMeta meta_of_two_units(ActivityLevel level)
 inline Summary summary_of_two_units(Tick makespan = 0)
 {
     Summary summary;
-    summary.makespan = makespan;
+    summary.span = makespan;
+    summary.complete = true;
     summary.operations = 7;
     summary.events = 99;
     summary.crossbars = 2;

@@ -173,7 +173,7 @@ TEST(RecoverFile, AddsUpWhatAKilledRunDidNot)
     EXPECT_TRUE(header.recovered);
     EXPECT_EQ(header.config, R"({"name":"test"})");
     EXPECT_EQ(header.reference_clock, Clock(3125, 4));
-    EXPECT_EQ(header.summary.makespan, 9998U);
+    EXPECT_EQ(header.summary.span, 9998U);
     EXPECT_EQ(header.summary.operations, 1000U);
     EXPECT_EQ(header.summary.units[0].operations, 1000U);
     // The last stall ends after the last operation.
@@ -193,7 +193,7 @@ TEST(RecoverFile, KeepsTheTotalsOfAFinishedRun)
     record_operations(folder.path(), 10, true);
     recover_file(folder.path(), folder.path() / "copy.h5");
     const ResultReader reader(folder.path() / "copy.h5");
-    EXPECT_EQ(reader.header().summary.makespan, 100U);
+    EXPECT_EQ(reader.header().summary.span, 100U);
     EXPECT_EQ(reader.header().summary.events, 99U);
     EXPECT_EQ(reader.header().summary.links.size(), 2U);
     EXPECT_EQ(reader.header().summary.buffers[0].mean, 12.5);

@@ -75,7 +75,7 @@ Tick simulated(const trace::Trace& trace, const config::ChipConfig& chip)
     ActivitySink sink;
     chip::Chip hardware(chip, source, sink);
     EXPECT_TRUE(chip::run_native(hardware, nullptr));
-    return hardware.summary().makespan;
+    return hardware.summary().span;
 }
 
 Tick planned(const network::Network& network, const config::ChipConfig& chip,

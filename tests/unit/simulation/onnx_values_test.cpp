@@ -52,7 +52,7 @@ TEST_F(Values, LosslessRunsAreTheWholeNumbersInTheTimeOfARunWithout)
     const ValueResult result = run(ValueErrors::lossless);
     EXPECT_NO_THROW(result.require_equal());
     EXPECT_EQ(result.run.end, RunEnd::complete);
-    EXPECT_EQ(result.run.summary.makespan, simulate(chip, program).summary.makespan);
+    EXPECT_EQ(result.run.summary.span, simulate(chip, program).summary.span);
     ASSERT_EQ(result.layers.size(), 7U);
     for (const LayerValues& layer : result.layers)
     {
@@ -114,7 +114,7 @@ TEST_F(Values, DifferencesAreNamedWithWhatWasMadeAndWanted)
 TEST_F(Values, ARunThatIsCutShortHasHoles)
 {
     RunOptions options;
-    options.until = simulate(chip, program).summary.makespan / 2;
+    options.until = simulate(chip, program).summary.span / 2;
     const ValueResult result = run(ValueErrors::lossless, options);
     EXPECT_EQ(result.run.end, RunEnd::until);
     EXPECT_NO_THROW(result.require_equal());

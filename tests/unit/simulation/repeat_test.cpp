@@ -99,8 +99,8 @@ TEST_F(Repeat, IdsMayHaveGaps)
     trace::finalize(trace);
     const Program twice = Program::of(std::move(trace)).repeat(2);
     EXPECT_EQ(simulate(ChipModel("tiny"), twice).summary.operations, 20U);
-    EXPECT_EQ(simulate(ChipModel("tiny"), twice).summary.makespan,
-              simulate(ChipModel("tiny"), Program::open(kChain).repeat(2)).summary.makespan);
+    EXPECT_EQ(simulate(ChipModel("tiny"), twice).summary.span,
+              simulate(ChipModel("tiny"), Program::open(kChain).repeat(2)).summary.span);
 }
 
 TEST_F(Repeat, RefusesWhatHasNoMeaning)
@@ -199,7 +199,7 @@ TEST_F(Repeat, ImagesWaitForTheirArrival)
         EXPECT_GE(record.start, record.image * ms);
         EXPECT_LT(record.end, (record.image + 1) * ms); // the images do not meet
     }
-    EXPECT_GT(result.summary.makespan, 3 * ms);
+    EXPECT_GT(result.summary.span, 3 * ms);
 }
 
 } // namespace

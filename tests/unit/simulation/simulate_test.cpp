@@ -34,7 +34,7 @@ TEST_F(Simulate, LeavesAFolderThatCanBeReadBack)
     const Results results(options.folder);
     EXPECT_TRUE(results.complete());
     EXPECT_EQ(results.level(), ActivityLevel::stage);
-    EXPECT_EQ(results.summary().makespan, result.summary.makespan);
+    EXPECT_EQ(results.summary().span, result.summary.span);
     EXPECT_EQ(results.config(), chip.json());
     EXPECT_EQ(nlohmann::json::parse(results.trace_header())["network"]["name"], "lenet5");
     ASSERT_EQ(results.count<OpRecord>(), program.header().operations);
@@ -46,7 +46,7 @@ TEST_F(Simulate, LeavesAFolderThatCanBeReadBack)
             last = std::max(last, record.end);
             ++seen;
         });
-    EXPECT_EQ(last, result.summary.makespan);
+    EXPECT_EQ(last, result.summary.span);
     EXPECT_EQ(seen, results.count<OpRecord>());
     const std::vector<OpRecord> tail = results.read<OpRecord>(seen - 1, 10);
     ASSERT_EQ(tail.size(), 1U);
@@ -57,7 +57,7 @@ TEST_F(Simulate, LeavesAFolderThatCanBeReadBack)
     EXPECT_GT(results.count<CycleRecord>(), 0U);
     for (const UnitSummary& unit : result.summary.units)
     {
-        EXPECT_EQ(sum_of_stages(unit), result.summary.makespan) << unit.name;
+        EXPECT_EQ(sum_of_stages(unit), result.summary.span) << unit.name;
     }
     Results moved = Results(options.folder);
     moved = Results(path("run/activity.h5"));
@@ -69,7 +69,7 @@ TEST_F(Simulate, NeedsNoFolder)
     const ChipModel chip("tiny");
     const RunResult result = simulate(chip, Program::open(kChain));
     EXPECT_EQ(result.summary.operations, 10U);
-    EXPECT_GT(result.summary.makespan, 0U);
+    EXPECT_GT(result.summary.span, 0U);
 }
 
 TEST_F(Simulate, ImagesOfSegmentsInTurnsFollowEachOtherAsAWhole)
@@ -86,7 +86,7 @@ TEST_F(Simulate, ImagesOfSegmentsInTurnsFollowEachOtherAsAWhole)
         const Summary summary = simulate(chip, turns).summary;
         EXPECT_EQ(summary.images.count, 4U);
         // All begin with the loads of the first weights; the last one ends everything.
-        EXPECT_EQ(summary.images.interval, static_cast<double>(summary.makespan) / 4);
+        EXPECT_EQ(summary.images.interval, static_cast<double>(summary.span) / 4);
     }
 }
 
@@ -209,12 +209,13 @@ TEST_F(Simulate, TheMonitorCanStopTheRun)
     const Results results(options.folder);
     EXPECT_FALSE(results.complete());
     EXPECT_TRUE(std::filesystem::exists(path("run/activity.h5.part")));
-    EXPECT_EQ(results.count<OpRecord>(), result.summary.operations);
+    EXPECT_EQ(results.count<OpRecord>(), result.summary.operations + result.summary.unfinished);
+    EXPECT_FALSE(result.summary.complete);
     EXPECT_GT(result.summary.operations, 0U);
     EXPECT_LT(result.summary.operations, program.header().operations);
     for (const UnitSummary& unit : result.summary.units)
     {
-        EXPECT_EQ(sum_of_stages(unit), result.summary.makespan) << unit.name;
+        EXPECT_EQ(sum_of_stages(unit), result.summary.span) << unit.name;
     }
 
     // It is asked before the first event, too, however few there are.

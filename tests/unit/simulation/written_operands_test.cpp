@@ -63,7 +63,7 @@ Tick run(const trace::Trace& trace, const config::ChipConfig& chip, ActivitySink
     chip::Chip hardware(chip, source, sink);
     EXPECT_TRUE(chip::run_native(hardware, nullptr));
     hardware.close();
-    return hardware.summary().makespan;
+    return hardware.summary().span;
 }
 
 const network::Layer& layer_of(const Operation& operation, const trace::Trace& trace,
