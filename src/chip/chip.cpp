@@ -2,6 +2,7 @@
 #include "chip/chip.h"
 
 #include "base/interrupt.h"
+#include "base/throughput.h"
 #include "chip/deadlock.h"
 #include "noc/fabric.h"
 #include "tessera/error.h"
@@ -363,12 +364,14 @@ bool Chip::advance(Tick limit, const Monitor& monitor)
 
 void Chip::close()
 {
-    sequencer_->close();
+    sequencer_->close(reached_limit_ ? limit_ : wheel_.now(), reached_limit_);
+    closed_ = true;
     sink_.operations.finish();
     sink_.dependencies.finish();
     sink_.intervals.finish();
     sink_.stalls.finish();
     sink_.cycles.finish();
+    sink_.images.finish();
 }
 
 void Chip::look_every(Tick period, std::function<void(Tick)> look)
@@ -421,7 +424,12 @@ Summary Chip::summary(Tick at) const
     }
     summary.links = fabric_->links();
     summary.layers = sequencer_->layers();
-    summary.images = summary_of(sequencer_->images(), sequencer_->in_turns());
+    if (closed_)
+    {
+        summary.images = image_summary([this](const ImageVisitor& visit)
+                                       { sequencer_->images().for_each(visit); },
+                                       sequencer_->in_turns());
+    }
     std::unordered_set<std::uint32_t> holders;
     for (const trace::Block& block : source_.header().blocks)
     {

@@ -63,6 +63,8 @@ public:
 
     /// Tells `follower` about all data. Call before the first event.
     void follow(Follower& follower) { sequencer_->follow(follower); }
+    /// No operation of an image starts before its arrival. Call before the first event.
+    void expect(Arrivals arrivals) { sequencer_->expect(std::move(arrivals)); }
 
     /// Hands a unit over to the module that represents it; the chip goes on using it.
     [[nodiscard]] std::unique_ptr<IssueUnit> release(UnitId unit);
@@ -72,7 +74,7 @@ public:
     [[nodiscard]] Progress progress() const;
     /// Lets advance() stop the run after the events of `tick`, unless every operation has ended by
     /// then.
-    void stop_after(Tick tick) { until_ = tick; }
+    void stop_after(Tick tick) { until_ = limit_ = tick; }
     /// The run was stopped for that reason.
     [[nodiscard]] bool reached_limit() const { return reached_limit_; }
     /// Calls `look(t)` after the events of every t = period, 2 period, ... up to the last event.
@@ -85,7 +87,7 @@ public:
     void close();
     /// Figures up to the makespan, the end of the last operation that has ended.
     [[nodiscard]] Summary summary() const { return summary(sequencer_->makespan()); }
-    /// The same up to tick `at`, from the makespan to now.
+    /// The same up to tick `at`, from the makespan to now. Images are in it after close().
     [[nodiscard]] Summary summary(Tick at) const;
 
     // Canonical order of the units: by tile, macros then vector unit then network interface; then
@@ -128,6 +130,8 @@ private:
     std::vector<std::unique_ptr<IssueUnit>> owned_;
     std::vector<IssueUnit*> units_;
     Tick until_ = kNever;
+    Tick limit_ = kNever;
+    bool closed_ = false;
     bool reached_limit_ = false;
     bool looked_ = false; ///< the monitor has been called
     Tick look_period_ = 0;
