@@ -88,7 +88,9 @@ struct OpRecord
     std::uint8_t kind;        ///< trace::OpKind
     std::uint8_t cause;       ///< Cause
     std::uint8_t unfinished;  ///< 1: in flight where the run was cut
-    std::uint8_t reserved[1]; ///< zero
+    /// 1: all that it reads is padding. It has no operands, or only results of such operations, in
+    /// a trace that declares tensors (else the trace may just not say what it reads).
+    std::uint8_t padding;
 };
 
 /// `operation` waited for `on`, whose end (or arrival) is an operand or an `after` of it.
@@ -134,6 +136,16 @@ struct CycleRecord
     std::uint32_t vector_units; ///< busy ones
     std::uint32_t network_interfaces; ///< busy ones
     std::uint32_t memory_ports;       ///< busy ones
+};
+
+/// One image that had arrived when the run ended; of a run without arrivals, one that had started.
+struct ImageRecord
+{
+    Tick arrival;             ///< ps; kNever: the run has no arrivals
+    Tick start;               ///< of its first operation that reads more than padding; kNever: none
+    Tick end;                 ///< of its last operation; kNever: it had not ended, or nobody knows
+    std::uint32_t image;      ///< rises from record to record
+    std::uint8_t reserved[4]; ///< zero
 };
 
 } // namespace tessera

@@ -35,7 +35,7 @@ public:
     [[nodiscard]] std::string trace_header() const; ///< first line of the trace, JSON text
 
     /// Number of records. Record: OpRecord, DependencyRecord, IntervalRecord, StallRecord,
-    /// CycleRecord.
+    /// CycleRecord, ImageRecord.
     template <class Record> [[nodiscard]] std::uint64_t count() const;
     /// At most `count` records from `first` on, in the order of the file. Throws InputError.
     template <class Record>

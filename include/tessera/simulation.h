@@ -105,6 +105,9 @@ public:
     [[nodiscard]] const trace::Header& header() const;
     /// What it takes of the chip; nothing if it was not compiled here. Of all images compiled.
     [[nodiscard]] const std::optional<MappingReport>& mapping() const;
+    /// Operations of each image, those that write crossbars apart; 0: images differ, or it takes
+    /// reading the whole file to know.
+    [[nodiscard]] std::uint64_t operations_per_image() const;
     /// Writes it as a trace file: .trace.jsonl, .trace.jsonl.gz or .trace.h5. Throws IoError,
     /// UsageError (another ending; a file that is there, unless `replace`).
     void save(const std::filesystem::path& file, bool replace = true) const;
@@ -133,7 +136,8 @@ struct RunOptions
     /// Writes what happened in every stretch of this length to windows.jsonl; 0: not.
     Tick stats_every = 0;
     /// When images arrive: "" (all at tick 0), "10ms" (one every 10 ms) or "poisson:10ms" (the mean
-    /// gap, drawn from `seed`). Operations without operands of image k are released then.
+    /// gap, drawn from `seed`). No operation of an image starts before. Latencies then count from
+    /// the arrival.
     std::string arrivals;
     /// "noc", "buffer@t3*", ...: what to log, by topic and glob of the unit, as lines "tick unit
     /// topic message"; `tessera run --log list` explains the topics. Empty: nothing.

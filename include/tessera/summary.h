@@ -46,12 +46,14 @@ struct LinkSummary
 /// Totals of one layer of the network.
 struct LayerSummary
 {
-    std::string name;               ///< as in the network
-    std::string kind;               ///< "conv2d", "dense", ...
-    std::uint64_t operations = 0;   ///< for it that have ended
-    std::uint64_t vectors = 0;      ///< MVM input vectors, summed over blocks
-    std::uint32_t crossbars = 0;    ///< macros that hold its weights, digital ones apart
-    Tick start = kNever;            ///< first operation's start; kNever: none
+    std::string name;             ///< as in the network
+    std::string kind;             ///< "conv2d", "dense", ...
+    std::uint64_t operations = 0; ///< for it that have ended
+    std::uint64_t vectors = 0;    ///< MVM input vectors, summed over blocks
+    std::uint32_t crossbars = 0;  ///< macros that hold its weights, digital ones apart
+    /// First start of an operation that reads more than padding, or of any if all read no more;
+    /// kNever: none.
+    Tick start = kNever;
     Tick end = 0;                   ///< last operation's end, or the cut if one was in flight
     Tick macro_time = 0;            ///< operations on macros, from start to end, summed
     std::uint64_t moved_bytes = 0;  ///< by moves, times destinations
@@ -59,14 +61,44 @@ struct LayerSummary
     Tick compute_time = 0;          ///< its crossbars computed, summed over crossbars
 };
 
-/// How images passed, each from the start of its first operation to the end of its last.
+/// Nearest ranks: of n values in rising order the ceil(n p / 100)-th.
+struct Percentiles
+{
+    Tick p50 = 0; ///< ps
+    Tick p95 = 0; ///< ps
+    Tick p99 = 0; ///< ps
+};
+
+/// A time that every image has.
+struct TimeSummary
+{
+    double mean = 0;         ///< ps
+    Tick most = 0;           ///< ps
+    Percentiles percentiles; ///< of all images
+};
+
+/// How images passed, those apart that had not ended when the run did. An image's latency is from
+/// its arrival to the end of its last operation; where it has no arrival, from its start.
 struct ImageSummary
 {
-    std::uint32_t count = 0; ///< images of which something has ended
-    Tick first_latency = 0;  ///< of the first image, ps
-    Tick most_latency = 0;   ///< ps
-    double mean_latency = 0; ///< ps
-    double interval = 0;     ///< from one to the next in the long run, ps; 0: one image
+    std::uint32_t count = 0;   ///< images that have ended
+    Tick first_latency = 0;    ///< of the first image, ps
+    Tick most_latency = 0;     ///< ps
+    double mean_latency = 0;   ///< ps
+    double interval = 0;       ///< from one to the next in the long run, ps; 0: one image
+    std::uint32_t arrived = 0; ///< when the run ended; without arrivals: started
+    bool timed = false;        ///< they have arrivals: RunOptions::arrivals
+    bool in_turns = false;     ///< all passed one segment of the network before the next
+    Percentiles latency;       ///< of all that have ended
+    TimeSummary waiting;       ///< from the arrival to the start; without arrivals: 0
+    TimeSummary service;       ///< from the start to the end
+    /// Images a second that arrived: those after the first, by the time from the first arrival to
+    /// the last. 0: no arrivals, or one.
+    double offered = 0;
+    /// Images a second that ended: those after the first, by the time from the first end to the
+    /// last; in turns all of them, by the time from the first start to the last end. 0: no time
+    /// passed in between.
+    double served = 0;
 };
 
 /// Energy of one kind of circuit, added up over the macros of a chip.
@@ -95,7 +127,7 @@ struct Summary
     std::uint64_t events = 0;           ///< wakes the wheel delivered
     std::uint32_t crossbars = 0;        ///< macros that hold weights, digital ones apart
     double utilization = 0;             ///< time that they compute / (crossbars x span)
-    ImageSummary images;                ///< none in results read from a file
+    ImageSummary images;                ///< none of a run that goes on
     std::vector<UnitSummary> units;     ///< every unit of the chip, in unit order
     std::vector<BufferSummary> buffers; ///< by tile
     std::vector<LinkSummary> links;     ///< in the order of the fabric

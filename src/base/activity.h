@@ -77,6 +77,7 @@ struct ActivitySink
     RecordStream<IntervalRecord> intervals;
     RecordStream<StallRecord> stalls;
     RecordStream<CycleRecord> cycles;
+    RecordStream<ImageRecord> images;
 
     [[nodiscard]] bool at(ActivityLevel wanted) const { return level >= wanted; }
 };

@@ -2,6 +2,7 @@
 #include "chip/chip.h"
 
 #include "base/interrupt.h"
+#include "base/throughput.h"
 #include "chip/deadlock.h"
 #include "noc/fabric.h"
 #include "tessera/error.h"
@@ -402,16 +403,19 @@ bool Chip::advance(Tick limit, const Monitor& monitor)
 
 void Chip::close()
 {
-    sequencer_->close();
+    sequencer_->settle();
+    sequencer_->close(span(), reached_limit_);
     if (!done())
     {
         sequencer_->cut(span());
     }
+    closed_ = true;
     sink_.operations.finish();
     sink_.dependencies.finish();
     sink_.intervals.finish();
     sink_.stalls.finish();
     sink_.cycles.finish();
+    sink_.images.finish();
 }
 
 void Chip::look_every(Tick period, std::function<void(Tick)> look)
@@ -466,9 +470,16 @@ Summary Chip::summary(Tick at) const
     summary.layers = sequencer_->layers();
     for (std::size_t i = 0; i < summary.layers.size(); ++i)
     {
-        summary.layers[i].crossbars = crossbars_of_[i];
+        LayerSummary& layer = summary.layers[i];
+        layer.crossbars = crossbars_of_[i];
+        layer.start = layer.start == kNever ? sequencer_->padding_start(i) : layer.start;
     }
-    summary.images = summary_of(sequencer_->images(), sequencer_->in_turns());
+    if (closed_)
+    {
+        summary.images = image_summary([this](const ImageVisitor& visit)
+                                       { sequencer_->images().for_each(visit); },
+                                       sequencer_->in_turns());
+    }
     summary.crossbars = crossbars_;
     summary.utilization = utilization_of(computing, crossbars_, at);
     return summary;

@@ -63,6 +63,8 @@ public:
 
     /// Tells `follower` about all data. Call before the first event.
     void follow(Follower& follower) { sequencer_->follow(follower); }
+    /// No operation of an image starts before its arrival. Call before the first event.
+    void expect(Arrivals arrivals) { sequencer_->expect(std::move(arrivals)); }
 
     /// Touches buffers in `watch`, by tile, from now on. Call before the first event.
     void watch(BufferWatch& watch);
@@ -80,7 +82,7 @@ public:
     [[nodiscard]] Progress progress() const;
     /// Lets advance() stop the run after the events of `tick`, unless every operation has ended by
     /// then.
-    void stop_after(Tick tick) { until_ = tick; }
+    void stop_after(Tick tick) { until_ = limit_ = tick; }
     /// The run was stopped for that reason.
     [[nodiscard]] bool reached_limit() const { return reached_limit_; }
     /// Calls `look(t)` after the events of every t = period, 2 period, ... up to the last event.
@@ -97,7 +99,7 @@ public:
     [[nodiscard]] Tick span() const;
     /// Figures up to the span.
     [[nodiscard]] Summary summary() const { return summary(span()); }
-    /// The same up to tick `at`, before which nothing more happens.
+    /// The same up to tick `at`, before which nothing more happens. Images are in it after close().
     [[nodiscard]] Summary summary(Tick at) const;
     /// Macros that hold weights, digital ones apart.
     [[nodiscard]] std::uint32_t crossbars() const { return crossbars_; }
@@ -147,6 +149,7 @@ private:
     Tick until_ = kNever;
     Tick limit_ = 0; ///< tick at which the run was stopped
     Tick seen_ = 0;  ///< tick up to which somebody has looked
+    bool closed_ = false;
     bool reached_limit_ = false;
     bool looked_ = false; ///< the monitor has been called
     Tick look_period_ = 0;

@@ -61,13 +61,14 @@ bool DataTable::await_end(OpId operation, OperandListener& listener, std::uint32
 }
 
 void DataTable::produce(OpId operation, NodeId node, std::uint64_t bytes, std::uint64_t footprint,
-                        std::uint32_t uses)
+                        std::uint32_t uses, bool padding)
 {
     Datum& datum = data_[key(operation, node)].datum;
     datum.bytes = bytes;
     datum.footprint = footprint;
     datum.uses_left = uses;
     datum.produced = true;
+    datum.padding = padding;
 }
 
 std::uint64_t DataTable::make_available(OpId operation, NodeId node)

@@ -34,6 +34,7 @@ public:
         std::uint32_t uses_left = 0;
         bool produced = false; ///< its operation has started
         bool available = false;
+        bool padding = false; ///< nothing but padding went into it
     };
     enum class Lookup : std::uint8_t
     {
@@ -46,9 +47,10 @@ public:
     /// True when `operation` has ended; else the listener will be told.
     bool await_end(OpId operation, OperandListener& listener, std::uint32_t slot);
 
-    /// The operation has started: its result will be read `uses` times.
+    /// The operation has started: its result will be read `uses` times. `padding`: all that it
+    /// reads is.
     void produce(OpId operation, NodeId node, std::uint64_t bytes, std::uint64_t footprint,
-                 std::uint32_t uses);
+                 std::uint32_t uses, bool padding = false);
     /// Data have arrived: tells who waits. Returns the bytes to free when nobody will ever read
     /// them.
     std::uint64_t make_available(OpId operation, NodeId node);

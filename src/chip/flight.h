@@ -45,6 +45,7 @@ struct Flight
     Tick ready = 0;            ///< and released
     Tick asked = 0;            ///< at the next edge of its unit's clock
     Tick start = 0;
+    bool padding = false; ///< see OpRecord::padding
     OpId because;
     Cause cause = Cause::none;
     // How it goes on.

@@ -251,6 +251,7 @@ void IssueUnit::granted(OpId because)
     flight.start = now;
     flight.cause = because.valid() ? Cause::space : cause_;
     flight.because = because.valid() ? because : because_;
+    flight.padding = sequencer_.reads_padding(flight.op, place_.node);
 
     DataTable& data = sequencer_.data();
     const trace::Operation& op = flight.op;
@@ -262,14 +263,15 @@ void IssueUnit::granted(OpId because)
         const std::uint64_t footprint =
             takes_over_ ? data.take_footprint(op.in[static_cast<std::size_t>(op.into)], place_.node)
                         : op.bytes;
-        data.produce(op.id, place_.node, op.bytes, footprint, op.uses);
+        data.produce(op.id, place_.node, op.bytes, footprint, op.uses, flight.padding);
         break;
     }
     case trace::OpKind::move:
     case trace::OpKind::load:
         for (const trace::Destination& destination : op.to)
         {
-            data.produce(op.id, destination.at, op.bytes, op.bytes, destination.uses);
+            data.produce(op.id, destination.at, op.bytes, op.bytes, destination.uses,
+                         flight.padding);
         }
         break;
     case trace::OpKind::store:

@@ -12,6 +12,8 @@ namespace
 {
 
 constexpr std::uint32_t kNoLayer = ~std::uint32_t{0};
+/// Ranges of images that somebody who wants the run to end waits for: much less than a second.
+constexpr std::uint64_t kQuickLooks = std::uint64_t{1} << 20U;
 
 std::uint32_t layer_of(const trace::Header& header, const trace::Operation& op)
 {
@@ -20,6 +22,12 @@ std::uint32_t layer_of(const trace::Header& header, const trace::Operation& op)
         return header.blocks[op.block.index()].layer.value();
     }
     return op.layer.valid() ? op.layer.value() : kNoLayer;
+}
+
+/// Weights are written for all images.
+bool counts_for_image(const trace::Operation& op)
+{
+    return op.kind != trace::OpKind::program;
 }
 
 bool is_wait(Stage stage)
@@ -41,6 +49,8 @@ Sequencer::Sequencer(Wheel& wheel, WakeIndex index, const Clock& reference,
         summary.kind = layer.kind;
         layers_.push_back(std::move(summary));
     }
+    padding_starts_.assign(layers_.size(), kNever);
+    tells_inputs_ = !header.tensors.empty();
     constexpr std::uint64_t line = 64; // tensors lie one behind the other, each from a new burst on
     std::uint64_t base = 0;
     for (const trace::Tensor& tensor : header.tensors)
@@ -75,6 +85,10 @@ bool Sequencer::next(UnitId unit, trace::Operation& operation)
         throw InputError({source_.name(), 0, "operation " + std::to_string(operation.id.value())},
                          "the id is too large", "number operations from 0");
     }
+    if (images_.expecting() && counts_for_image(operation))
+    {
+        operation.release = std::max(operation.release, images_.meet(operation.image));
+    }
     return true;
 }
 
@@ -101,8 +115,27 @@ Flight& Sequencer::take_off()
     return flight;
 }
 
+bool Sequencer::reads_padding(const trace::Operation& op, NodeId node) const
+{
+    using trace::OpKind;
+    if (!tells_inputs_ || op.kind == OpKind::load || op.kind == OpKind::program)
+    {
+        return false;
+    }
+    return std::all_of(op.in.begin(), op.in.end(),
+                       [&](OpId operand)
+                       {
+                           const DataTable::Datum* const datum = data_.find(operand, node);
+                           return datum != nullptr && datum->padding;
+                       });
+}
+
 void Sequencer::start(const Flight& flight)
 {
+    if (counts_for_image(flight.op))
+    {
+        images_.start(flight.op.image, wheel_.now(), flight.padding);
+    }
     if (follower_ != nullptr)
     {
         follower_->started(flight.op, units_[flight.unit.index()]->place().node, wheel_.now());
@@ -239,15 +272,9 @@ void Sequencer::count(const Flight& flight)
     const bool writes_weights =
         flight.op.kind == trace::OpKind::program && !flight.op.tensor.valid();
     in_turns_ = in_turns_ || (computed_ && writes_weights);
-    if (flight.op.kind != trace::OpKind::program)
+    if (counts_for_image(flight.op))
     {
-        if (images_.size() <= flight.op.image)
-        {
-            images_.resize(std::size_t{flight.op.image} + 1);
-        }
-        Passage& image = images_[flight.op.image];
-        image.begin = std::min(image.begin, flight.start);
-        image.end = std::max(image.end, flight.end);
+        images_.end(flight.op.image, flight.end);
     }
     count_time(flight);
     const auto index = layer_of(flight.op);
@@ -284,7 +311,8 @@ void Sequencer::count_time(const Flight& flight)
         return;
     }
     LayerSummary& layer = layers_[*index];
-    layer.start = std::min(layer.start, flight.start);
+    Tick& start = flight.padding ? padding_starts_[*index] : layer.start;
+    start = std::min(start, flight.start);
     layer.end = std::max(layer.end, flight.end);
     if (on_macro(flight.op.kind))
     {
@@ -322,6 +350,7 @@ void Sequencer::record(const Flight& flight, bool unfinished)
     record.kind = static_cast<std::uint8_t>(op.kind);
     record.cause = static_cast<std::uint8_t>(flight.cause);
     record.unfinished = unfinished ? 1 : 0;
+    record.padding = flight.padding ? 1 : 0;
     sink_.operations.append(record);
     for (const OpId on : op.in)
     {
@@ -407,6 +436,47 @@ void Sequencer::cut(Tick at)
     }
 }
 
+/// An image has ended when none of its operations is left, wherever it is.
+void Sequencer::leave_images(bool patient)
+{
+    const auto leave = [this](const trace::Operation& op)
+    {
+        if (counts_for_image(op))
+        {
+            images_.leave(op.image, op.image);
+        }
+    };
+    for (const IssueUnit* const unit : units_)
+    {
+        if (unit->head() != nullptr)
+        {
+            leave(*unit->head());
+        }
+        for (const Flight* const flight : unit->flights())
+        {
+            leave(flight->op);
+        }
+    }
+    std::uint64_t looks = 0;
+    const auto tell = [&](std::uint32_t first, std::uint32_t last)
+    {
+        images_.leave(first, last);
+        return patient || ++looks < kQuickLooks;
+    };
+    bool known = false;
+    try
+    {
+        known = source_.images_left(tell);
+    }
+    catch (const Error&) // NOLINT(bugprone-empty-catch): the run did not get to what is wrong there
+    {
+    }
+    if (!known)
+    {
+        images_.leave_all();
+    }
+}
+
 void Sequencer::settle()
 {
     if (!landed_.empty())
@@ -415,13 +485,22 @@ void Sequencer::settle()
     }
 }
 
-void Sequencer::close()
+void Sequencer::close(Tick at, bool patient)
 {
     settle();
     if (cycle_pending_)
     {
         sink_.cycles.append(cycle_);
         cycle_pending_ = false;
+    }
+    if (ended_ != total())
+    {
+        images_.stop(at);
+        leave_images(patient);
+    }
+    if (sink_.at(ActivityLevel::unit))
+    {
+        images_.for_each([this](const ImageRecord& image) { sink_.images.append(image); });
     }
 }
 

@@ -2,12 +2,12 @@
 #pragma once
 
 #include "base/activity.h"
-#include "base/throughput.h"
 #include "base/wheel.h"
 #include "chip/buffer.h"
 #include "chip/data_table.h"
 #include "chip/flight.h"
 #include "chip/follower.h"
+#include "chip/image_table.h"
 #include "noc/fabric.h"
 #include "tessera/summary.h"
 #include "tessera/trace.h"
@@ -37,6 +37,8 @@ public:
     void assign(UnitId unit, UnitId stream);
     /// Tells `follower` about all data. Call before the first event.
     void follow(Follower& follower) { follower_ = &follower; }
+    /// No operation of an image starts before its arrival. Call before the first event.
+    void expect(Arrivals arrivals) { images_.expect(std::move(arrivals)); }
 
     // For the units.
     [[nodiscard]] bool next(UnitId unit, trace::Operation& operation);
@@ -47,6 +49,9 @@ public:
     [[nodiscard]] const ActivitySink& sink() const { return sink_; }
     [[nodiscard]] Flight& take_off(); ///< an empty flight
     [[nodiscard]] Flight& flight(std::uint32_t tag) { return *flights_[tag]; }
+    /// All that the operation reads at `node` is padding, see OpRecord::padding. Contract: its
+    /// operands are there.
+    [[nodiscard]] bool reads_padding(const trace::Operation& op, NodeId node) const;
     /// The operation starts now (phase traverse).
     void start(const Flight& flight);
     /// The operation's result is there, its operands are used, and it will be recorded (phase
@@ -71,18 +76,22 @@ public:
     [[nodiscard]] std::uint64_t ended() const { return ended_; }
     [[nodiscard]] std::uint64_t total() const { return header().operations; }
     [[nodiscard]] Tick makespan() const { return makespan_; }
-    /// Without their crossbars.
+    /// Without their crossbars, and with starts of operations that read more than padding.
     [[nodiscard]] const std::vector<LayerSummary>& layers() const { return layers_; }
+    /// First start of an operation of a layer that reads only padding; kNever: none.
+    [[nodiscard]] Tick padding_start(std::size_t layer) const { return padding_starts_[layer]; }
     /// Index of the layer that `op` works for; nothing: none that the trace names.
     [[nodiscard]] std::optional<std::size_t> layer_of(const trace::Operation& op) const;
-    /// By image: from the start of its first operation to the end of its last, of those that ended.
-    [[nodiscard]] const std::vector<Passage>& images() const { return images_; }
+    /// Which images have ended is known after close().
+    [[nodiscard]] const ImageTable& images() const { return images_; }
     /// Weights were written after MVMs: segments of the network take turns.
     [[nodiscard]] bool in_turns() const { return in_turns_; }
     /// Commits what ended in a round that was broken off.
     void settle();
-    /// Writes what is still held back. Call once, after the last event.
-    void close();
+    /// Writes what is still held back. Call once, after the last event. `at`: when the run ended.
+    /// `patient`: however long it takes, the rest of the trace is looked through to know which
+    /// images have ended.
+    void close(Tick at, bool patient);
     /// After close(), of a run that is cut at tick `at`: books and records what is in flight.
     void cut(Tick at);
     /// Operations that were in flight at the cut.
@@ -98,6 +107,7 @@ private:
     void count(const Flight& flight);
     /// The part of a layer's figures that an operation has from its start on.
     void count_time(const Flight& flight);
+    void leave_images(bool patient);
 
     Wheel& wheel_;
     WakeIndex index_;
@@ -113,8 +123,10 @@ private:
     std::vector<std::uint32_t> parked_;
     std::vector<Flight*> landed_; ///< of this round
     std::vector<LayerSummary> layers_;
-    std::vector<Passage> images_;
-    bool computed_ = false; ///< an MVM has ended
+    std::vector<Tick> padding_starts_; ///< by layer: first start of what reads only padding
+    ImageTable images_;
+    bool tells_inputs_ = false; ///< the trace says what operations read
+    bool computed_ = false;     ///< an MVM has ended
     bool in_turns_ = false;
     std::vector<std::uint64_t> tensor_bases_;
     std::array<std::int64_t, trace::kUnitKinds> busy_{};

@@ -133,6 +133,11 @@ std::vector<record::Table> tables_of(const Options& options, const std::string& 
         return {record::chain_table(
             reader, record::explain(reader, options.get<std::uint64_t>("why"), kLongestChain))};
     }
+    if (options.has("images"))
+    {
+        return {record::image_times_table(reader.header().summary.images),
+                record::image_table(reader, options.get<std::size_t>("top"))};
+    }
     if (options.has("against"))
     {
         const record::ResultReader other(options.text("against"));
@@ -164,6 +169,7 @@ Options inspect_options()
         ("against", po::value<std::string>(),
          "partition the difference to another run's time")                                  //
         ("follow", "while the run goes on, show how far it has come; best with run --live") //
+        ("images", "arrival, start and end of the slowest images")                          //
         ("windows", "what happened in each window of a run with --stats-every")             //
         ("json", "print the tables as JSON");
     options.positional("result");

@@ -46,6 +46,41 @@ ActivityLevel level_of(const std::string& name)
     throw UsageError("unknown level '" + name + "'; give off, unit or stage");
 }
 
+/// In ps.
+nlohmann::ordered_json times_json(double mean, const Percentiles& percentiles, Tick most)
+{
+    return {{"mean", mean},
+            {"p50", percentiles.p50},
+            {"p95", percentiles.p95},
+            {"p99", percentiles.p99},
+            {"most", most}};
+}
+
+nlohmann::ordered_json images_json(const ImageSummary& images)
+{
+    nlohmann::ordered_json all{{"arrived", images.arrived}, {"count", images.count}};
+    if (images.timed)
+    {
+        all["offered_per_second"] = images.offered;
+    }
+    if (images.count == 0)
+    {
+        return all;
+    }
+    all["served_per_second"] = images.served;
+    all["interval_ps"] = images.interval;
+    all["latency_ps"] = {{"first", images.first_latency}};
+    all["latency_ps"].update(times_json(images.mean_latency, images.latency, images.most_latency));
+    if (images.timed)
+    {
+        const auto add = [&](const char* name, const TimeSummary& time)
+        { all[name] = times_json(time.mean, time.percentiles, time.most); };
+        add("waiting_ps", images.waiting);
+        add("service_ps", images.service);
+    }
+    return all;
+}
+
 nlohmann::ordered_json figures(const Summary& summary, const trace::Header& header,
                                const std::string& chip)
 {
@@ -64,7 +99,8 @@ nlohmann::ordered_json figures(const Summary& summary, const trace::Header& head
                                {"operations", summary.operations},
                                {"unfinished", summary.unfinished},
                                {"mvm_vectors", vectors},
-                               {"events", summary.events}};
+                               {"events", summary.events},
+                               {"images", images_json(summary.images)}};
     if (summary.complete)
     {
         all["makespan_ps"] = summary.span;
@@ -142,7 +178,14 @@ void tell_end(std::ostream& err, const RunResult& result, const Workload& worklo
     {
         err << "tessera: stopped at --until " << options.text("until") << ": "
             << result.summary.operations << " of " << workload.program.header().operations
-            << " operations have ended\n";
+            << " operations have ended";
+        const ImageSummary& images = result.summary.images;
+        if (images.arrived != 0)
+        {
+            err << ", and " << images.count << " of the " << images.arrived << " images that have "
+                << (images.timed ? "arrived" : "started");
+        }
+        err << '\n';
     }
     if (result.end == RunEnd::stopped)
     {

@@ -232,6 +232,69 @@ void print_writing(std::ostream& out, const MappingReport& mapping, std::optiona
     out << '\n';
 }
 
+namespace
+{
+
+void print_row(std::ostream& out, const char* name, const std::string& value)
+{
+    out << fmt::format("{:<22}{}\n", name, value);
+}
+
+std::string time_text(double ps)
+{
+    return human_time(static_cast<Tick>(ps + 0.5));
+}
+
+std::string spread_text(double mean, const Percentiles& percentiles, Tick most)
+{
+    return fmt::format("{} (mean), {} (50 %), {} (95 %), {} (99 %), {} (most)", time_text(mean),
+                       human_time(percentiles.p50), human_time(percentiles.p95),
+                       human_time(percentiles.p99), human_time(most));
+}
+
+/// `most_busy`: time that the busiest unit worked, ps.
+void print_images(std::ostream& out, const ImageSummary& images, double most_busy)
+{
+    if (images.arrived < 2 && !images.timed)
+    {
+        return;
+    }
+    std::string passed = fmt::format("{}", images.arrived);
+    if (images.count != images.arrived)
+    {
+        passed = fmt::format("{} of {} that have {} have ended", images.count, images.arrived,
+                             images.timed ? "arrived" : "started");
+    }
+    if (images.count > 1)
+    {
+        passed += fmt::format(", one every {}; the busiest unit works {} on each",
+                              time_text(images.interval), time_text(most_busy / images.count));
+    }
+    print_row(out, "images", passed);
+    if (images.count != 0)
+    {
+        print_row(out, "latency",
+                  human_time(images.first_latency) + " (first), " +
+                      spread_text(images.mean_latency, images.latency, images.most_latency));
+    }
+    if (!images.timed)
+    {
+        return;
+    }
+    const auto row = [&](const char* name, const TimeSummary& time)
+    { print_row(out, name, spread_text(time.mean, time.percentiles, time.most)); };
+    if (images.count != 0)
+    {
+        row("  waiting", images.waiting);
+        row("  service", images.service);
+    }
+    print_row(out, "rates",
+              fmt::format("{:.6g} images/s offered, {:.6g} images/s served", images.offered,
+                          images.served));
+}
+
+} // namespace
+
 void print_summary(std::ostream& out, const Summary& summary, const trace::Header& header,
                    const config::ChipConfig& config, const std::string& folder)
 {
@@ -255,7 +318,7 @@ void print_summary(std::ostream& out, const Summary& summary, const trace::Heade
                                         static_cast<double>(std::max<Tick>(summary.span, 1)));
     }
     const auto row = [&](const char* name, const std::string& value)
-    { out << fmt::format("{:<22}{}\n", name, value); };
+    { print_row(out, name, value); };
     const auto units = [&](const char* name, trace::UnitKind kind)
     {
         const auto k = static_cast<std::size_t>(kind);
@@ -270,17 +333,7 @@ void print_summary(std::ostream& out, const Summary& summary, const trace::Heade
                     summary.complete
                         ? ""
                         : fmt::format(", cut with {} operations in flight", summary.unfinished)));
-    if (summary.images.count > 1)
-    {
-        const ImageSummary& images = summary.images;
-        const auto time = [](double ps) { return human_time(static_cast<Tick>(ps + 0.5)); };
-        row("images",
-            fmt::format("{}, one every {}; the busiest unit works {} on each", images.count,
-                        time(images.interval), time(most_busy / images.count)));
-        row("latency",
-            fmt::format("{} (first), {} (mean), {} (most)", human_time(images.first_latency),
-                        time(images.mean_latency), human_time(images.most_latency)));
-    }
+    print_images(out, summary.images, most_busy);
     row("crossbars", fmt::format("{} of {}", summary.crossbars,
                                  std::uint64_t{config.tile_count()} * config.tiles.macros));
     row("utilization", fmt::format("{:.3f} %", 100 * summary.utilization));

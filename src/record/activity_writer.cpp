@@ -38,7 +38,7 @@ constexpr std::size_t kRing = 4;
 constexpr unsigned kDeflateLevel = 1;
 constexpr std::size_t kLongestRecord =
     std::max({sizeof(OpRecord), sizeof(DependencyRecord), sizeof(IntervalRecord),
-              sizeof(StallRecord), sizeof(CycleRecord)});
+              sizeof(StallRecord), sizeof(CycleRecord), sizeof(ImageRecord)});
 
 /// A property list for creating an object that keeps time stamps out of the file.
 h5::Handle untimed(hid_t list_class)
@@ -675,6 +675,7 @@ private:
         action(intervals_);
         action(stalls_);
         action(cycles_);
+        action(images_);
     }
 
     template <class Record> void create_stream(Port<Record>& port)
@@ -710,6 +711,7 @@ private:
         put_attribute(file, "events", std::uint64_t{0});
         put_attribute(file, "crossbars", std::uint64_t{0});
         put_attribute(file, "utilization", 0.0);
+        put_attribute(file, "in_turns", std::uint64_t{0});
         if (options_.recovered)
         {
             put_attribute(file, "recovered", std::uint64_t{1});
@@ -720,6 +722,9 @@ private:
         put_attribute(group.get(), "reference_clock.denominator",
                       meta.reference_clock.denominator());
         put_attribute(group.get(), "reference_clock.unit", std::string("ps per cycle"));
+        put_attribute(group.get(), "arrivals", meta.images.arrivals);
+        put_attribute(group.get(), "arrivals.seed", meta.images.seed);
+        put_attribute(group.get(), "operations_per_image", meta.images.operations);
         h5::write_text(file, "/meta/config", meta.config);
         h5::write_text(file, "/meta/trace_header", meta.trace_header);
 
@@ -774,6 +779,7 @@ private:
         change_attribute(file, "events", summary.events);
         change_attribute(file, "crossbars", std::uint64_t{summary.crossbars});
         change_attribute(file, "utilization", summary.utilization);
+        change_attribute(file, "in_turns", std::uint64_t{summary.images.in_turns ? 1U : 0U});
         const auto& units = summary.units;
         units_.set("operations", units, [](const UnitSummary& unit) { return unit.operations; });
         units_.set("vectors", units, [](const UnitSummary& unit) { return unit.vectors; });
@@ -832,7 +838,7 @@ private:
         const auto written = [](const auto& port)
         { return port.file == nullptr ? std::uint64_t{0} : port.file->written(); };
         options_.on_flush({written(operations_), written(dependencies_), written(intervals_),
-                           written(stalls_), written(cycles_)});
+                           written(stalls_), written(cycles_), written(images_)});
     }
 
     /// While it can be read by SWMR, nothing may be created in a file: that ends here. Contract:
@@ -905,6 +911,7 @@ private:
     Port<IntervalRecord> intervals_{&ActivitySink::intervals, nullptr, nullptr};
     Port<StallRecord> stalls_{&ActivitySink::stalls, nullptr, nullptr};
     Port<CycleRecord> cycles_{&ActivitySink::cycles, nullptr, nullptr};
+    Port<ImageRecord> images_{&ActivitySink::images, nullptr, nullptr};
 };
 
 ActivityWriter::ActivityWriter(const std::filesystem::path& folder, const ActivityMeta& meta,

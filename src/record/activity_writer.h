@@ -3,6 +3,7 @@
 
 #include "base/activity.h"
 #include "base/output_file.h"
+#include "record/image_meta.h"
 #include "tessera/summary.h"
 #include "tessera/tick.h"
 
@@ -36,6 +37,7 @@ struct ActivityMeta
     std::string config;       ///< effective config, as text
     std::string trace_header; ///< first line of the trace, as text
     Clock reference_clock;
+    ImageMeta images;
     std::vector<Unit> units;   ///< every unit, in the order of Summary::units
     std::vector<Layer> layers; ///< in the order of Summary::layers
 };
@@ -55,6 +57,7 @@ struct Flushed
     std::uint64_t intervals = 0;
     std::uint64_t stalls = 0;
     std::uint64_t cycles = 0;
+    std::uint64_t images = 0; ///< written when the run ends
 };
 
 enum class Compression : std::uint8_t

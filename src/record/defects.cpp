@@ -86,6 +86,18 @@ std::optional<std::string> defect(const ResultHeader& /*header*/, const CycleRec
     return std::nullopt;
 }
 
+std::optional<std::string> defect(const ResultHeader& /*header*/, const ImageRecord& record)
+{
+    const bool started = record.start != kNever;
+    const bool ended = record.end != kNever;
+    const bool early = started && record.arrival != kNever && record.start < record.arrival;
+    if (early || (ended && (!started || record.end < record.start)))
+    {
+        return "its times contradict each other";
+    }
+    return std::nullopt;
+}
+
 template <class Record> void clear_gaps(std::vector<Record>& records)
 {
     const std::vector<std::size_t> gaps = layout_of<Record>().gaps();
@@ -103,5 +115,6 @@ template void clear_gaps(std::vector<DependencyRecord>& records);
 template void clear_gaps(std::vector<IntervalRecord>& records);
 template void clear_gaps(std::vector<StallRecord>& records);
 template void clear_gaps(std::vector<CycleRecord>& records);
+template void clear_gaps(std::vector<ImageRecord>& records);
 
 } // namespace tessera::record

@@ -20,6 +20,8 @@ namespace tessera::record
                                                 const StallRecord& record);
 [[nodiscard]] std::optional<std::string> defect(const ResultHeader& header,
                                                 const CycleRecord& record);
+[[nodiscard]] std::optional<std::string> defect(const ResultHeader& header,
+                                                const ImageRecord& record);
 
 /// Makes the bytes zero in which no member lies: the library leaves there what it converted last.
 template <class Record> void clear_gaps(std::vector<Record>& records);

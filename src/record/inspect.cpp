@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <optional>
 #include <string>
 
 namespace tessera::record
@@ -79,6 +80,13 @@ Table summary_table(const ResultReader& reader)
     add("recorded operations", reader.count<OpRecord>());
     add("crossbars", std::uint64_t{summary.crossbars});
     add("utilization", 100 * summary.utilization, "%");
+    add("images arrived", std::uint64_t{summary.images.arrived});
+    add("images ended", std::uint64_t{summary.images.count});
+    if (summary.images.timed)
+    {
+        add("images offered", summary.images.offered, "1/s");
+    }
+    add("images served", summary.images.served, "1/s");
     add("units", std::uint64_t{summary.units.size()});
     add("layers", std::uint64_t{summary.layers.size()});
     return table;
@@ -133,6 +141,58 @@ Table unit_table(const Summary& summary, std::size_t top)
         table.rows.push_back(std::move(row));
     }
     table.note = note_of(table.rows.size(), summary.units.size());
+    return table;
+}
+
+Table image_times_table(const ImageSummary& images)
+{
+    Table table{"Images", {"time", "mean", "p50", "p95", "p99", "most"}, {}, ""};
+    const auto add =
+        [&](const char* name, double mean, const Percentiles& percentiles, const Tick most)
+    {
+        table.rows.push_back({std::string(name), TimeCell{static_cast<Tick>(mean + 0.5)},
+                              TimeCell{percentiles.p50}, TimeCell{percentiles.p95},
+                              TimeCell{percentiles.p99}, TimeCell{most}});
+    };
+    if (images.count != 0)
+    {
+        add("latency", images.mean_latency, images.latency, images.most_latency);
+    }
+    if (images.count != 0 && images.timed)
+    {
+        add("waiting", images.waiting.mean, images.waiting.percentiles, images.waiting.most);
+        add("service", images.service.mean, images.service.percentiles, images.service.most);
+    }
+    table.note = note_of(images.count, images.arrived);
+    return table;
+}
+
+Table image_table(const ResultReader& reader, std::size_t top)
+{
+    const auto latency = [](const ImageRecord& image)
+    {
+        const Tick from = image.arrival != kNever ? image.arrival : image.start;
+        return image.end == kNever ? kNever : image.end - from;
+    };
+    const std::vector<ImageRecord> images =
+        reader.read<ImageRecord>(0, reader.count<ImageRecord>());
+    Table table{"Slowest images",
+                {"image", "arrival", "start", "end", "waiting", "service", "latency"},
+                {},
+                ""};
+    const auto time = [](bool known, Tick ps) { return known ? Cell(TimeCell{ps}) : Cell(); };
+    for (const std::size_t i : largest(images, top, latency))
+    {
+        const ImageRecord& image = images[i];
+        const bool arrived = image.arrival != kNever;
+        const bool started = image.start != kNever;
+        const bool ended = image.end != kNever;
+        table.rows.push_back({std::uint64_t{image.image}, time(arrived, image.arrival),
+                              time(started, image.start), time(ended, image.end),
+                              time(arrived && started, image.start - image.arrival),
+                              time(ended, image.end - image.start), time(ended, latency(image))});
+    }
+    table.note = note_of(table.rows.size(), images.size());
     return table;
 }
 
@@ -240,7 +300,7 @@ Table chain_table(const ResultReader& reader, const std::vector<OpRecord>& chain
 {
     Table table{"What let it start",
                 {"operation", "kind", "unit", "layer", "image", "ready", "start", "end", "finished",
-                 "waited", "cause", "because"},
+                 "waited", "cause", "because", "reads"},
                 {},
                 ""};
     for (const OpRecord& record : chain)
@@ -252,7 +312,8 @@ Table chain_table(const ResultReader& reader, const std::vector<OpRecord>& chain
              std::uint64_t{record.image}, TimeCell{record.ready}, TimeCell{record.start},
              TimeCell{record.end}, std::string(record.unfinished == 0 ? "yes" : "no"),
              TimeCell{record.wait}, std::string(name_of(static_cast<Cause>(record.cause))),
-             caused ? Cell(record.because) : Cell()});
+             caused ? Cell(record.because) : Cell(),
+             record.padding != 0 ? Cell(std::string("padding")) : Cell()});
     }
     return table;
 }
@@ -293,6 +354,21 @@ void validate(const ResultReader& reader)
                                         " are unfinished, and /ops has " +
                                         std::to_string(reader.count<OpRecord>()) + " records");
     }
+    std::optional<std::uint32_t> before;
+    reader.for_each<ImageRecord>(
+        [&](const ImageRecord& image)
+        {
+            const std::string where = "/images, image " + std::to_string(image.image);
+            if (before && *before >= image.image)
+            {
+                reader.fail(where, "comes after image " + std::to_string(*before));
+            }
+            if (header.complete && image.end != kNever && image.end > summary.span)
+            {
+                reader.fail(where, "ends after the run");
+            }
+            before = image.image;
+        });
     for (const LayerSummary& layer : summary.layers)
     {
         if (layer.start != kNever && (layer.start > layer.end || layer.end > summary.span))
@@ -318,6 +394,10 @@ std::vector<Table> overview(const ResultReader& reader, std::size_t top)
     std::vector<Table> tables = {summary_table(reader), layer_table(summary),
                                  unit_table(summary, top), link_table(summary, top),
                                  buffer_table(summary)};
+    if (summary.images.arrived > 1 || summary.images.timed)
+    {
+        tables.insert(tables.begin() + 1, image_times_table(summary.images));
+    }
     if (reader.count<OpRecord>() != 0)
     {
         const CriticalPath path = critical_path(reader);

@@ -19,6 +19,10 @@ namespace tessera::record
 [[nodiscard]] Table layer_table(const Summary& summary);
 /// The `top` busiest units (equals: in unit order), with the shares of their waits.
 [[nodiscard]] Table unit_table(const Summary& summary, std::size_t top);
+/// Times of the images of a run of several, or with arrivals.
+[[nodiscard]] Table image_times_table(const ImageSummary& images);
+/// The `top` slowest images (equals: in their order), those that have not ended first.
+[[nodiscard]] Table image_table(const ResultReader& reader, std::size_t top);
 /// The `top` busiest links.
 [[nodiscard]] Table link_table(const Summary& summary, std::size_t top);
 /// All buffers that were ever used.

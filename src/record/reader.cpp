@@ -3,6 +3,7 @@
 
 #include "base/h5_guard.h"
 #include "base/interrupt.h"
+#include "base/throughput.h"
 #include "record/checked.h"
 #include "record/defects.h"
 #include "record/names.h"
@@ -40,6 +41,19 @@ std::uint32_t narrow(const Checked& checked, const std::string& where, std::uint
         checked.fail(where, "is too large: " + std::to_string(value));
     }
     return static_cast<std::uint32_t>(value);
+}
+
+ImageMeta read_image_meta(const Checked& checked, hid_t file)
+{
+    return checked.guard("/meta",
+                         [&]
+                         {
+                             const h5::Handle meta = h5::open_group(file, "/meta");
+                             return ImageMeta{
+                                 checked.text_attribute(meta.get(), "/meta", "arrivals"),
+                                 checked.integer(meta.get(), "/meta", "arrivals.seed"),
+                                 checked.integer(meta.get(), "/meta", "operations_per_image")};
+                         });
 }
 
 Clock read_clock(const Checked& checked, hid_t file)
@@ -188,6 +202,7 @@ ResultHeader read_header(const Checked& checked, hid_t file, std::vector<Loss>* 
     header.recovered =
         h5::has_attribute(file, "recovered") && checked.integer(file, "/", "recovered") != 0;
     attempt(losses, [&] { header.reference_clock = read_clock(checked, file); });
+    attempt(losses, [&] { header.images = read_image_meta(checked, file); });
     attempt(losses, [&] { header.config = checked.text("/meta/config"); });
     attempt(losses, [&] { header.trace_header = checked.text("/meta/trace_header"); });
 
@@ -207,6 +222,7 @@ ResultHeader read_header(const Checked& checked, hid_t file, std::vector<Loss>* 
                 summary.crossbars =
                     narrow(checked, "/@crossbars", checked.integer(file, "/", "crossbars"));
                 summary.utilization = checked.real(file, "/", "utilization");
+                summary.images.in_turns = checked.integer(file, "/", "in_turns") != 0;
             });
     summary.units = read_units(checked);
     summary.layers = read_layers(checked);
@@ -273,6 +289,7 @@ void ResultReader::open(std::vector<Loss>* losses)
     {
         h5::survive(source_, [&] { open_for_trial(try_it); });
         try_it();
+        read_images(losses);
     }
     catch (const InputError& error)
     {
@@ -299,6 +316,7 @@ void ResultReader::open_for_trial(const std::function<void()>& open)
     read_first(IntervalRecord());
     read_first(StallRecord());
     read_first(CycleRecord());
+    read_first(ImageRecord());
 }
 
 void ResultReader::open_streams(std::vector<Loss>* losses)
@@ -333,6 +351,14 @@ void ResultReader::open_streams(std::vector<Loss>* losses)
     open(layout_of<IntervalRecord>());
     open(layout_of<StallRecord>());
     open(layout_of<CycleRecord>());
+    open(layout_of<ImageRecord>());
+}
+
+void ResultReader::read_images(std::vector<Loss>* losses)
+{
+    ImageSummary& images = header_.summary.images;
+    const auto show = [this](const ImageVisitor& visit) { for_each<ImageRecord>(visit); };
+    attempt(losses, [&] { images = image_summary(show, images.in_turns); });
 }
 
 template <class Record> std::uint64_t ResultReader::count() const
@@ -381,16 +407,19 @@ template std::uint64_t ResultReader::count<DependencyRecord>() const;
 template std::uint64_t ResultReader::count<IntervalRecord>() const;
 template std::uint64_t ResultReader::count<StallRecord>() const;
 template std::uint64_t ResultReader::count<CycleRecord>() const;
+template std::uint64_t ResultReader::count<ImageRecord>() const;
 template std::vector<OpRecord> ResultReader::read(std::uint64_t, std::uint64_t) const;
 template std::vector<DependencyRecord> ResultReader::read(std::uint64_t, std::uint64_t) const;
 template std::vector<IntervalRecord> ResultReader::read(std::uint64_t, std::uint64_t) const;
 template std::vector<StallRecord> ResultReader::read(std::uint64_t, std::uint64_t) const;
 template std::vector<CycleRecord> ResultReader::read(std::uint64_t, std::uint64_t) const;
+template std::vector<ImageRecord> ResultReader::read(std::uint64_t, std::uint64_t) const;
 template std::vector<OpRecord> ResultReader::read_block(std::uint64_t, std::uint64_t) const;
 template std::vector<DependencyRecord> ResultReader::read_block(std::uint64_t, std::uint64_t) const;
 template std::vector<IntervalRecord> ResultReader::read_block(std::uint64_t, std::uint64_t) const;
 template std::vector<StallRecord> ResultReader::read_block(std::uint64_t, std::uint64_t) const;
 template std::vector<CycleRecord> ResultReader::read_block(std::uint64_t, std::uint64_t) const;
+template std::vector<ImageRecord> ResultReader::read_block(std::uint64_t, std::uint64_t) const;
 
 namespace
 {

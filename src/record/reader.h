@@ -4,6 +4,7 @@
 #include "base/activity.h"
 #include "base/h5.h"
 #include "record/chunk_label.h"
+#include "record/image_meta.h"
 #include "tessera/summary.h"
 #include "tessera/tick.h"
 
@@ -27,6 +28,7 @@ struct ResultHeader
     std::string config;       ///< effective config, as text
     std::string trace_header; ///< as text
     Clock reference_clock;
+    ImageMeta images;
     Summary summary;
 };
 
@@ -67,7 +69,7 @@ public:
     [[nodiscard]] const ResultHeader& header() const { return header_; }
 
     /// Records of a stream; 0 where the level did not record it. Record: OpRecord,
-    /// DependencyRecord, IntervalRecord, StallRecord, CycleRecord.
+    /// DependencyRecord, IntervalRecord, StallRecord, CycleRecord, ImageRecord.
     template <class Record> [[nodiscard]] std::uint64_t count() const;
     /// Reads at most `count` records from `first` on, fewer at the end. `kind`, `cause` and `stage`
     /// are in range, so are units; layers are in range or ~0. Throws InputError.
@@ -115,6 +117,7 @@ private:
     /// tried in a child process first.
     void open_for_trial(const std::function<void()>& open);
     void open_streams(std::vector<Loss>* losses);
+    void read_images(std::vector<Loss>* losses);
     /// Contract: the library is locked.
     template <class Record>
     [[nodiscard]] std::vector<Record> read_block(std::uint64_t first, std::uint64_t count) const;
@@ -123,7 +126,7 @@ private:
     std::string path_;   ///< what it is called
     h5::Handle file_;
     ResultHeader header_;
-    std::array<Stream, 5> streams_; ///< by Layout::stream
+    std::array<Stream, 6> streams_; ///< by Layout::stream
 };
 
 } // namespace tessera::record

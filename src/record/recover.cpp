@@ -6,6 +6,7 @@
 #include "record/activity_writer.h"
 #include "record/chunk_label.h"
 #include "record/names.h"
+#include "record/recovered_images.h"
 #include "record/schema.h"
 #include "record/superblock.h"
 #include "tessera/error.h"
@@ -241,6 +242,10 @@ public:
         }
         const std::uint64_t ended = record.unfinished == 0 ? 1 : 0;
         summary_.span = std::max(summary_.span, record.end);
+        if (padding_starts_.empty())
+        {
+            padding_starts_.assign(summary_.layers.size(), kNever);
+        }
         summary_.operations += ended;
         summary_.unfinished += 1 - ended;
         UnitSummary& unit = summary_.units[record.unit];
@@ -251,7 +256,8 @@ public:
         }
         LayerSummary& layer = summary_.layers[record.layer];
         layer.operations += ended;
-        layer.start = std::min(layer.start, record.start);
+        Tick& start = record.padding != 0 ? padding_starts_[record.layer] : layer.start;
+        start = std::min(start, record.start);
         layer.end = std::max(layer.end, record.end);
         if (unit.kind == trace::UnitKind::macro)
         {
@@ -269,11 +275,21 @@ public:
     }
     template <class Record> void add(const Record& /*record*/) {}
 
-    [[nodiscard]] const Summary& summary() const { return summary_; }
+    [[nodiscard]] Summary summary() const
+    {
+        Summary summary = summary_;
+        for (std::size_t i = 0; i < padding_starts_.size(); ++i)
+        {
+            Tick& start = summary.layers[i].start;
+            start = start == kNever ? padding_starts_[i] : start;
+        }
+        return summary;
+    }
 
 private:
     Summary summary_;
-    bool rebuilt_ = false; ///< false: the file has its totals
+    std::vector<Tick> padding_starts_; ///< by layer, of what reads only padding
+    bool rebuilt_ = false;             ///< false: the file has its totals
 };
 
 ActivityMeta meta_of(const ResultHeader& header)
@@ -283,6 +299,7 @@ ActivityMeta meta_of(const ResultHeader& header)
     meta.config = header.config;
     meta.trace_header = header.trace_header;
     meta.reference_clock = header.reference_clock;
+    meta.images = header.images;
     for (const UnitSummary& unit : header.summary.units)
     {
         meta.units.push_back({unit.name, unit.kind, unit.node});
@@ -305,6 +322,7 @@ void write_copy(const ResultReader& reader, Streams& streams, const fs::path& fo
     ActivityWriter writer(folder, meta_of(reader.header()), options);
     writer.connect(sink);
     Totals totals(reader.header());
+    RecoveredImages images;
     const auto into = [&](auto& stream)
     {
         return [&](const auto& record)
@@ -313,11 +331,21 @@ void write_copy(const ResultReader& reader, Streams& streams, const fs::path& fo
             stream.append(record);
         };
     };
-    streams.go_through<OpRecord>(state, into(sink.operations));
+    const std::uint64_t lost = state.lost_records();
+    streams.go_through<OpRecord>(state,
+                                 [&](const OpRecord& record)
+                                 {
+                                     images.add(record);
+                                     into(sink.operations)(record);
+                                 });
+    const ResultHeader& header = reader.header();
+    const bool whole = header.complete && !header.cut && state.lost_records() == lost;
     streams.go_through<DependencyRecord>(state, into(sink.dependencies));
     streams.go_through<IntervalRecord>(state, into(sink.intervals));
     streams.go_through<StallRecord>(state, into(sink.stalls));
     streams.go_through<CycleRecord>(state, into(sink.cycles));
+    streams.go_through<ImageRecord>(state, [&](const ImageRecord& record) { images.add(record); });
+    images.for_each(reader, whole, [&](const ImageRecord& record) { sink.images.append(record); });
     writer.finish(totals.summary(), Outcome::interrupted);
 }
 
@@ -355,6 +383,7 @@ FileState check_file(const fs::path& path)
     streams.go_through<IntervalRecord>(state, look);
     streams.go_through<StallRecord>(state, look);
     streams.go_through<CycleRecord>(state, look);
+    streams.go_through<ImageRecord>(state, look);
     return state;
 }
 

@@ -321,5 +321,8 @@ template void ResultReader::salvage(const LabelledChunks&, Way,
 template void ResultReader::salvage(const LabelledChunks&, Way,
                                     const std::function<void(const CycleRecord&)>&,
                                     std::vector<Loss>&) const;
+template void ResultReader::salvage(const LabelledChunks&, Way,
+                                    const std::function<void(const ImageRecord&)>&,
+                                    std::vector<Loss>&) const;
 
 } // namespace tessera::record

@@ -157,7 +157,9 @@ template <> const Layout& layout_of<OpRecord>()
          {"kind", FieldType::operation_kind, offsetof(OpRecord, kind), ""},
          {"cause", FieldType::cause, offsetof(OpRecord, cause), ""},
          {"unfinished", FieldType::u8, offsetof(OpRecord, unfinished),
-          "1: in flight where the run was cut, which is its end"}},
+          "1: in flight where the run was cut, which is its end"},
+         {"padding", FieldType::u8, offsetof(OpRecord, padding),
+           "1: all that it reads is padding"}},
         ActivityLevel::unit,
         0};
     return layout;
@@ -222,6 +224,20 @@ template <> const Layout& layout_of<CycleRecord>()
          {"memory_ports", FieldType::u32, offsetof(CycleRecord, memory_ports), "busy units"}},
         ActivityLevel::unit,
         4};
+    return layout;
+}
+
+template <> const Layout& layout_of<ImageRecord>()
+{
+    static const Layout layout = {
+        "/images",
+        sizeof(ImageRecord),
+        {{"arrival", FieldType::u64, offsetof(ImageRecord, arrival), "ps; 2^64-1: no arrivals"},
+         {"start", FieldType::u64, offsetof(ImageRecord, start), "ps; 2^64-1: had not started"},
+         {"end", FieldType::u64, offsetof(ImageRecord, end), "ps; 2^64-1: had not ended"},
+         {"image", FieldType::u32, offsetof(ImageRecord, image), ""}},
+        ActivityLevel::unit,
+        5};
     return layout;
 }
 

@@ -63,13 +63,14 @@ struct Layout
 };
 
 /// Layout of a stream: OpRecord /ops, DependencyRecord /deps, IntervalRecord /intervals,
-/// StallRecord /stalls, CycleRecord /cycles.
+/// StallRecord /stalls, CycleRecord /cycles, ImageRecord /images.
 template <class Record> [[nodiscard]] const Layout& layout_of();
 template <> const Layout& layout_of<OpRecord>();
 template <> const Layout& layout_of<DependencyRecord>();
 template <> const Layout& layout_of<IntervalRecord>();
 template <> const Layout& layout_of<StallRecord>();
 template <> const Layout& layout_of<CycleRecord>();
+template <> const Layout& layout_of<ImageRecord>();
 
 /// Layouts of the tables, whose texts are as long as their longest; fields are packed.
 [[nodiscard]] Layout units_layout(std::size_t name_length);

@@ -77,6 +77,55 @@ void add_energy(List& list, const std::vector<EnergySummary>& energy)
              "energy of all products of AiDAC macros, the sum of the components");
 }
 
+void add_percentiles(List& list, const std::string& name, const Percentiles& percentiles)
+{
+    const auto add = [&](const char* percent, Tick time)
+    {
+        list.add(name + percent, std::uint64_t{time}, "ps",
+                 "as many per cent of the images take no longer (nearest rank)");
+    };
+    add("_p50", percentiles.p50);
+    add("_p95", percentiles.p95);
+    add("_p99", percentiles.p99);
+}
+
+void add_time(List& list, const std::string& name, const TimeSummary& time,
+              std::string_view description)
+{
+    list.add("chip.images.mean_" + name, time.mean, "ps", description);
+    add_percentiles(list, "chip.images." + name, time.percentiles);
+    list.add("chip.images.most_" + name, std::uint64_t{time.most}, "ps", "the longest of these");
+}
+
+void add_images(List& list, const ImageSummary& images)
+{
+    if (images.arrived < 2 && !images.timed)
+    {
+        return;
+    }
+    list.add("chip.images.arrived", std::uint64_t{images.arrived}, "",
+             images.timed ? "images that had arrived when the run ended"
+                          : "images that had started when the run ended");
+    list.add("chip.images.count", std::uint64_t{images.count}, "", "images that have ended");
+    list.add("chip.images.first_latency", std::uint64_t{images.first_latency}, "ps",
+             images.timed ? "of the first image, from its arrival to its last end"
+                          : "of the first image, from its first start to its last end");
+    list.add("chip.images.mean_latency", images.mean_latency, "ps",
+             "of all images that have ended");
+    add_percentiles(list, "chip.images.latency", images.latency);
+    list.add("chip.images.most_latency", std::uint64_t{images.most_latency}, "ps",
+             "of the slowest image");
+    list.add("chip.images.interval", images.interval, "ps",
+             "from one image to the next in the long run");
+    list.add("chip.images.served", images.served, "1/s", "images that ended a second");
+    if (images.timed)
+    {
+        list.add("chip.images.offered", images.offered, "1/s", "images that arrived a second");
+        add_time(list, "waiting", images.waiting, "from an image's arrival to its first start");
+        add_time(list, "service", images.service, "from an image's first start to its last end");
+    }
+}
+
 void add_unit(List& list, const UnitSummary& unit)
 {
     // A unit's name is hierarchical by itself: "t5.m3".
@@ -107,7 +156,7 @@ void add_layer(List& list, const std::string& prefix, const LayerSummary& layer,
     if (layer.start != kNever)
     {
         list.add(prefix + "start", std::uint64_t{layer.start}, "ps",
-                 "start of the first operation");
+                 "start of the first operation that reads more than padding");
         list.add(prefix + "end", std::uint64_t{layer.end}, "ps",
                  "end of the last operation, or the cut");
     }
@@ -147,18 +196,7 @@ std::vector<Statistic> statistics(const Summary& summary)
     list.add("chip.crossbars", std::uint64_t{summary.crossbars}, "", "crossbars holding weights");
     list.add("chip.utilization", summary.utilization, "",
              "time that they compute / (crossbars x span)");
-    if (summary.images.count > 1)
-    {
-        const ImageSummary& images = summary.images;
-        list.add("chip.images.count", std::uint64_t{images.count}, "", "images that passed");
-        list.add("chip.images.first_latency", std::uint64_t{images.first_latency}, "ps",
-                 "of the first image, from its first start to its last end");
-        list.add("chip.images.mean_latency", images.mean_latency, "ps", "of all images");
-        list.add("chip.images.most_latency", std::uint64_t{images.most_latency}, "ps",
-                 "of the slowest image");
-        list.add("chip.images.interval", images.interval, "ps",
-                 "from one image to the next in the long run");
-    }
+    add_images(list, summary.images);
     add_energy(list, summary.energy);
     for (const UnitSummary& unit : summary.units)
     {

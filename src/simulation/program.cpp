@@ -15,6 +15,7 @@
 #include "trace/tools.h"
 
 #include <algorithm>
+#include <map>
 #include <optional>
 
 namespace tessera
@@ -33,6 +34,7 @@ public:
     void add(const trace::Operation& operation)
     {
         ++line_;
+        written_ += operation.kind == trace::OpKind::program ? 1 : 0;
         if (operation.image != 0)
         {
             throw InputError({name_, line_ + 1, "/img"},
@@ -49,6 +51,8 @@ public:
         last = line_;
     }
     [[nodiscard]] std::uint64_t stride() const { return stride_; }
+    /// Those apart that write crossbars.
+    [[nodiscard]] std::uint64_t operations() const { return line_ - written_; }
     /// Of the repeated trace: it also lies between a unit's last operation and its next first one.
     [[nodiscard]] std::uint64_t window() const
     {
@@ -66,11 +70,35 @@ public:
 private:
     std::string name_;
     std::uint64_t line_ = 0; ///< operations so far
+    std::uint64_t written_ = 0;
     std::uint64_t stride_ = 0;
     std::uint64_t window_ = 0;
     std::vector<std::uint64_t> first_; ///< by unit: where its operations are
     std::vector<std::uint64_t> last_;
 };
+
+/// Operations of each image, those that write crossbars apart; 0: images differ.
+std::uint64_t count_per_image(const std::vector<trace::Operation>& operations)
+{
+    std::map<std::uint32_t, std::uint64_t> counts;
+    auto at = counts.end();
+    for (const trace::Operation& operation : operations)
+    {
+        if (operation.kind == trace::OpKind::program)
+        {
+            continue;
+        }
+        if (at == counts.end() || at->first != operation.image)
+        {
+            at = counts.try_emplace(operation.image, 0).first;
+        }
+        ++at->second;
+    }
+    const auto differs = [&](const auto& image) { return image.second != counts.begin()->second; };
+    return counts.empty() || std::any_of(counts.begin(), counts.end(), differs)
+               ? 0
+               : counts.begin()->second;
+}
 
 } // namespace
 
@@ -92,6 +120,7 @@ public:
     std::shared_ptr<const trace::Trace> trace_; ///< null: `file_` is read while it runs
     std::string file_;
     std::optional<simulation::Repetition> repetition_;
+    std::uint64_t repeated_operations_ = 0; ///< of `file_`: see operations_per_image()
     std::optional<MappingReport> mapping_;
 };
 
@@ -206,6 +235,7 @@ Program Program::repeat(std::uint32_t images) const
         }
     }
     impl->repetition_ = {1, images, scan.stride()};
+    impl->repeated_operations_ = scan.operations();
     impl->header_ = simulation::repeated(impl->header_, *impl->repetition_, scan.window());
     return Program(impl);
 }
@@ -223,6 +253,12 @@ const trace::Header& Program::header() const
 const std::optional<MappingReport>& Program::mapping() const
 {
     return impl_->mapping_;
+}
+
+std::uint64_t Program::operations_per_image() const
+{
+    return impl_->trace_ != nullptr ? count_per_image(impl_->trace_->operations)
+                                    : impl_->repeated_operations_;
 }
 
 void Program::save(const std::filesystem::path& file, bool replace) const

@@ -77,4 +77,31 @@ bool RepeatingSource::next(UnitId unit, trace::Operation& operation)
     }
 }
 
+/// What is left of one copy of the last image is left of all after it.
+bool RepeatingSource::images_left(const TellImages& tell)
+{
+    trace::Operation operation;
+    for (std::uint32_t unit = 0; unit < header_.units.size(); ++unit)
+    {
+        for (operation.clear(); next(UnitId(unit), operation); operation.clear())
+        {
+            if (operation.kind == trace::OpKind::program)
+            {
+                continue;
+            }
+            const bool repeats = operation.image + 1 >= repetition_.held;
+            const std::uint32_t last = repeats ? repetition_.images - 1 : operation.image;
+            if (!tell(operation.image, last))
+            {
+                return false;
+            }
+            if (repeats)
+            {
+                break;
+            }
+        }
+    }
+    return true;
+}
+
 } // namespace tessera::simulation

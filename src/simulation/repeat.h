@@ -36,6 +36,7 @@ public:
 
     [[nodiscard]] const trace::Header& header() const override { return header_; }
     bool next(UnitId unit, trace::Operation& operation) override;
+    bool images_left(const TellImages& tell) override;
     [[nodiscard]] std::string name() const override { return source_->name(); }
 
 private:

@@ -65,6 +65,7 @@ template std::uint64_t Results::count<DependencyRecord>() const;
 template std::uint64_t Results::count<IntervalRecord>() const;
 template std::uint64_t Results::count<StallRecord>() const;
 template std::uint64_t Results::count<CycleRecord>() const;
+template std::uint64_t Results::count<ImageRecord>() const;
 
 template std::vector<OpRecord> Results::read(std::uint64_t first, std::uint64_t count) const;
 template std::vector<DependencyRecord> Results::read(std::uint64_t first,
@@ -72,11 +73,13 @@ template std::vector<DependencyRecord> Results::read(std::uint64_t first,
 template std::vector<IntervalRecord> Results::read(std::uint64_t first, std::uint64_t count) const;
 template std::vector<StallRecord> Results::read(std::uint64_t first, std::uint64_t count) const;
 template std::vector<CycleRecord> Results::read(std::uint64_t first, std::uint64_t count) const;
+template std::vector<ImageRecord> Results::read(std::uint64_t first, std::uint64_t count) const;
 
 template void Results::for_each(const std::function<void(const OpRecord&)>& action) const;
 template void Results::for_each(const std::function<void(const DependencyRecord&)>& action) const;
 template void Results::for_each(const std::function<void(const IntervalRecord&)>& action) const;
 template void Results::for_each(const std::function<void(const StallRecord&)>& action) const;
 template void Results::for_each(const std::function<void(const CycleRecord&)>& action) const;
+template void Results::for_each(const std::function<void(const ImageRecord&)>& action) const;
 
 } // namespace tessera

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "simulation/run.h"
 
+#include "base/arrivals.h"
 #include "base/json.h"
 #include "chip/deadlock.h"
 #include "config/load.h"
-#include "simulation/arrivals.h"
 #include "trace/header.h"
 
 #include <fmt/format.h>
@@ -49,13 +49,15 @@ void check_mapping(const trace::Header& header, const config::ChipConfig& chip,
 }
 
 record::ActivityMeta meta_of(const chip::Chip& chip, const trace::Header& header,
-                             const std::string& config, ActivityLevel level)
+                             const std::string& config, ActivityLevel level,
+                             const record::ImageMeta& images)
 {
     record::ActivityMeta meta;
     meta.level = level;
     meta.config = config;
     meta.trace_header = trace::header_text(header);
     meta.reference_clock = chip.config().clock;
+    meta.images = images;
     for (const chip::IssueUnit* const unit : chip.units())
     {
         meta.units.push_back({unit->place().name, unit->place().kind, unit->place().node});
@@ -109,10 +111,10 @@ Run::Run(const ChipModel& model, const Program& program, RunOptions options, Run
     : model_(model), options_(std::move(options)), source_(program.source())
 {
     check_mapping(source_->header(), model_.config(), program.name());
+    std::optional<Arrivals> arrivals;
     if (!options_.arrivals.empty())
     {
-        source_ = std::make_unique<ArrivingSource>(std::move(source_),
-                                                   Arrivals(options_.arrivals, options_.seed));
+        arrivals.emplace(options_.arrivals, options_.seed);
     }
     if (!options_.log.empty())
     {
@@ -124,8 +126,14 @@ Run::Run(const ChipModel& model, const Program& program, RunOptions options, Run
     }
     chip_ = std::make_unique<chip::Chip>(model_.config(), *source_, sink_, identity.shuffle,
                                          identity.external);
+    if (arrivals)
+    {
+        chip_->expect(*std::move(arrivals));
+    }
     if (!options_.folder.empty())
     {
+        images_ = {options_.arrivals, options_.arrivals.empty() ? 0 : options_.seed,
+                   program.operations_per_image()};
         folder_.emplace(options_.folder, options_.replace);
     }
     info_.command_line = std::move(identity.command_line);
@@ -202,8 +210,8 @@ chip::Monitor Run::begin()
                 writing.compression =
                     options_.compress ? record::Compression::deflate : record::Compression::none;
                 writer_ = std::make_unique<record::ActivityWriter>(
-                    folder_->path(), meta_of(*chip_, source_->header(), config, options_.level),
-                    writing);
+                    folder_->path(),
+                    meta_of(*chip_, source_->header(), config, options_.level, images_), writing);
                 writer_->connect(sink_);
             }
             if (options_.stats_every != 0)

@@ -71,6 +71,7 @@ private:
     RunOptions options_;
     record::RunMeter meter_;
     record::RunInfo info_;
+    record::ImageMeta images_;
     std::unique_ptr<trace::OperationSource> source_;
     ActivitySink sink_;
     std::optional<Log> log_;

@@ -202,6 +202,22 @@ bool overlap(const Block& a, const Block& b)
            meet(a.column_at, a.width(), b.column_at, b.width());
 }
 
+bool OperationSource::images_left(const TellImages& tell)
+{
+    Operation operation;
+    for (std::uint32_t unit = 0; unit < header().units.size(); ++unit)
+    {
+        for (operation.clear(); next(UnitId(unit), operation); operation.clear())
+        {
+            if (operation.kind != OpKind::program && !tell(operation.image, operation.image))
+            {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 void finalize(Trace& trace)
 {
     Header& header = trace.header;

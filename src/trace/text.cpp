@@ -381,4 +381,32 @@ bool TextSource::next(UnitId unit, Operation& operation)
     return false;
 }
 
+/// In the order of the lines: nothing is kept.
+bool TextSource::images_left(const TellImages& tell)
+{
+    Operation operation;
+    const auto told = [&]
+    { return operation.kind == OpKind::program || tell(operation.image, operation.image); };
+    for (std::uint32_t unit = 0; unit < header().units.size(); ++unit)
+    {
+        while (!queues_.empty(unit))
+        {
+            operation.clear();
+            static_cast<void>(next(UnitId(unit), operation));
+            if (!told())
+            {
+                return false;
+            }
+        }
+    }
+    for (operation.clear(); reader_.next(operation); operation.clear())
+    {
+        if (!told())
+        {
+            return false;
+        }
+    }
+    return true;
+}
+
 } // namespace tessera::trace

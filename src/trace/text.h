@@ -121,6 +121,7 @@ public:
 
     [[nodiscard]] const Header& header() const override { return reader_.header(); }
     bool next(UnitId unit, Operation& operation) override;
+    bool images_left(const TellImages& tell) override;
     [[nodiscard]] std::string name() const override { return reader_.path(); }
 
 private:

@@ -76,6 +76,11 @@ public:
                 cycles.push_back({i, i / 2, 1, 2, 3, 4});
                 sink.cycles.append(cycles.back());
             }
+            if (i % 7 == 0)
+            {
+                images.push_back({i, i + 1, i + 2, static_cast<std::uint32_t>(i), {}});
+                sink.images.append(images.back());
+            }
         }
     }
 
@@ -84,6 +89,7 @@ public:
     std::vector<IntervalRecord> intervals;
     std::vector<StallRecord> stalls;
     std::vector<CycleRecord> cycles;
+    std::vector<ImageRecord> images;
 
 private:
     std::mt19937_64 random_;
@@ -146,6 +152,7 @@ TEST_P(WrittenRecords, AreReadBack)
     expect_same(reader, recording.intervals);
     expect_same(reader, recording.stalls);
     expect_same(reader, recording.cycles);
+    expect_same(reader, recording.images);
 }
 
 INSTANTIATE_TEST_SUITE_P(AroundChunks, WrittenRecords,

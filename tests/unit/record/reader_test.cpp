@@ -122,8 +122,8 @@ TEST(ResultReader, ReportsWhatIsNotThere)
 TEST_F(Damaged, ByMissingObjects)
 {
     for (const char* path :
-         {"/ops", "/deps", "/intervals", "/stalls", "/cycles", "/units", "/layers", "/buffers",
-          "/noc/links", "/noc", "/meta/config", "/meta/trace_header", "/meta"})
+         {"/ops", "/deps", "/intervals", "/stalls", "/cycles", "/images", "/units", "/layers",
+          "/buffers", "/noc/links", "/noc", "/meta/config", "/meta/trace_header", "/meta"})
     {
         const std::string good = content_of(file_);
         change([&](hid_t file) { H5Ldelete(file, path, H5P_DEFAULT); });
@@ -131,7 +131,7 @@ TEST_F(Damaged, ByMissingObjects)
         put_content(file_, good);
     }
     for (const char* name : {"format", "format_version", "complete", "level", "span_ps",
-                             "operations", "events", "crossbars", "utilization"})
+                             "operations", "events", "crossbars", "utilization", "in_turns"})
     {
         const std::string good = content_of(file_);
         change([&](hid_t file) { H5Adelete(file, name); });
@@ -143,8 +143,8 @@ TEST_F(Damaged, ByMissingObjects)
 TEST_F(Damaged, ByObjectsOfAnotherType)
 {
     const auto integers = [] { return h5::Handle(H5Tcopy(H5T_NATIVE_UINT64), H5Tclose, "copy"); };
-    for (const char* path :
-         {"/ops", "/deps", "/intervals", "/stalls", "/cycles", "/units", "/layers", "/buffers"})
+    for (const char* path : {"/ops", "/deps", "/intervals", "/stalls", "/cycles", "/images",
+                             "/units", "/layers", "/buffers"})
     {
         const std::string good = content_of(file_);
         change([&](hid_t file) { replace(file, path, integers(), 5); });

@@ -84,7 +84,7 @@ TEST(CheckFile, OfAWholeFileFindsNothing)
     EXPECT_TRUE(state.complete);
     EXPECT_FALSE(state.recovered);
     EXPECT_TRUE(state.losses.empty());
-    ASSERT_EQ(state.streams.size(), 5U);
+    ASSERT_EQ(state.streams.size(), 6U);
     EXPECT_EQ(state.streams[0].path, "/ops");
     EXPECT_EQ(state.streams[0].claimed, kChunkRecords + 1);
     EXPECT_EQ(state.streams[0].sound, kChunkRecords + 1);
@@ -562,6 +562,124 @@ TEST(ResultFolder, KeepsRoomForTheLastWordWhileItIsThere)
         EXPECT_GE(std::filesystem::file_size(path / ".run.json.reserve"), 65536U);
     }
     EXPECT_FALSE(std::filesystem::exists(path / ".run.json.reserve"));
+}
+
+/// Records three images of three operations, the last of which lacks one; those of image k begin
+/// with one that reads padding, at 100 k.
+void record_images(const std::filesystem::path& folder, const ImageMeta& images,
+                   const std::vector<ImageRecord>& rows = {},
+                   std::optional<Outcome> outcome = std::nullopt)
+{
+    ActivityMeta meta = meta_of_two_units(ActivityLevel::unit);
+    meta.images = images;
+    ActivitySink sink;
+    ActivityWriter writer(folder, meta);
+    writer.connect(sink);
+    for (std::uint64_t i = 0; i < 8; ++i)
+    {
+        OpRecord record =
+            operation(i, 100 * (i / 3) + 10 * (i % 3), 100 * (i / 3) + 10 * (i % 3) + 8);
+        record.image = static_cast<std::uint32_t>(i / 3);
+        record.padding = i % 3 == 0 ? 1 : 0;
+        sink.operations.append(record);
+    }
+    OpRecord weights = operation(8, 5, 900, Cause::none, ~std::uint64_t{0}, 0,
+                                 trace::OpKind::program, ~std::uint32_t{0});
+    sink.operations.append(weights);
+    for (const ImageRecord& row : rows)
+    {
+        sink.images.append(row);
+    }
+    if (outcome)
+    {
+        Summary summary = test::summary_of_two_units(900);
+        summary.operations = 9;
+        writer.finish(summary, *outcome);
+    }
+}
+
+std::vector<ImageRecord> recovered_images(const std::filesystem::path& folder)
+{
+    static_cast<void>(recover_file(folder, folder / "copy.h5"));
+    return ResultReader(folder / "copy.h5").read<ImageRecord>(0, 100);
+}
+
+void expect_images(const std::vector<ImageRecord>& images, const std::vector<Tick>& arrivals,
+                   const std::vector<Tick>& starts, const std::vector<Tick>& ends)
+{
+    ASSERT_EQ(images.size(), starts.size());
+    for (std::uint32_t i = 0; i < images.size(); ++i)
+    {
+        EXPECT_EQ(images[i].image, i);
+        EXPECT_EQ(images[i].arrival, arrivals[i]) << i;
+        EXPECT_EQ(images[i].start, starts[i]) << i;
+        EXPECT_EQ(images[i].end, ends[i]) << i;
+    }
+}
+
+TEST(RecoverFile, MakesTheImagesOfAKilledRunAgain)
+{
+    const TemporaryFolder folder;
+    record_images(folder.path(), {"90 ps", 7, 3});
+    const ResultReader killed(folder.path());
+    EXPECT_EQ(killed.count<ImageRecord>(), 0U);
+    expect_images(recovered_images(folder.path()), {0, 90, 180}, {10, 110, 210}, {28, 128, kNever});
+    // The copy says of arrivals what the file did, and is read like any other.
+    const ResultReader copy(folder.path() / "copy.h5");
+    EXPECT_EQ(copy.header().images.arrivals, "90 ps");
+    EXPECT_EQ(copy.header().images.seed, 7U);
+    EXPECT_EQ(copy.header().images.operations, 3U);
+    EXPECT_EQ(copy.header().summary.images.count, 2U);
+    EXPECT_EQ(copy.header().summary.images.waiting.most, 20U);
+    EXPECT_EQ(copy.header().summary.layers[0].start, 10U);
+    validate(copy);
+}
+
+TEST(RecoverFile, DoesNotGuessWhichImagesHaveEnded)
+{
+    const TemporaryFolder folder;
+    record_images(folder.path(), {});
+    expect_images(recovered_images(folder.path()), {kNever, kNever, kNever}, {10, 110, 210},
+                  {kNever, kNever, kNever});
+}
+
+TEST(RecoverFile, MakesImagesAgainThatAWholeFileHasLost)
+{
+    const TemporaryFolder folder;
+    record_images(folder.path(), {}, {{kNever, 10, 28, 0, {}}}, Outcome::complete);
+    overwrite(folder.path() / "activity.h5",
+              place_of_chunk(folder.path() / "activity.h5", "/images", 0).first, 8);
+    EXPECT_FALSE(check_file(folder.path()).losses.empty());
+    expect_images(recovered_images(folder.path()), {kNever, kNever, kNever}, {10, 110, 210},
+                  {28, 128, 218});
+}
+
+TEST(RecoverFile, KeepsTheImagesThatAreThere)
+{
+    // Of a run that was cut: a fourth one had arrived, the second has something left.
+    const TemporaryFolder folder;
+    const std::vector<ImageRecord> rows = {{0, 10, 28, 0, {}},
+                                           {90, 110, kNever, 1, {}},
+                                           {180, 210, kNever, 2, {}},
+                                           {270, kNever, kNever, 3, {}}};
+    record_images(folder.path(), {"90 ps", 1, 0}, rows, Outcome::cut);
+    expect_images(recovered_images(folder.path()), {0, 90, 180, 270}, {10, 110, 210, kNever},
+                  {28, kNever, kNever, kNever});
+}
+
+TEST(RecoverFile, RefusesArrivalsThatNoRunHas)
+{
+    const TemporaryFolder folder;
+    record_images(folder.path(), {"sometimes", 1, 0});
+    try
+    {
+        static_cast<void>(recovered_images(folder.path()));
+        FAIL();
+    }
+    catch (const InputError& error)
+    {
+        EXPECT_EQ(error.place().pointer, "/meta@arrivals");
+    }
 }
 
 } // namespace

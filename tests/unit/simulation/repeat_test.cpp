@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/arrivals.h"
 #include "compiler/compiler.h"
 #include "config/load.h"
 #include "network/network.h"
-#include "simulation/arrivals.h"
 #include "simulation/repeat.h"
 #include "trace/header.h"
 #include "trace/tools.h"
@@ -146,10 +146,10 @@ TEST_F(Repeat, ManyImagesTakeTheMemoryOfOne)
 
 TEST(Arrivals, AreRegularOrRandomWithTheRightMean)
 {
-    simulation::Arrivals regular("10 ns", 1);
+    Arrivals regular("10 ns", 1);
     EXPECT_EQ(regular.at(0), 0U);
     EXPECT_EQ(regular.at(7), 70'000U);
-    simulation::Arrivals random("poisson:10us", 1);
+    Arrivals random("poisson:10us", 1);
     constexpr std::uint32_t images = 100'000;
     double squares = 0;
     for (std::uint32_t i = 1; i <= images; ++i)
@@ -163,18 +163,18 @@ TEST(Arrivals, AreRegularOrRandomWithTheRightMean)
     // Second moment of an exponential: 2 mean^2, standard error sqrt(20 / n) mean^2.
     EXPECT_NEAR(squares / images, 2e14, 4 * std::sqrt(20.0 / images) * 1e14);
     // Neither the order of asking nor another object changes them; the seed does.
-    simulation::Arrivals again("poisson:10us", 1);
+    Arrivals again("poisson:10us", 1);
     EXPECT_EQ(again.at(500), random.at(500));
     EXPECT_EQ(again.at(3), random.at(3));
-    simulation::Arrivals other("poisson:10us", 2);
+    Arrivals other("poisson:10us", 2);
     EXPECT_NE(other.at(500), random.at(500));
     for (const char* wrong : {"", "10", "0ms", "poisson", "poisson:", "poisson:0s", "Poisson:1ms",
                               "-1ms", "uniform:1ms"})
     {
-        EXPECT_THROW(simulation::Arrivals(wrong, 1), UsageError) << wrong;
+        EXPECT_THROW(Arrivals(wrong, 1), UsageError) << wrong;
     }
     // Beyond the end of simulated time: the chip says so.
-    simulation::Arrivals late("1 s", 1);
+    Arrivals late("1 s", 1);
     EXPECT_EQ(late.at(~std::uint32_t{0}), std::uint64_t{1} << 62U);
 }
 

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "simulation/arrivals.h"
+#include "base/arrivals.h"
 
 #include "base/quantity.h"
 #include "tessera/error.h"
 
-#include <algorithm>
-
-namespace tessera::simulation
+namespace tessera
 {
 namespace
 {
@@ -42,15 +40,18 @@ Tick Arrivals::at(std::uint32_t image)
     {
         return image > kLatest / gap_ ? kLatest : image * gap_;
     }
-    while (known_.size() <= image)
+    if (image < last_image_)
     {
-        const auto next = static_cast<std::uint32_t>(known_.size());
-        const double gap = exponential(next) * static_cast<double>(gap_);
-        const Tick last = known_.back();
-        known_.push_back(
-            gap >= static_cast<double>(kLatest - last) ? kLatest : last + static_cast<Tick>(gap));
+        last_image_ = 0;
+        last_ = 0;
     }
-    return known_[image];
+    while (last_image_ < image)
+    {
+        const double gap = exponential(++last_image_) * static_cast<double>(gap_);
+        last_ =
+            gap >= static_cast<double>(kLatest - last_) ? kLatest : last_ + static_cast<Tick>(gap);
+    }
+    return last_;
 }
 
 /// With mean 1, by von Neumann's comparisons: no logarithm, whose last digits differ between
@@ -76,17 +77,4 @@ double Arrivals::exponential(std::uint32_t image) const
     }
 }
 
-bool ArrivingSource::next(UnitId unit, trace::Operation& operation)
-{
-    if (!source_->next(unit, operation))
-    {
-        return false;
-    }
-    if (operation.in.empty())
-    {
-        operation.release = std::max(operation.release, arrivals_.at(operation.image));
-    }
-    return true;
-}
-
-} // namespace tessera::simulation
+} // namespace tessera
