@@ -59,7 +59,7 @@ nlohmann::ordered_json times_json(double mean, const Percentiles& percentiles, T
 nlohmann::ordered_json images_json(const ImageSummary& images)
 {
     nlohmann::ordered_json all{{"arrived", images.arrived}, {"count", images.count}};
-    if (images.timed)
+    if (images.offered > 0)
     {
         all["offered_per_second"] = images.offered;
     }
@@ -67,8 +67,14 @@ nlohmann::ordered_json images_json(const ImageSummary& images)
     {
         return all;
     }
-    all["served_per_second"] = images.served;
-    all["interval_ps"] = images.interval;
+    if (images.served > 0)
+    {
+        all["served_per_second"] = images.served;
+    }
+    if (images.count > 1)
+    {
+        all["interval_ps"] = images.interval;
+    }
     all["latency_ps"] = {{"first", images.first_latency}};
     all["latency_ps"].update(times_json(images.mean_latency, images.latency, images.most_latency));
     if (images.timed)

@@ -288,9 +288,13 @@ void print_images(std::ostream& out, const ImageSummary& images, double most_bus
         row("  waiting", images.waiting);
         row("  service", images.service);
     }
+    const auto rate = [](double images, const char* what)
+    { return images > 0 ? fmt::format("{:.6g} images/s {}", images, what) : std::string(); };
+    const std::string offered = rate(images.offered, "offered");
+    const std::string served = rate(images.served, "served");
     print_row(out, "rates",
-              fmt::format("{:.6g} images/s offered, {:.6g} images/s served", images.offered,
-                          images.served));
+              offered + (offered.empty() || served.empty() ? "" : ", ") + served +
+                  (offered.empty() && served.empty() ? "none" : ""));
 }
 
 } // namespace

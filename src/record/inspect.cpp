@@ -82,11 +82,14 @@ Table summary_table(const ResultReader& reader)
     add("utilization", 100 * summary.utilization, "%");
     add("images arrived", std::uint64_t{summary.images.arrived});
     add("images ended", std::uint64_t{summary.images.count});
-    if (summary.images.timed)
+    if (summary.images.offered > 0)
     {
         add("images offered", summary.images.offered, "1/s");
     }
-    add("images served", summary.images.served, "1/s");
+    if (summary.images.served > 0)
+    {
+        add("images served", summary.images.served, "1/s");
+    }
     add("units", std::uint64_t{summary.units.size()});
     add("layers", std::uint64_t{summary.layers.size()});
     return table;

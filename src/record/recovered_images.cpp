@@ -41,7 +41,7 @@ void RecoveredImages::add(const OpRecord& record)
     Tick& start = record.padding != 0 ? its.padding_start : its.start;
     start = std::min(start, record.start);
     its.end = std::max(its.end, record.end);
-    ++its.operations;
+    its.operations += record.unfinished == 0 ? 1 : 0;
 }
 
 void RecoveredImages::for_each(const ResultReader& reader, bool whole,

@@ -159,7 +159,7 @@ template <> const Layout& layout_of<OpRecord>()
          {"unfinished", FieldType::u8, offsetof(OpRecord, unfinished),
           "1: in flight where the run was cut, which is its end"},
          {"padding", FieldType::u8, offsetof(OpRecord, padding),
-           "1: all that it reads is padding"}},
+          "1: all that it reads is padding"}},
         ActivityLevel::unit,
         0};
     return layout;

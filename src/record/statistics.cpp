@@ -107,6 +107,14 @@ void add_images(List& list, const ImageSummary& images)
              images.timed ? "images that had arrived when the run ended"
                           : "images that had started when the run ended");
     list.add("chip.images.count", std::uint64_t{images.count}, "", "images that have ended");
+    if (images.offered > 0)
+    {
+        list.add("chip.images.offered", images.offered, "1/s", "images that arrived a second");
+    }
+    if (images.count == 0)
+    {
+        return;
+    }
     list.add("chip.images.first_latency", std::uint64_t{images.first_latency}, "ps",
              images.timed ? "of the first image, from its arrival to its last end"
                           : "of the first image, from its first start to its last end");
@@ -115,12 +123,17 @@ void add_images(List& list, const ImageSummary& images)
     add_percentiles(list, "chip.images.latency", images.latency);
     list.add("chip.images.most_latency", std::uint64_t{images.most_latency}, "ps",
              "of the slowest image");
-    list.add("chip.images.interval", images.interval, "ps",
-             "from one image to the next in the long run");
-    list.add("chip.images.served", images.served, "1/s", "images that ended a second");
+    if (images.count > 1)
+    {
+        list.add("chip.images.interval", images.interval, "ps",
+                 "from one image to the next in the long run");
+    }
+    if (images.served > 0)
+    {
+        list.add("chip.images.served", images.served, "1/s", "images that ended a second");
+    }
     if (images.timed)
     {
-        list.add("chip.images.offered", images.offered, "1/s", "images that arrived a second");
         add_time(list, "waiting", images.waiting, "from an image's arrival to its first start");
         add_time(list, "service", images.service, "from an image's first start to its last end");
     }

@@ -158,10 +158,15 @@ class Run:
 
     def value(self, formula, row=None, **others):
         images = self.tables["images"]
+        done = images[images.end != NONE]
+        end, start, arrival = (done[name].astype(object) for name in ("end", "start", "arrival"))
+        timed = bool(len(done)) and arrival[0] != NONE
         names = {**self.tables, "file": self.file, "span": int(self.file["span_ps"]), "row": row, "path": self.path, "energy": self.energy(), **others,
                  "ended": self.tables["ops"].unfinished == 0, "of_kind": self.of_kind, "time": self.time,
                  "computing": COMPUTING, "working": STAGES_OF_WORK, "crossbars": self.crossbars(),
-                 "placed": self.placed, "reads": self.reads, "done": images[images.end != NONE], "rank": self.rank,
+                 "placed": self.placed, "reads": self.reads, "done": done, "latency": end - (arrival if timed else start), "service": end - start,
+                 "waiting": start - (arrival if timed else start), "ends": sorted(end),
+                 "in_turns": bool(self.file["in_turns"]), "mean": lambda values: sum(values) / len(values), "rank": self.rank,
                  "sum": lambda values: sum(int(value) for value in values), "len": len, "int": int, "range": range, "ceil": math.ceil,
                  "period": self.period,
                  "max": lambda values: int(max(values)), "min": lambda values: int(min(values)), "np": np}
