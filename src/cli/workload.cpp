@@ -292,9 +292,11 @@ void print_images(std::ostream& out, const ImageSummary& images, double most_bus
     { return images > 0 ? fmt::format("{:.6g} images/s {}", images, what) : std::string(); };
     const std::string offered = rate(images.offered, "offered");
     const std::string served = rate(images.served, "served");
-    print_row(out, "rates",
-              offered + (offered.empty() || served.empty() ? "" : ", ") + served +
-                  (offered.empty() && served.empty() ? "none" : ""));
+    if (!offered.empty() || !served.empty())
+    {
+        print_row(out, "rates",
+                  offered + (offered.empty() || served.empty() ? "" : ", ") + served);
+    }
 }
 
 } // namespace
