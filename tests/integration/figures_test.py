@@ -89,10 +89,15 @@ class Run:
             for other in [key for key in value if isinstance(value[key], dict)]:
                 yield from cls.leaves({other: value[other]}, f"{prefix}{name}.")
 
+    @functools.lru_cache(maxsize=None)
     def of_kind(self, kind):
         return self.tables["units"].kind == self.kinds[kind]
 
     def time(self, stages):
+        return self.time_in(tuple(stages))
+
+    @functools.lru_cache(maxsize=None)
+    def time_in(self, stages):
         return sum(self.tables["units"][f"time_{stage}"].astype(object) for stage in stages)
 
     def crossbars(self):
@@ -103,7 +108,10 @@ class Run:
         return self.of_kind("macro") & (node % tiles["columns"] < tiles["columns"] - digital)
 
     def placed(self, layers):
-        wanted = set(layers)
+        return self.placed_of(tuple(layers))
+
+    @functools.lru_cache(maxsize=None)
+    def placed_of(self, wanted):
         crossbars = {name for name, its in zip(self.names["units"], self.crossbars()) if its}
         return {block["at"] for block in self.header["placement"]["blocks"] if block["layer"] in wanted} & crossbars
 
@@ -152,25 +160,35 @@ class Run:
         return +parts
 
     @staticmethod
+    def sum(values):
+        """Exact."""
+        values = np.asarray(values) if not isinstance(values, list) else np.array(values, dtype=object)
+        return int(np.count_nonzero(values)) if values.dtype == bool else int(sum(map(int, values[values != 0])))
+
+    @staticmethod
     def rank(values, percent):
         ordered = sorted(int(value) for value in values)
         return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 
-    def value(self, formula, row=None, **others):
+    @functools.cached_property
+    def names_of_formulas(self):
         images = self.tables["images"]
         done = images[images.end != NONE]
         end, start, arrival = (done[name].astype(object) for name in ("end", "start", "arrival"))
         timed = bool(len(done)) and arrival[0] != NONE
-        names = {**self.tables, "file": self.file, "span": int(self.file["span_ps"]), "row": row, "path": self.path, "energy": self.energy(), **others,
-                 "ended": self.tables["ops"].unfinished == 0, "of_kind": self.of_kind, "time": self.time,
-                 "computing": COMPUTING, "working": STAGES_OF_WORK, "crossbars": self.crossbars(),
-                 "placed": self.placed, "reads": self.reads, "done": done, "latency": end - (arrival if timed else start), "service": end - start,
-                 "waiting": start - (arrival if timed else start), "ends": sorted(end),
-                 "in_turns": bool(self.file["in_turns"]), "mean": lambda values: sum(values) / len(values), "rank": self.rank,
-                 "sum": lambda values: sum(int(value) for value in values), "len": len, "int": int, "range": range, "ceil": math.ceil,
-                 "period": self.period,
-                 "max": lambda values: int(max(values)), "min": lambda values: int(min(values)), "np": np}
-        return eval(formula, {"__builtins__": {}}, names)  # pylint: disable=eval-used
+        return {**self.tables, "file": self.file, "span": int(self.file["span_ps"]), "path": self.path,
+                "energy": self.energy(), "ended": self.tables["ops"].unfinished == 0, "of_kind": self.of_kind,
+                "time": self.time, "computing": COMPUTING, "working": STAGES_OF_WORK, "crossbars": self.crossbars(),
+                "placed": self.placed, "reads": self.reads, "period": self.period, "done": done,
+                "latency": end - (arrival if timed else start), "service": end - start,
+                "waiting": start - (arrival if timed else start), "ends": sorted(end),
+                "in_turns": bool(self.file["in_turns"]), "rank": self.rank,
+                "mean": lambda values: sum(values) / len(values), "sum": self.sum,
+                "len": len, "int": int, "range": range, "ceil": math.ceil,
+                "max": lambda values: int(np.max(values)), "min": lambda values: int(np.min(values))}
+
+    def value(self, formula, **names):
+        return eval(formula, {"__builtins__": {}}, {**self.names_of_formulas, **names})  # pylint: disable=eval-used
 
 
 class Figures(unittest.TestCase):
@@ -285,7 +303,7 @@ class Figures(unittest.TestCase):
             tested.add(f"{re.sub('makespan|time up to the cut', 'span', table)}: {column}")
             if known[column] and value is not None:
                 self.compare(run, f"{table}: {column} of {printed}", value, known[column], row=row,
-                             what=printed.get("what"), layer=printed.get("layer"))
+                             times=run.names_of_formulas.get(printed.get("time")), what=printed.get("what"), layer=printed.get("layer"))
 
 
 def flat(tree, prefix=""):
