@@ -269,7 +269,7 @@ void print_summary(std::ostream& out, const Summary& summary, const trace::Heade
                     config.clock.edge_at_or_after(summary.span),
                     summary.complete
                         ? ""
-                        : fmt::format(", cut with {} operations in flight", summary.unfinished)));
+                        : fmt::format(", cut; operations in flight: {}", summary.unfinished)));
     if (summary.images.count > 1)
     {
         const ImageSummary& images = summary.images;
