@@ -1,8 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "chip/meter.h"
 
+#include <algorithm>
+
 namespace tessera::chip
 {
+namespace
+{
+
+/// In the order of the chip, whatever changed first.
+template <class Figures> void sort(Reading::Changes<Figures>& changes)
+{
+    std::sort(changes.begin(), changes.end(),
+              [](const auto& a, const auto& b) { return a.first < b.first; });
+}
+
+} // namespace
 
 Meter::Meter(Chip& chip)
     : chip_(chip),
@@ -20,6 +33,7 @@ Meter::Meter(Chip& chip)
                  [static_cast<std::size_t>(Stage::no_work)];
     }
     chip.fabric().watch();
+    buffers_.touched.start(waits_.size());
     chip.watch(buffers_);
 }
 
@@ -152,6 +166,7 @@ void Meter::read_links()
                 links_[link] = now;
             }
         });
+    sort(reading_.links);
 }
 
 void Meter::read_buffers()
@@ -166,6 +181,7 @@ void Meter::read_buffers()
             waits_[number] = buffer.waits();
             return false;
         });
+    sort(reading_.buffers);
     buffers_.begin = reading_.end;
 }
 

@@ -338,7 +338,7 @@ void print_summary(std::ostream& out, const Summary& summary, const trace::Heade
                     config.clock.edge_at_or_after(summary.span),
                     summary.complete
                         ? ""
-                        : fmt::format(", cut with {} operations in flight", summary.unfinished)));
+                        : fmt::format(", cut; operations in flight: {}", summary.unfinished)));
     print_images(out, summary.images, most_busy);
     row("crossbars", fmt::format("{} of {}", summary.crossbars,
                                  std::uint64_t{config.tile_count()} * config.tiles.macros));

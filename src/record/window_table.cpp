@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <limits>
+#include <map>
 #include <string_view>
 #include <utility>
 
@@ -38,18 +39,14 @@ public:
     {
         return real(document_.value(), "", key);
     }
-    /// Name and figure of the greatest of a list; nothing in an empty one. `figure` is called with
-    /// the line, an item and the item's pointer.
-    template <class Figure>
-    [[nodiscard]] std::pair<std::string, double> greatest(const std::string& key,
-                                                          const Figure& figure) const
+    /// Calls `look(name, item, pointer)` for the items of a list.
+    template <class Look> void for_each(const std::string& key, const Look& look) const
     {
         const nlohmann::json& list = at(document_.value(), "", key);
         if (!list.is_array())
         {
             fail("/" + key, "must be a list");
         }
-        std::pair<std::string, double> best;
         for (std::size_t i = 0; i < list.size(); ++i)
         {
             const std::string pointer = "/" + key + "/" + std::to_string(i);
@@ -58,12 +55,25 @@ public:
             {
                 fail(pointer + "/name", "must be text");
             }
-            const double value = figure(*this, list[i], pointer);
-            if (value > best.second)
-            {
-                best = {name.get<std::string>(), value};
-            }
+            look(name.get<std::string>(), list[i], pointer);
         }
+    }
+    /// Name and figure of the item of a list whose `figure` is the greatest; nothing in an empty
+    /// one.
+    [[nodiscard]] std::pair<std::string, double> greatest(const std::string& key,
+                                                          const std::string& figure) const
+    {
+        std::pair<std::string, double> best;
+        for_each(
+            key,
+            [&](const std::string& name, const nlohmann::json& item, const std::string& pointer)
+            {
+                const double value = real(item, pointer, figure);
+                if (value > best.second)
+                {
+                    best = {name, value};
+                }
+            });
         return best;
     }
     [[nodiscard]] double real(const nlohmann::json& in, const std::string& pointer,
@@ -124,24 +134,59 @@ Cell text_cell(const std::string& text)
     return text.empty() ? Cell{} : Cell{text};
 }
 
-std::vector<Cell> row_of(const Line& line, std::uint64_t begin)
+/// Bytes in every buffer at the end of a window.
+using Held = std::map<std::string, double>;
+
+/// Name and mean bytes of the fullest buffer in a window; `held` becomes what is there at its end.
+std::pair<std::string, double> fullest(const Line& line, Held& held)
+{
+    std::pair<std::string, double> best;
+    const auto look = [&best](const std::string& name, double mean)
+    {
+        if (mean > best.second)
+        {
+            best = {name, mean};
+        }
+    };
+    std::map<std::string, std::pair<double, double>> changed; // mean, and bytes at the end
+    line.for_each(
+        "buffers",
+        [&](const std::string& name, const nlohmann::json& item, const std::string& pointer) {
+            changed[name] = {line.real(item, pointer, "mean"), line.real(item, pointer, "bytes")};
+        });
+    for (const auto& [name, bytes] : held)
+    {
+        if (changed.count(name) == 0)
+        {
+            look(name, bytes);
+        }
+    }
+    for (const auto& [name, figures] : changed)
+    {
+        look(name, figures.first);
+        held[name] = figures.second;
+    }
+    return best;
+}
+
+std::vector<Cell> row_of(const Line& line, std::uint64_t begin, Held& held)
 {
     const std::uint64_t end = line.whole("end");
     if (line.whole("begin") != begin || end < begin)
     {
         line.fail("", "must begin where the window before it ended, and end later");
     }
+    const std::uint64_t windows = line.whole("windows");
+    if (windows == 0 || (end - begin) % windows != 0)
+    {
+        line.fail("/windows", "must be a number of windows of equal length");
+    }
     const double length = static_cast<double>(end - begin);
-    const auto [layer, macro_time] =
-        line.greatest("layers", [](const Line& of, const auto& item, const std::string& pointer)
-                      { return of.real(item, pointer, "macro_time"); });
-    const auto [link, busy] =
-        line.greatest("links", [](const Line& of, const auto& item, const std::string& pointer)
-                      { return of.real(item, pointer, "busy"); });
-    const auto [buffer, mean] =
-        line.greatest("buffers", [](const Line& of, const auto& item, const std::string& pointer)
-                      { return of.real(item, pointer, "mean"); });
+    const auto [layer, macro_time] = line.greatest("layers", "macro_time");
+    const auto [link, busy] = line.greatest("links", "busy");
+    const auto [buffer, mean] = fullest(line, held);
     return {TimeCell{end},
+            windows,
             line.whole("operations"),
             line.whole("mvm_vectors"),
             ShareCell{line.real("utilization")},
@@ -172,19 +217,22 @@ Table window_table(const std::string& path)
                          "give a longer time to --stats-every");
     }
     Table table{"Windows",
-                {"end", "operations", "mvm_vectors", "utilization", "busiest layer", "busiest link",
-                 "link_busy", "fullest buffer", "buffer_mean_B"},
+                {"end", "windows", "operations", "mvm_vectors", "utilization", "busiest layer",
+                 "busiest link", "link_busy", "fullest buffer", "buffer_mean_B"},
                 {},
                 ""};
     std::uint64_t begin = 0;
+    std::uint64_t windows = 0;
+    Held held;
     std::size_t at = 0;
     for (std::size_t end = 0; (end = text.find('\n', at)) != std::string::npos; at = end + 1)
     {
         const Line line(file, table.rows.size() + 1, std::string_view(text).substr(at, end - at));
-        table.rows.push_back(row_of(line, begin));
+        table.rows.push_back(row_of(line, begin, held));
         begin = line.whole("end");
+        windows += line.whole("windows");
     }
-    table.note = std::to_string(table.rows.size()) + " of them" +
+    table.note = std::to_string(windows) + " of them" +
                  (at == text.size() ? "" : "; the last one is not complete");
     return table;
 }

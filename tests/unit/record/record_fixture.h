@@ -54,7 +54,8 @@ inline Summary summary_of_two_units(Tick makespan = 0)
     summary.buffers = {{"t0", 4096, 1024, 12.5, 3}, {"t1", ~std::uint64_t{0}, 0, 0.0, 0}};
     summary.links = {{"t0->t1", 10, 1000, 5}, {"t1->t0", 20, 2000, 0}};
     summary.layers.resize(2);
-    summary.layers[0] = {"conv1", "conv2d", 4, 40, 2, 100, makespan, makespan / 2, 64, 32};
+    summary.layers[0] = {"conv1",  "conv2d",     4,  40, 2,           100,
+                         makespan, makespan / 2, 64, 32, makespan / 2};
     summary.layers[1].name = "fc";
     summary.layers[1].kind = "dense";
     return summary;

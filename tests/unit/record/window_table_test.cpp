@@ -15,12 +15,12 @@ namespace
 using test::TemporaryFolder;
 
 const std::string kFirst =
-    R"({"window":0,"begin":0,"end":1000,"operations":3,"mvm_vectors":7,"events":9,)"
+    R"({"window":0,"windows":1,"begin":0,"end":1000,"operations":3,"mvm_vectors":7,"events":9,)"
     R"("utilization":0.25,"units":{},"layers":[{"layer":0,"name":"a","macro_time":5},)"
     R"({"layer":1,"name":"b","macro_time":6}],"links":[{"name":"r0->r1","flits":2,)"
-    R"("busy":500,"stalled":0}],"buffers":[{"name":"t0","mean":12.5,"waits":0}]})";
+    R"("busy":500,"stalled":0}],"buffers":[{"name":"t0","bytes":25,"mean":12.5,"waits":0}]})";
 const std::string kSecond =
-    R"({"window":1,"begin":1000,"end":1500,"operations":0,"mvm_vectors":0,"events":0,)"
+    R"({"window":1,"windows":1,"begin":1000,"end":1500,"operations":0,"mvm_vectors":0,"events":0,)"
     R"("utilization":0,"units":{},"layers":[],"links":[],"buffers":[]})";
 
 class WindowTable : public ::testing::Test
@@ -55,10 +55,10 @@ TEST_F(WindowTable, HasARowForEachWindow)
     const Table table = window_table(write(kFirst + "\n" + kSecond + "\n"));
     EXPECT_EQ(
         to_json(table).dump(),
-        R"([{"end_ps":1000,"operations":3,"mvm_vectors":7,"utilization":0.25,"busiest layer":"b",)"
+        R"([{"end_ps":1000,"windows":1,"operations":3,"mvm_vectors":7,"utilization":0.25,"busiest layer":"b",)"
         R"("busiest link":"r0->r1","link_busy":0.5,"fullest buffer":"t0","buffer_mean_B":12.5},)"
-        R"({"end_ps":1500,"operations":0,"mvm_vectors":0,"utilization":0.0,"busiest layer":null,)"
-        R"("busiest link":null,"link_busy":null,"fullest buffer":null,"buffer_mean_B":null}])");
+        R"({"end_ps":1500,"windows":1,"operations":0,"mvm_vectors":0,"utilization":0.0,"busiest layer":null,)"
+        R"("busiest link":null,"link_busy":null,"fullest buffer":"t0","buffer_mean_B":25.0}])");
     EXPECT_EQ(table.note, "2 of them");
 }
 
@@ -90,6 +90,9 @@ TEST_F(WindowTable, NamesFileAndLineOfWhatIsMalformed)
         {"[]", "windows.jsonl:2: must be an object, not a list"},
         {with("\"end\":1500,", ""), "windows.jsonl:2: has no \"end\""},
         {with("1500", "-1"), "windows.jsonl:2: /end: must be a whole number from 0"},
+        {with("\"windows\":1", "\"windows\":0"), "windows.jsonl:2: /windows: must be a number"},
+        {with("\"windows\":1", "\"windows\":3"), "windows.jsonl:2: /windows: must be a number"},
+        {with("\"windows\":1,", ""), "windows.jsonl:2: has no \"windows\""},
         {with("1500", "999"), "windows.jsonl:2: must begin where the window before it ended"},
         {with("1000", "1001"), "windows.jsonl:2: must begin where the window before it ended"},
         {with("\"layers\":[]", "\"layers\":{}"), "windows.jsonl:2: /layers: must be a list"},
@@ -110,6 +113,15 @@ TEST_F(WindowTable, SaysWhichRunsHaveWindows)
 {
     const TemporaryFolder empty;
     EXPECT_THROW((void)window_table(empty.path().string()), InputError);
+}
+
+TEST_F(WindowTable, WindowsThatShareALineAreOneRow)
+{
+    std::string shared = kSecond;
+    shared.replace(shared.find("\"windows\":1"), 11, "\"windows\":5");
+    const Table table = window_table(write(kFirst + "\n" + shared + "\n"));
+    EXPECT_EQ(table.rows.size(), 2U);
+    EXPECT_EQ(table.note, "6 of them");
 }
 
 } // namespace
