@@ -130,7 +130,9 @@ int compile(const Arguments& arguments, const Streams& streams)
     options.require("network");
     if (options.has("explain"))
     {
-        const nlohmann::ordered_json plan = explain_network(options, load_chip(options));
+        const ChipModel chip = load_chip(options);
+        print_remarks(streams.err, chip.config());
+        const nlohmann::ordered_json plan = explain_network(options, chip);
         streams.out << (options.has("json") ? text_of(plan, 2) + "\n"
                                             : compiler::explain_text(plan));
         return 0;
@@ -139,7 +141,9 @@ int compile(const Arguments& arguments, const Streams& streams)
     const std::string file = options.text("output");
     refuse_existing(file, options.has("force"));
     refuse_input(options, {"network", "chip"}, file);
-    const Program program = compile_network(options, load_chip(options));
+    const ChipModel chip = load_chip(options);
+    print_remarks(streams.err, chip.config());
+    const Program program = compile_network(options, chip);
     program.save(file, options.has("force"));
     if (options.has("json"))
     {
