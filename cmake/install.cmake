@@ -38,13 +38,23 @@ set(TESSERA_DATA_PLACES
   TESSERA_PROGRAM_DEPTH=${program_depth} TESSERA_MODULE_DEPTH=${module_depth}
   TESSERA_IS_SHARED=$<BOOL:${BUILD_SHARED_LIBS}>)
 
-# In the build tree: what will be installed finds the source's data beside itself, as it will there; other programs
-# (tests, and those of projects that have this one as a subdirectory) are told.
+# A symbolic link that leads on where a source tree is copied or moved with the build tree in it.
+function(tessera_link target link)
+  cmake_path(IS_PREFIX PROJECT_SOURCE_DIR "${PROJECT_BINARY_DIR}" inside)
+  if(inside)
+    cmake_path(GET link PARENT_PATH folder)
+    file(RELATIVE_PATH target ${folder} ${target})
+  endif()
+  file(CREATE_LINK ${target} ${link} SYMBOLIC)
+endfunction()
+
+# In the build tree: what will be installed finds the source's data around or beside itself, as it will there; other
+# programs (tests, and those of projects that have this one as a subdirectory) are told, too.
 function(tessera_tree_data)
   cmake_path(SET link NORMALIZE ${PROJECT_BINARY_DIR}/${TESSERA_DATA_NAME})
   cmake_path(GET link PARENT_PATH folder)
   file(MAKE_DIRECTORY ${folder})
-  file(CREATE_LINK ${PROJECT_SOURCE_DIR} ${link} SYMBOLIC)
+  tessera_link(${PROJECT_SOURCE_DIR} ${link})
   add_library(tessera_tree_data OBJECT ${PROJECT_SOURCE_DIR}/cmake/tree_data.cpp)
   target_compile_definitions(tessera_tree_data PRIVATE TESSERA_TREE_DATA="${PROJECT_SOURCE_DIR}")
   set(program $<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>)

@@ -8,8 +8,9 @@ namespace tessera
 
 /// Folder that holds configs/, models/ and traces/: the environment's TESSERA_DATA, else that of
 /// the installation that the program was compiled with, or that the program, libtessera.so or the
-/// Python module lies in (so that a moved installation stays whole); for those which lie in none,
-/// where packages put it.
+/// Python module lies in (so that a moved installation stays whole); programs of a source tree's
+/// build find that of the tree that they lie in, wherever it was copied or moved to. For those
+/// which lie in none, where packages put it.
 [[nodiscard]] std::string data_directory();
 
 #ifndef TESSERA_IN_TREE

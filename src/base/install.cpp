@@ -27,6 +27,12 @@ bool holds_data(const fs::path& folder)
     return fs::is_directory(folder / "configs", failure);
 }
 
+/// Of an installation; else what was told are the data of a tree.
+bool is_header(const fs::path& told)
+{
+    return told.extension() == ".h";
+}
+
 std::optional<fs::path> linked_data()
 {
     const fs::path told =
@@ -35,9 +41,8 @@ std::optional<fs::path> linked_data()
     {
         return std::nullopt;
     }
-    return told.extension() == ".h"
-               ? (told.parent_path() / TESSERA_DATA_FROM_HEADER).lexically_normal()
-               : told;
+    return is_header(told) ? (told.parent_path() / TESSERA_DATA_FROM_HEADER).lexically_normal()
+                           : told;
 }
 
 /// The program or shared object that this code is part of.
@@ -64,23 +69,47 @@ Holder holder()
     return {fs::canonical(name, failure), false};
 }
 
-/// The data of the installation, or build tree, that this code lies in.
-std::optional<fs::path> surrounding_data()
+/// A folder with configs/ and models/ of its own, as the source tree is: what such a tree's
+/// programs lie in, wherever it was copied or moved to.
+bool is_tree(const fs::path& folder)
+{
+    std::error_code failure;
+    return fs::is_regular_file(folder / "configs" / "schema" / "chip-1.0.schema.json", failure) &&
+           fs::is_directory(folder / "models", failure);
+}
+
+struct Surrounding
+{
+    fs::path data;
+    bool tree = false; ///< that of sources, which a program of its build tree lies in
+};
+
+/// The data of the tree or installation that this code lies in.
+std::optional<Surrounding> surrounding_data()
 {
     const Holder its = holder();
     const int depth = its.program ? TESSERA_PROGRAM_DEPTH : TESSERA_MODULE_DEPTH;
+    std::error_code failure;
+    std::optional<Surrounding> linked;
     fs::path folder = its.file.parent_path();
-    for (int level = 0; level < depth && folder.has_relative_path(); ++level)
+    for (int level = 0; folder.has_relative_path(); ++level, folder = folder.parent_path())
     {
-        folder = folder.parent_path();
-        const fs::path data = folder / TESSERA_DATA_NAME;
-        if (holds_data(data))
+        if (is_tree(folder))
         {
-            std::error_code failure;
-            return fs::canonical(data, failure); // a build tree has a link to the source tree
+            return Surrounding{fs::canonical(folder, failure), true};
+        }
+        const fs::path data = folder / TESSERA_DATA_NAME;
+        if (linked || level < 1 || level > depth || !holds_data(data))
+        {
+            continue;
+        }
+        linked = {fs::canonical(data, failure)};
+        if (!fs::is_symlink(data, failure)) // as in a build tree that lies outside the sources
+        {
+            return linked;
         }
     }
-    return std::nullopt;
+    return linked;
 }
 
 } // namespace
@@ -93,11 +122,13 @@ std::string data_directory()
         return chosen;
     }
     const std::optional<fs::path> linked = linked_data();
-    const std::optional<fs::path> around = surrounding_data();
+    const std::optional<Surrounding> around = surrounding_data();
+    // A tree may have been copied or moved since its programs were told where it is.
+    const bool own_tree = around && around->tree && linked && !is_header(kLinkedInstallation);
     // libtessera.so knows best where it is; all others may be programs of somebody else.
-    if (around && (TESSERA_IS_SHARED || !linked || !holds_data(*linked)))
+    if (around && (own_tree || TESSERA_IS_SHARED || !linked || !holds_data(*linked)))
     {
-        return around->string();
+        return around->data.string();
     }
     if (linked) // gone: not the data of another version, which may be in the places below
     {

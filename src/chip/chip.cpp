@@ -39,7 +39,7 @@ Chip::Layout::Layout(const config::ChipConfig& config)
 Chip::Chip(const config::ChipConfig& config, trace::OperationSource& source, ActivitySink& sink,
            std::uint64_t shuffle, const std::vector<UnitId>& external)
     : config_(config),
-      aidac_(config.macro.kind == "aidac" && !config.macro.timed_as_whole
+      aidac_(config.macro.kind == "aidac"
                  ? std::make_unique<const AidacDesign>(aidac_design(config))
                  : nullptr),
       timing_(aidac_ ? macro_timing(*aidac_) : macro_timing(config.macro)),

@@ -300,8 +300,9 @@ int accuracy(const Arguments& arguments, const Streams& streams)
             choices.calibration.push_back(integers.integers.codes(some.image(i)));
         }
     }
-    const config::ChipConfig chip =
-        config::load(options.text("chip"), options.list("set"), trace::function_names());
+    const ChipModel model = load_chip(options);
+    const config::ChipConfig& chip = model.config();
+    print_remarks(streams.err, chip);
     std::optional<Logits> logits;
     if (options.has("logits"))
     {

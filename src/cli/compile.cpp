@@ -131,7 +131,9 @@ int compile(const Arguments& arguments, const Streams& streams)
     options.require("network");
     if (options.has("explain"))
     {
-        const nlohmann::ordered_json plan = explain_network(options, load_chip(options));
+        const ChipModel chip = load_chip(options);
+        print_remarks(streams.err, chip.config());
+        const nlohmann::ordered_json plan = explain_network(options, chip);
         streams.out << (options.has("json") ? text_of(plan, 2) + "\n"
                                             : compiler::explain_text(plan));
         return 0;
@@ -141,7 +143,9 @@ int compile(const Arguments& arguments, const Streams& streams)
     trace::check_name(file);
     require_output(file, options.has("force"));
     refuse_input(options, {"network", "chip"}, file);
-    const Program program = compile_network(options, load_chip(options));
+    const ChipModel chip = load_chip(options);
+    print_remarks(streams.err, chip.config());
+    const Program program = compile_network(options, chip);
     program.save(file, options.has("force"));
     if (options.has("json"))
     {

@@ -2,6 +2,7 @@
 #include "base/json.h"
 #include "cli/command.h"
 #include "cli/workload.h"
+#include "config/effects.h"
 #include "config/load.h"
 #include "tessera/error.h"
 #include "tessera/trace.h"
@@ -69,13 +70,16 @@ int config(const Arguments& arguments, const Streams& streams)
     const std::string chip = options.list("chip").front();
     const config::ChipConfig config =
         config::load(chip, options.list("set"), trace::function_names());
+    print_remarks(streams.err, config);
     if (action == "show")
     {
         streams.out << text_of(config::effective(config), 2) << '\n';
     }
     else
     {
-        const std::vector<std::string> remarks = values::remarks(config); // may refuse it
+        std::vector<std::string> remarks = values::remarks(config); // may refuse it
+        const std::vector<std::string> idle = config::idle_keys(config);
+        remarks.insert(remarks.end(), idle.begin(), idle.end());
         streams.out << config::resolve_path(chip) << ": valid, " << config.tile_count()
                     << " tiles of " << config.tiles.macros << " macros of " << config.macro.rows
                     << " x " << config.macro.columns << " weights";

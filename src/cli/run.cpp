@@ -258,6 +258,7 @@ int execute(const Arguments& arguments, const Options& options, const Streams& s
 
     refuse_own_input(options, folder);
     const Workload workload = load_workload(options);
+    print_remarks(streams.err, workload.chip.config());
     throw_if_interrupted();
     simulation::RunIdentity identity;
     identity.command_line = {"tessera", "run"};

@@ -122,6 +122,14 @@ ChipModel load_chip(const Options& options)
     return ChipModel(options.text("chip"), options.list("set"));
 }
 
+void print_remarks(std::ostream& err, const config::ChipConfig& chip)
+{
+    for (const std::string& remark : chip.remarks)
+    {
+        err << "tessera: note: " << remark << '\n';
+    }
+}
+
 CompileOptions compile_choices(const Options& options)
 {
     CompileOptions choices;

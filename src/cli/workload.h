@@ -40,6 +40,8 @@ void print_notes(std::ostream& out, const std::vector<std::string>& notes);
 
 /// --chip and --set of a command.
 [[nodiscard]] ChipModel load_chip(const Options& options);
+/// What was read in another sense than a chip's files say, a line each.
+void print_remarks(std::ostream& err, const config::ChipConfig& chip);
 /// The network of a command, compiled for a chip.
 [[nodiscard]] CompileOptions compile_choices(const Options& options);
 [[nodiscard]] Program compile_network(const Options& options, const ChipModel& chip);

@@ -3,6 +3,7 @@
 
 #include "compiler/mapping.h"
 #include "compiler/traffic.h"
+#include "config/cells.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -100,12 +101,6 @@ void add_placement(const trace::Header& header, const network::Network& network,
                                            (cells * static_cast<double>(fillings));
 }
 
-/// Cells of one row of a block, its reference column's included.
-std::uint64_t cells_in_row(std::uint64_t columns, const config::ChipConfig::Macro& macro)
-{
-    return columns * macro.cells_per_weight + macro.reference_columns();
-}
-
 /// Writes to crossbars: how many cells, and how often the same.
 void add_writes(const trace::Trace& trace, const network::Network& network,
                 const config::ChipConfig& chip, MappingReport& result)
@@ -130,7 +125,7 @@ void add_writes(const trace::Trace& trace, const network::Network& network,
         }
         // A row is written where its replica lies: cells off the diagonal are left as made.
         const std::uint64_t cells =
-            rows[i] * cells_in_row(block.column_end - block.column_begin, chip.macro);
+            rows[i] * config::cells_in_row(chip.macro, block.column_end - block.column_begin);
         result.cells_written += cells;
         result.weights_written += holds_operand(block, network) ? 0 : cells;
         macros[block.at].push_back({&block, rows[i] / block.height()});
@@ -167,7 +162,7 @@ void add_operand(std::uint64_t rows, std::uint64_t columns, const config::ChipCo
 {
     ++result.macros;
     result.weights += rows * columns;
-    result.cells += rows * cells_in_row(columns, macro);
+    result.cells += rows * config::cells_in_row(macro, columns);
     result.energy = result.cells * macro.program.cell_energy;
     result.writes = 1;
     result.endurance = macro.program.endurance == config::kUnlimited ? 0 : macro.program.endurance;

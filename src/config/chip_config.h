@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <limits>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,8 @@ struct ChipConfig
 {
     std::string name = "chip";
     std::string description;
+    /// Of its files: what was read in another sense than it says. Not part of the chip.
+    std::vector<std::string> remarks;
     Clock clock = Clock(); ///< reference clock; clock of every unit that has none of its own
 
     struct Tiles
@@ -38,7 +41,9 @@ struct ChipConfig
         std::uint32_t rows = 256; ///< in weights, as the mapper sees it
         std::uint32_t columns = 256;
         std::uint32_t weight_bits = 8;
-        std::uint32_t cells_per_weight = 1; ///< columns of cells per column of weights
+        /// Of times: conversions of one column of weights. How many cells hold a weight says
+        /// config/cells.h.
+        std::uint32_t cells_per_weight = 1;
         std::uint32_t input_bits = 8;
         bool timed_as_whole = false; ///< `t_mvm` was given: latency and interval of one MVM
         Duration t_mvm;
@@ -62,16 +67,19 @@ struct ChipConfig
             std::uint32_t count = 2;
             Duration time = Duration::of_cycles(10); ///< one conversion
             // What conversions do to values.
-            std::uint32_t bits = 8;
-            std::string range = "lossless";  ///< lossless | full | granular | calibrated
-            std::string circuit = "uniform"; ///< uniform | sar | flash
+            static constexpr std::uint32_t kBits =
+                8;                             ///< where a range needs them, and none are given
+            std::optional<std::uint32_t> bits; ///< of a code; nothing while `lossless`
+            std::string range = "lossless";    ///< lossless | full | granular | calibrated
+            std::string circuit = "uniform";   ///< uniform | sar | flash
             double mismatch = 0;
             double comparator_offset = 0; ///< codes
             double offset = 0;            ///< codes
             double gain = 1;
             double inl = 0; ///< codes
         } adc;
-        struct Cell ///< what cells do to values; of times only `signs` changes any
+        struct Cell ///< what cells do to values; of times only `signs` changes any; how many cells
+                    ///< are written follows from `bits` and `signs`
         {
             std::uint32_t bits = 2;
             /// differential | differential-separate | offset | sign-magnitude

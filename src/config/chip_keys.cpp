@@ -308,6 +308,28 @@ Key whole_mvm(const char* doc)
     return key;
 }
 
+/// `macro.adc.bits`: none while converters lose nothing.
+Key code_bits(const char* doc)
+{
+    Key key = basic(KeyType::count, "macro.adc.bits", doc);
+    key.least = 1;
+    key.most = 16;
+    key.optional = true;
+    key.default_doc = "null with `macro.adc.range` `lossless`, else " +
+                      std::to_string(ChipConfig::Macro::Adc::kBits);
+    key.read = [](const ChipConfig& chip)
+    { return chip.macro.adc.bits ? json(*chip.macro.adc.bits) : json(nullptr); };
+    key.write = [](ChipConfig& chip, const json& value, const Key& self, const Place& place)
+    {
+        chip.macro.adc.bits.reset();
+        if (!value.is_null())
+        {
+            chip.macro.adc.bits = static_cast<std::uint32_t>(whole_number(value, self, place));
+        }
+    };
+    return key;
+}
+
 template <class Access> Key flag(const char* path, const char* doc, Access access)
 {
     Key key = basic(KeyType::flag, path, doc);
@@ -474,6 +496,12 @@ Key costs(const char* doc)
     return key;
 }
 
+Key defaults_to(std::string doc, Key key)
+{
+    key.default_doc = std::move(doc);
+    return key;
+}
+
 Key unlimited(Key key)
 {
     key.unlimited = true;
@@ -544,9 +572,9 @@ std::vector<Key> declare_macro()
             [](auto& c) -> auto& { return c.macro.weight_bits; })),
         maps(count(
             "macro.cells_per_weight", 1, 64,
-            "Times and writes: columns of cells for one column of weights; each is converted on "
-            "its own, as is a reference column. (Values: `weight_bits` / `cell.bits` cells, twice "
-            "as many in pairs.)",
+            "Times, unless `t_mvm` is given: columns that are converted for one column of weights; "
+            "a reference column is converted too. (Cells that hold a weight, in values and "
+            "writes: `weight_bits` / `cell.bits`, rounded up, twice as many in pairs.)",
             [](auto& c) -> auto& { return c.macro.cells_per_weight; })),
         maps(count(
             "macro.input_bits", 1, 32, "Bits of an input.",
@@ -578,15 +606,16 @@ std::vector<Key> declare_macro()
         duration(
             "macro.adc.time", "One conversion of one column.",
             [](auto& c) -> auto& { return c.macro.adc.time; }),
-        count(
-            "macro.adc.bits", 1, 16, "Values: bits of a code.",
-            [](auto& c) -> auto& { return c.macro.adc.bits; }),
-        choice(
-            "macro.adc.range", {"lossless", "full", "granular", "calibrated"},
-            "Values: `lossless`: exact whatever `bits` says; `full`: codes cover whatever a column "
-            "can give; `granular`: one code a level, cut off beyond; `calibrated`: chosen for each "
-            "layer on calibration images.",
-            [](auto& c) -> auto& { return c.macro.adc.range; }),
+        code_bits("Values: bits of a code. Not with the range `lossless`, whose converters are as "
+                  "wide as it takes."),
+        defaults_to("`lossless`; `full` where `bits` or an error of the converters is given",
+                    choice(
+                        "macro.adc.range", {"lossless", "full", "granular", "calibrated"},
+                        "Values: `lossless`: perfect converters, without `bits` and errors; "
+                        "`full`: codes cover whatever a column can give; `granular`: one code a "
+                        "level, cut off beyond; `calibrated`: chosen for each layer on calibration "
+                        "images.",
+                        [](auto& c) -> auto& { return c.macro.adc.range; })),
         choice(
             "macro.adc.circuit", {"uniform", "sar", "flash"},
             "Values: `sar`: capacitors with mismatch; `flash`: comparators with offsets.",
@@ -609,7 +638,8 @@ std::vector<Key> declare_macro()
             "macro.adc.inl", -1e6, 1e6, "Values: greatest bow of the transfer curve, in codes.",
             [](auto& c) -> auto& { return c.macro.adc.inl; }),
         count(
-            "macro.cell.bits", 1, 4, "Bits of a weight that one cell holds.",
+            "macro.cell.bits", 1, 4,
+            "Bits of a weight that one cell holds: how many cells are written and computed with.",
             [](auto& c) -> auto& { return c.macro.cell.bits; }),
         maps(choice(
             "macro.cell.signs",
@@ -686,7 +716,11 @@ std::vector<Key> declare_macro()
             [](auto& c) -> auto& { return c.macro.program.row_time; }),
         quantity(
             KeyType::energy, Dimension::energy, "macro.program.cell_energy", 0,
-            1'000'000'000'000'000'000, "Writing one cell once, verification included.",
+            1'000'000'000'000'000'000,
+            "Writing one cell once, verification included. A weight has `weight_bits` / "
+            "`cell.bits` cells, rounded up, twice as many in pairs; every row has one more with "
+            "`cell.signs` `offset`. AiDAC: a cell a bit, twice as many if `paired`; its reference "
+            "columns never change.",
             [](auto& c) -> auto& { return c.macro.program.cell_energy; }),
         unlimited(count(
             "macro.program.endurance", 1, 1'000'000'000'000'000'000,
@@ -946,8 +980,9 @@ std::string section_doc(const std::string& section)
         {"macro.crossbar", "Stage crossbar: the analog product."},
         {"macro.sample_hold", "Stage hold: frees the array while its columns are converted."},
         {"macro.adc", "Stage convert, and what it does to values."},
-        {"macro.cell", "The cells, as far as values are concerned; the only time that follows from "
-                       "them is that of converting the reference column of `signs` = `offset`."},
+        {"macro.cell", "The cells, as far as values and writes are concerned; the only time that "
+                       "follows from them is that of converting the reference column of `signs` = "
+                       "`offset`."},
         {"macro.shift_add", "Stage shift_add."},
         {"macro.output", "Stage output."},
         {"macro.pipeline", "Which stages are tied together."},

@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/nearest.h"
 #include "config/chip_keys.h"
+#include "config/effects.h"
 #include "tessera/installation.h"
 
 #include <algorithm>
@@ -132,7 +133,7 @@ public:
                              "\" belongs in a file; name that chip itself instead");
         }
         const std::string file = "--set " + assignment;
-        json value = override_value(assignment.substr(equals + 1), file);
+        json value = by_setvalue(assignment.substr(equals + 1), file);
         for (std::size_t end = path.size(); end != std::string::npos;)
         {
             const std::size_t dot = path.rfind('.', end - 1);
@@ -141,9 +142,11 @@ public:
             end = dot;
         }
         const JsonDocument document(file, std::move(value), 0, {});
+        overriding_ = true;
         stack_.push_back({file, fs::path(file_).parent_path()});
         read_section(document, document.value(), "", "");
         stack_.pop_back();
+        overriding_ = false;
     }
 
     [[nodiscard]] ChipConfig finish(const std::vector<std::string>& functions) const
@@ -160,8 +163,11 @@ public:
         {
             apply(path, chip);
         }
+        const GivenKeys given = given_keys();
+        settle_converters(chip, given);
         check_together(chip, functions,
                        [this](const std::vector<std::string>& paths) { return place_of(paths); });
+        check_effects(chip, given);
         return chip;
     }
 
@@ -172,6 +178,7 @@ private:
         json value;
         Place place;
         std::size_t order; ///< larger: given later
+        bool by_set;       ///< by --set
     };
 
     /// A file that is being read.
@@ -189,6 +196,16 @@ private:
             const Leaf& leaf = found->second;
             leaf.key->write(chip, leaf.value, *leaf.key, leaf.place);
         }
+    }
+
+    [[nodiscard]] GivenKeys given_keys() const
+    {
+        GivenKeys given;
+        for (const auto& [path, leaf] : leaves_)
+        {
+            given[path] = {leaf.place, leaf.order, leaf.by_set, leaf.value.is_null()};
+        }
+        return given;
     }
 
     /// Where the last given of these keys was given; where none was, the first one's place in the
@@ -213,7 +230,7 @@ private:
         return {file_, 0, pointer};
     }
 
-    static json override_value(const std::string& text, const std::string& file)
+    static json by_setvalue(const std::string& text, const std::string& file)
     {
         const bool meant_as_json =
             !text.empty() && std::string("{[\"").find(text[0]) != std::string::npos;
@@ -391,7 +408,7 @@ private:
     void keep(const std::string& path, const Key& key, const json& value, const Place& place)
     {
         key.write(scratch_, value, key, place); // checks it while its file is at hand
-        leaves_[path] = {&key, value, place, given_++};
+        leaves_[path] = {&key, value, place, given_++, overriding_};
     }
 
     void read_preset(const JsonDocument& document, const json& preset, const std::string& section,
@@ -434,6 +451,7 @@ private:
     std::vector<Reading> stack_;         ///< files being read, outermost first
     ChipConfig scratch_;
     std::size_t given_ = 0;
+    bool overriding_ = false; ///< what is read now comes from --set
 };
 
 ChipConfig compose(const JsonDocument& document, const std::vector<std::string>& overrides,

@@ -59,7 +59,8 @@ std::vector<EnergyTerm> aidac_energy(const AidacModel& model, const AidacScheme&
         {"time-to-digital", "outputs x tdc_fJ",
          static_cast<double>(cost.tdcs) * model.tdc_fj * 1e-15},
         {"control", "arrays x control_fJ", arrays * model.control_fj * 1e-15},
-        {"static", "arrays x static_uW x interval", arrays * model.static_uw * 1e-6 * seconds},
+        {"static while computing", "arrays x static_uW x interval of a product",
+         arrays * model.static_uw * 1e-6 * seconds},
     };
 }
 

@@ -40,7 +40,8 @@ struct EnergyTerm
 };
 /// Of one product with inputs that are `level` of full scale on average: drivers, switches,
 /// capacitors (C V^2 of what the groups are charged with), voltage-to-time converters,
-/// accumulators, time-to-digital converters, control, static.
+/// accumulators, time-to-digital converters, control, and what an array draws whatever it does, for
+/// the interval of the product. What arrays without work draw is not known: nothing is counted.
 [[nodiscard]] std::vector<EnergyTerm> aidac_energy(const AidacModel& model,
                                                    const AidacScheme& scheme, const AidacCost& cost,
                                                    double level);

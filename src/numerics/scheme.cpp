@@ -2,6 +2,7 @@
 #include "numerics/scheme.h"
 
 #include "base/integer.h"
+#include "config/cells.h"
 #include "tessera/error.h"
 
 #include <algorithm>
@@ -61,7 +62,7 @@ void check(const Scheme& scheme)
 unsigned weight_slices(const Scheme& scheme)
 {
     // Magnitudes reach 2^(bits-1), which has `bits` bits, as the shifted weight has.
-    return (scheme.weight_bits + scheme.cell_bits - 1) / scheme.cell_bits;
+    return config::cells_per_weight(scheme.weight_bits, scheme.cell_bits, false);
 }
 
 unsigned input_slices(const Scheme& scheme)
@@ -74,7 +75,7 @@ unsigned cells_per_weight(const Scheme& scheme)
 {
     const bool pairs =
         scheme.signs == Signs::differential || scheme.signs == Signs::differential_separate;
-    return weight_slices(scheme) * (pairs ? 2 : 1);
+    return config::cells_per_weight(scheme.weight_bits, scheme.cell_bits, pairs);
 }
 
 std::size_t array_columns(const Scheme& scheme)

@@ -2,6 +2,7 @@
 #include "base/json.h"
 #include "config/load.h"
 #include "tessera/simulation.h"
+#include "values/analogue.h"
 
 #include <nlohmann/json.hpp>
 
@@ -12,6 +13,7 @@ ChipModel::ChipModel(const std::string& chip, const std::vector<std::string>& ov
     : config_(std::make_shared<const config::ChipConfig>(
           config::load(chip, overrides, trace::function_names())))
 {
+    values::validate(*config_);
 }
 
 const std::string& ChipModel::name() const

@@ -94,7 +94,14 @@ std::set<Step> steps_of(const config::ChipConfig& chip, const numerics::Device& 
     return steps;
 }
 
-/// Throws InputError where the off currents of a column's steered cells are beyond what its sums
+/// The numbers of a chip whose times and energies can be computed, but not its values.
+class NoValues : public InputError
+{
+public:
+    using InputError::InputError;
+};
+
+/// Throws NoValues where the off currents of a column's steered cells are beyond what its sums
 /// may be.
 void check_off_current(const config::ChipConfig& chip, const Analogue& analogue)
 {
@@ -108,12 +115,12 @@ void check_off_current(const config::ChipConfig& chip, const Analogue& analogue)
     const double times = device.on / (device.on - device.off);
     if (times * static_cast<double>(numerics::greatest_sum(scheme, scheme.rows)) > most)
     {
-        throw InputError({chip.name, 0, "/macro/cell/device"},
-                         fmt::format("{} conducts {:.3g} times what its levels differ by, and "
-                                     "steered cells give all of it to sums, beyond 2^29 levels",
-                                     device.name, times),
-                         "name a device with a lower off-conductance, lower macro.rows or "
-                         "macro.dac.bits, or set macro.cell.signs to differential");
+        throw NoValues({chip.name, 0, "/macro/cell/device"},
+                       fmt::format("{} conducts {:.3g} times what its levels differ by, and "
+                                   "steered cells give all of it to sums, beyond 2^29 levels",
+                                   device.name, times),
+                       "name a device with a lower off-conductance, lower macro.rows or "
+                       "macro.dac.bits, or set macro.cell.signs to differential");
     }
 }
 
@@ -153,7 +160,7 @@ Analogue analogue_of(const config::ChipConfig& chip)
         {{"two-pass", InputCoding::two_pass}, {"twos-complement", InputCoding::twos_complement}});
     numerics::ConverterScheme& converter = scheme.converter;
     const config::ChipConfig::Macro::Adc& adc = macro.adc;
-    converter.bits = adc.bits;
+    converter.bits = adc.bits.value_or(config::ChipConfig::Macro::Adc::kBits);
     converter.rounding = adc.range == "lossless" ? Rounding::ideal : Rounding::uniform;
     converter.range = one_of<Range>(adc.range, {{"lossless", Range::full},
                                                 {"full", Range::full},
@@ -179,8 +186,8 @@ Analogue analogue_of(const config::ChipConfig& chip)
     }
     catch (const InputError& error)
     {
-        throw InputError({chip.name, 0, "/macro: " + error.place().pointer}, error.problem(),
-                         error.remedy());
+        throw NoValues({chip.name, 0, "/macro: " + error.place().pointer}, error.problem(),
+                       error.remedy());
     }
     analogue.age = macro.cell.age;
     analogue.interval = seconds(config::macro_timing(macro).interval.length(macro.clock));
@@ -432,35 +439,47 @@ std::vector<std::string> aidac_remarks(const config::ChipConfig& chip)
                                   "{} ns, but tdc_finest_ps is {}",
                                   bits, model.name, step, model.window_ns, model.tdc_finest_ps));
     }
-    if (macro.timed_as_whole)
-    {
-        all.push_back("warning: macro.t_mvm is given, so times are not those of " + model.name);
-    }
     return all;
+}
+
+/// A chip that computes values, or why it does not.
+struct Examined
+{
+    std::optional<Analogue> analogue;
+    std::string why_not;
+};
+
+Examined examined(const config::ChipConfig& chip)
+{
+    try
+    {
+        return {analogue_of(chip), ""};
+    }
+    catch (const NoValues& error)
+    {
+        return {std::nullopt, std::string("values cannot be computed: ") + error.what()};
+    }
 }
 
 } // namespace
 
+void validate(const config::ChipConfig& chip)
+{
+    static_cast<void>(examined(chip));
+}
+
 std::vector<std::string> remarks(const config::ChipConfig& chip)
 {
+    const Examined its = examined(chip);
     if (chip.macro.kind == "aidac")
     {
         return aidac_remarks(chip);
     }
-    Analogue analogue;
-    try
+    if (!its.analogue)
     {
-        analogue = analogue_of(chip);
+        return {its.why_not};
     }
-    catch (const InputError& error)
-    {
-        if (error.place().file != chip.name)
-        {
-            throw; // a device's file
-        }
-        return {std::string("values cannot be computed: ") + error.what()};
-    }
-    const numerics::Scheme& scheme = analogue.scheme;
+    const numerics::Scheme& scheme = its.analogue->scheme;
     std::vector<std::string> all;
     std::optional<std::pair<std::string, unsigned>> few;
     if (chip.macro.adc.range != "lossless")

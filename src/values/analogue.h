@@ -83,8 +83,12 @@ struct Source
 /// Those that the chip has, each with everything else as in noiseless().
 [[nodiscard]] std::vector<Source> sources(const Analogue& analogue);
 
-/// Remarks on a chip for people: too few converter bits, cells that times do not count. Reads the
-/// files that it names, of a device or an AiDAC circuit: throws InputError for what is wrong there.
+/// What every use of a chip asks beyond its keys: reads the files that it names, of a device or an
+/// AiDAC circuit, and throws InputError for what is wrong there. That macros compute no values is
+/// no reason to refuse a chip: analogue_of() says so to those who want some.
+void validate(const config::ChipConfig& chip);
+/// Remarks on a chip for people: too few converter bits, cells that times do not count. Refuses
+/// what validate() does.
 [[nodiscard]] std::vector<std::string> remarks(const config::ChipConfig& chip);
 
 } // namespace tessera::values

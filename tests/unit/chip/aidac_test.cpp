@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "unit/aidac_fixture.h"
 
+#include "config/cells.h"
 #include "tessera/error.h"
 
 #include <gmock/gmock.h>
@@ -314,8 +315,8 @@ TEST_F(AidacRun, EnergiesOfPartsAddUpToThoseOfTheChip)
     EXPECT_EQ(term("accumulators"), 11U * 4 * 33 * 80'000);
     EXPECT_EQ(term("time-to-digital"), 11U * 64 * 1'000'000);
     EXPECT_EQ(term("control"), 11U * 4 * 2'000'000);
-    EXPECT_EQ(term("static"), 11U * 4 * 875'000);       // 50 uW for 17.5 ns
-    EXPECT_EQ(term("switches"), 11U * 512 * 264 * 243); // 0.3 fF at 0.9 V
+    EXPECT_EQ(term("static while computing"), 11U * 4 * 875'000); // 50 uW for 17.5 ns
+    EXPECT_EQ(term("switches"), 11U * 512 * 264 * 243);           // 0.3 fF at 0.9 V
     // 256 cells a row but the first unit, at half of full scale: 2.65 fF at 0.9 V each.
     EXPECT_NEAR(static_cast<double>(term("capacitors")), 11.0 * 512 * 255 * 0.5 * 2.65e3 * 0.81,
                 11);
@@ -330,7 +331,7 @@ TEST_F(AidacRun, EnergiesOfPartsAddUpToThoseOfTheChip)
             parts += part.energy();
         }
     }
-    EXPECT_EQ(parts + term("control") + term("static"), joules_of(energy));
+    EXPECT_EQ(parts + term("control") + term("static while computing"), joules_of(energy));
 }
 
 TEST_F(AidacRun, EnergyGrowsWithTheConstantsOfItsComponentOnly)
@@ -376,6 +377,20 @@ TEST_F(AidacRun, PartsSayHowManyThereAre)
     EXPECT_THAT(parts[2].parameters, Contains(Pair("conversions", "132")));
     EXPECT_THAT(parts[3].parameters, Contains(Pair("converters", "64")));
     EXPECT_THAT(parts[3].parameters, Contains(Pair("bits", "8")));
+}
+
+/// What writes count and what the model's arrays have, but for a reference of each array.
+TEST(AidacCells, AreThoseThatAreWrittenAndReferences)
+{
+    for (const char* const signs : {"offset", "paired"})
+    {
+        config::ChipConfig chip = grid();
+        chip.macro.aidac.signs = signs;
+        const AidacDesign design = aidac_design(chip);
+        const std::uint64_t written =
+            chip.macro.rows * config::cells_in_row(chip.macro, chip.macro.columns);
+        EXPECT_EQ(written + design.cost.rows * chip.macro.weight_bits, design.cost.cells) << signs;
+    }
 }
 
 } // namespace

@@ -125,8 +125,9 @@ TEST(TimeMultiplex, ShortfallIsNamedUnlessSegmentsTakeTurns)
     const MappingReport its = report(trace, network, chip);
     EXPECT_EQ(its.segments, 3U);
     EXPECT_EQ(its.writes, 3U);
-    EXPECT_EQ(its.cells_written, 5U * 72 * 8);
-    EXPECT_EQ(its.write_energy, 5U * 72 * 8 * chip.macro.program.cell_energy);
+    // Weights of 8 bits in pairs of cells of 2.
+    EXPECT_EQ(its.cells_written, 5U * 72 * 8 * 8);
+    EXPECT_EQ(its.write_energy, 5U * 72 * 8 * 8 * chip.macro.program.cell_energy);
     EXPECT_EQ(its.crossbars, 2U);
 }
 
@@ -143,15 +144,18 @@ TEST(TimeMultiplex, RowsAreWrittenWithTheirReferences)
         config::ChipConfig chip = small_chip();
         chip.macro.rows = 144;
         chip.macro.columns = columns;
-        chip.macro.cells_per_weight = 3;
+        chip.macro.cells_per_weight = 5; // conversions, which are no writes
+        chip.macro.cell.bits = 3;
         chip.macro.cell.signs = signs;
         const trace::Trace trace = compile(network, chip, options);
         const MappingReport its = report(trace, network, chip);
         EXPECT_EQ(its.write_energy, its.cells_written * chip.macro.program.cell_energy);
         return its.cells_written;
     };
-    EXPECT_EQ(cells(15, "differential"), 5U * 72 * 8 * 3);
-    EXPECT_EQ(cells(16, "differential"), 5U * 144 * 8 * 3);
+    EXPECT_EQ(cells(15, "differential"), 5U * 72 * 8 * 6);
+    EXPECT_EQ(cells(16, "differential"), 5U * 144 * 8 * 6);
+    EXPECT_EQ(cells(15, "differential-separate"), 5U * 72 * 8 * 6);
+    EXPECT_EQ(cells(15, "sign-magnitude"), 5U * 72 * 8 * 3);
     EXPECT_EQ(cells(16, "offset"), 5U * 72 * (8 * 3 + 1));
     EXPECT_EQ(cells(17, "offset"), 5U * 144 * (8 * 3 + 1));
     EXPECT_EQ(cells(18, "offset"), 5U * 144 * (8 * 3 + 1));
@@ -211,7 +215,7 @@ TEST(TimeMultiplex, BatchesAmortiseWriting)
         checks.run(run, chip.buffer.capacity);
         const MappingReport its = report(trace, network, chip);
         EXPECT_EQ(its.images, images);
-        EXPECT_EQ(its.cells_written, 5U * 72 * 8);
+        EXPECT_EQ(its.cells_written, 5U * 72 * 8 * 8);
         return run.makespan;
     };
     EXPECT_LT(makespan(4), 2 * makespan(1));

@@ -142,9 +142,9 @@ TEST(Parse, OverridesComeLastAndInOrder)
     EXPECT_EQ(noc({"noc.vcs=8", "noc.vcs=1"}).vcs, 1U);
     EXPECT_EQ(noc({"noc.kind=ideal"}).kind, "ideal");
     EXPECT_EQ(noc({"noc.kind=\"ideal\""}).kind, "ideal");
-    EXPECT_EQ(noc({"noc.latency=3 cycles"}).latency, Duration::of_cycles(3));
-    EXPECT_EQ(noc({R"(noc={"vc_depth": 3, "kind": "bus"})"}).vc_depth, 3U);
-    EXPECT_EQ(noc({R"(noc={"vc_depth": 3, "kind": "bus"})"}).vcs, 2U) << "merged, not replaced";
+    EXPECT_EQ(noc({"noc.kind=ideal", "noc.latency=3 cycles"}).latency, Duration::of_cycles(3));
+    EXPECT_EQ(noc({R"(noc={"vc_depth": 3, "routing": "yx"})"}).vc_depth, 3U);
+    EXPECT_EQ(noc({R"(noc={"vc_depth": 3, "routing": "yx"})"}).vcs, 2U) << "merged, not replaced";
     EXPECT_EQ(parse("{}", "c", {"vector.cost.mish=5"}).vector.cost.at("mish"), 5U);
     EXPECT_EQ(parse("{}", "c", {"macro.$preset=isaac"}).macro.columns, 16U);
     EXPECT_EQ(parse("{}", "c", {"description=a=b"}).description, "a=b");

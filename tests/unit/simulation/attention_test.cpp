@@ -362,11 +362,11 @@ TEST(Attention, ReportsWritesAndLifetimes)
         EXPECT_EQ(its.attention.macros, vector ? 0U : 288U);
         EXPECT_EQ(its.attention.weights, vector ? 0 : written);
         EXPECT_EQ(its.attention.energy, vector     ? 0
-                                        : crossbar ? written * 10'000'000
+                                        : crossbar ? 8 * written * 10'000'000
                                                    : written * 3'200'000);
         EXPECT_EQ(its.attention.lifetime(), crossbar ? 1'000'000U : 0U);
         EXPECT_EQ(its.writes, crossbar ? 1U : 0U);
-        EXPECT_EQ(its.cells_written, crossbar ? written : 0U);
+        EXPECT_EQ(its.cells_written, crossbar ? 8 * written : 0U); // 4 pairs of cells a weight
         EXPECT_EQ(its.weights_written, 0U);
 
         const Graph graph(network, chip);

@@ -126,7 +126,10 @@ void expect_written_once(const trace::Trace& trace, const network::Network& netw
     const bool digital = chip.mapping.attention == "digital";
     const config::ChipConfig::Macro& macro = digital ? chip.digital.macro : chip.macro;
     EXPECT_EQ(its.attention.weights, weights);
-    EXPECT_EQ(its.attention.cells, weights * macro.cells_per_weight);
+    // In pairs; digital macros count weights.
+    const unsigned slices =
+        macro.weight_bits / macro.cell.bits + (macro.weight_bits % macro.cell.bits == 0 ? 0 : 1);
+    EXPECT_EQ(its.attention.cells, weights * (digital ? 1 : 2 * slices));
     EXPECT_EQ(its.attention.energy, its.attention.cells * macro.program.cell_energy);
     EXPECT_EQ(its.attention.writes, weights == 0 ? 0U : 1U);
     EXPECT_EQ(its.attention.lifetime(), weights == 0 || digital ? 0 : macro.program.endurance);
@@ -236,7 +239,7 @@ TEST_P(WrittenOperands, OfRandomNetworks)
         test::choose_attention(dice, chip);
         chip.mapping.attention = GetParam();
         chip.digital.tile_columns = std::string(GetParam()) == "digital" ? 6 : dice(0, 8);
-        chip.macro.cells_per_weight = dice(1, 4);
+        chip.macro.cell.bits = dice(1, 4);
         chip.macro.program.cell_energy = dice(1, 1'000'000);
         chip.macro.program.endurance = dice(1, 1'000'000);
         chip.digital.macro.program.cell_energy = dice(1, 1'000'000);
@@ -303,7 +306,7 @@ void expect_formula(std::uint32_t tokens, std::uint32_t depth, std::uint32_t row
             macro.program.row_time = Duration::of_ticks(t_row);
             macro.program.cell_energy = 7;
             macro.program.endurance = digital ? config::kUnlimited : 1'000;
-            chip.macro.cells_per_weight = 2;
+            chip.macro.cell.bits = 3;
             chip.digital.macro.digital.step_time = Duration::of_ticks(t_step);
             chip.digital.macro.digital.drain_time = Duration();
             Options options;
@@ -318,7 +321,7 @@ void expect_formula(std::uint32_t tokens, std::uint32_t depth, std::uint32_t row
             EXPECT_EQ(its.macros, ceil_div(depth, rows) * ceil_div(tokens, columns) +
                                       ceil_div(tokens, rows) * ceil_div(depth, columns));
             EXPECT_EQ(its.weights, weights);
-            EXPECT_EQ(its.cells, digital ? weights : 2 * weights);
+            EXPECT_EQ(its.cells, digital ? weights : 6 * weights);
             EXPECT_EQ(its.energy, 7 * its.cells);
             EXPECT_EQ(its.writes, 1U);
             EXPECT_EQ(its.lifetime(), digital ? 0U : 1'000U);

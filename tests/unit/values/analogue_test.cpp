@@ -73,9 +73,40 @@ TEST(Remarks, AidacChipsSayHowManyBitsLoseNothing)
                 ElementsAre(HasSubstr("converters of 23 bits lose nothing of 128 rows")));
     EXPECT_THAT(remarks_on("aidac", {"macro.input_bits=4"}),
                 ElementsAre(HasSubstr("converters of 22 bits lose nothing of 1024 rows")));
-    EXPECT_THAT(remarks_on("aidac", {"macro.t_mvm=20 ns"}),
-                ElementsAre(HasSubstr("26 bits"),
-                            "warning: macro.t_mvm is given, so times are not those of aidac-28nm"));
+}
+
+/// What validate() throws, or nothing.
+std::string invalid(const std::string& chip, const std::vector<std::string>& settings)
+{
+    try
+    {
+        validate(config::load(chip, settings));
+    }
+    catch (const InputError& error)
+    {
+        return error.what();
+    }
+    return "";
+}
+
+TEST(Validate, RefusesWhatNoRunCanDo)
+{
+    EXPECT_EQ(invalid("aidac", {}), "");
+    EXPECT_EQ(invalid("aidac", {"macro.weight_bits=8"}), "");
+    EXPECT_THAT(invalid("aidac", {"macro.weight_bits=9"}), HasSubstr("weight_bits"));
+    EXPECT_THAT(invalid("aidac", {"macro.aidac.model=none"}), HasSubstr("none"));
+    EXPECT_THAT(invalid("tiny", {"macro.cell.device=none"}), HasSubstr("/macro/cell/device"));
+    EXPECT_THAT(invalid("tiny", {"macro.cell.device=generic", R"(macro.cell.steps=["verify"])"}),
+                HasSubstr("/macro/cell/steps"));
+}
+
+TEST(Validate, TimesNeedNoValues)
+{
+    const std::vector<std::string> wide{"macro.weight_bits=30"};
+    EXPECT_EQ(invalid("tiny", wide), "");
+    EXPECT_THAT(remarks_on("tiny", wide),
+                ElementsAre(HasSubstr("values cannot be computed: tiny: /macro: weight_bits")));
+    EXPECT_THROW((void)analogue_of(config::load("tiny", wide)), InputError);
 }
 
 TEST_F(AidacFile, EnoughBitsAreNoWarningButStepsTooFineAre)
