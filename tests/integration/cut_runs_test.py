@@ -53,8 +53,6 @@ class Results:
                           h5py.check_enum_dtype(file["units"].dtype["kind"]).items()}
             self.stages = {number: name for name, number in
                            h5py.check_enum_dtype(file["intervals"].dtype["stage"]).items()}
-            places = json.loads(file["meta/config"][()])["digital"]
-        self.digital = bool(places["tiles"]) if isinstance(places, dict) and "tiles" in places else False
 
     def time_by_kind(self):
         times = Counter()
@@ -149,7 +147,7 @@ def covered(rows, limit):
     return total
 
 
-def check_totals(results, span, title):
+def check_totals(results, span, title, is_digital=lambda tile: False):
     computing = 0
     for number, unit in enumerate(results.units):
         time = {name[5:]: int(unit[name]) for name in results.units.dtype.names if name.startswith("time_")}
@@ -162,7 +160,7 @@ def check_totals(results, span, title):
             mine = results.stalls[(results.stalls["unit"] == number)]
             mine = mine[[results.stages[stall] == stage for stall in mine["stage"]]]
             expect(int((mine["end"] - mine["begin"]).sum()) == time[stage], f"{title}: {unit['name']}: {stage}")
-        if results.kinds[unit["kind"]] == "macro":
+        if results.kinds[unit["kind"]] == "macro" and not is_digital(int(unit["node"])):
             computing += sum(time[stage] for stage in COMPUTES)
     crossbars = results.attributes["crossbars"]
     expect(abs(results.attributes["utilization"] - computing / max(1, crossbars * span)) < 1e-12,
@@ -290,6 +288,68 @@ def check_crossbars(folder):
         expect(said["crossbars"] == len(macros), f"crossbars at {until}: {said}")
 
 
+def check_digital(folder):
+    """Digital macros are left out of crossbars, compute time and utilization, of layers as of the chip."""
+    layers = [{"name": "x", "kind": "input", "shape": [8, 1, 32]}]
+    layers += [{"name": name, "kind": "dense", "channels": 32, "inputs": ["x"]} for name in "qkv"]
+    layers += [{"name": "scores", "kind": "matmul", "inputs": ["q", "k"], "heads": 2, "transpose_second": True},
+               {"name": "softmax", "kind": "softmax", "inputs": ["scores"]},
+               {"name": "context", "kind": "matmul", "inputs": ["softmax", "v"], "heads": 2}]
+    network = folder / "attention.json"
+    network.write_text(json.dumps({"name": "attention", "layers": layers}))
+    case = ["--network", network, "--chip", "clsa-256-hybrid", "--attention", "digital", "--schedule", "xinf"]
+    makespan = run(folder / "whole", case)["makespan_ps"]
+    with h5py.File(folder / "whole" / "activity.h5") as file:
+        config = json.loads(file["meta/config"][()])
+    columns, chosen = config["tiles"]["columns"], config["digital"]["tile_columns"]
+    digital = {(2 * k + 1) * columns // (2 * chosen) for k in range(chosen)}
+    whole = Results(folder / "whole")
+    busy = {int(row["node"]) % columns for row in whole.units if row["vectors"] and whole.kinds[row["kind"]] == "macro"}
+    expect(busy & digital and busy - digital, f"columns at work: {busy}, digital: {digital}")
+
+    def is_digital(tile):
+        return tile % columns in digital
+    check_totals(whole, makespan, "attention", is_digital)
+    expect(all((row["crossbars"] == 1) == (row["name"] in (b"q", b"k", b"v")) for row in whole.layers), "crossbars")
+    for until in (makespan // 3, makespan // 2, makespan * 9 // 10):
+        run(folder / "cut", [*case, "--until", f"{until}ps", "--stats-every", "777777ps"])
+        cut = Results(folder / "cut")
+        check_windows(folder / "cut", cut, until, 777_777, f"attention until {until}")
+        check_totals(cut, until, f"attention until {until}", is_digital)
+
+
+def check_python(folder):
+    """The package takes lines apart that stand for several windows."""
+    if not os.environ.get("TESSERA_PYTHON"):
+        return
+    sys.path.insert(0, os.environ["TESSERA_PYTHON"])
+    from tessera import InputError, IoError, read_windows
+    run(folder / "apart", ["--network", "lenet5", "--chip", "clsa-256", "--stats-every", "100ns"])
+    lines = [json.loads(line) for line in (folder / "apart" / "windows.jsonl").read_text().splitlines()]
+    windows = list(read_windows(folder / "apart"))
+    expect(len(windows) == lines[-1]["window"] + lines[-1]["windows"] > 2 * len(lines), "windows of lines")
+    expect([window["window"] for window in windows] == list(range(len(windows))), "numbers of windows")
+    expect(all(a["end"] == b["begin"] for a, b in zip(windows, windows[1:])), "windows apart have gaps")
+    expect(all(window["end"] - window["begin"] == 100_000 for window in windows[:-1]), "windows apart have one length")
+    results = Results(folder / "apart")
+    sums, span = Sums(), windows[-1]["end"]
+    for window in windows:
+        mean = {buffer["name"]: buffer["mean"] for buffer in window["buffers"]}
+        sums.add({**window, "buffers": []}, results.attributes["crossbars"])
+        for name, value in mean.items():
+            sums.bytes[name] += value * (window["end"] - window["begin"])
+        for buffer in window["buffers"]:
+            sums.bytes[buffer["name"], "waits"] += buffer["waits"]
+    compare(sums, results, span, "windows apart")
+    (folder / "apart" / "windows.jsonl").write_text(json.dumps({**lines[0], "windows": 0}) + "\n")
+    for path, error, word in ((folder / "apart", InputError, "windows.jsonl:1"), (folder / "none", IoError, "none")):
+        try:
+            list(read_windows(path))
+            expect(False, f"{path} is accepted")
+        except error as problem:
+            expect(word in str(problem), f"{problem}")
+
+
 def check_formats(folder):
     """Files of older formats are refused with both versions and what to do."""
     for file in sorted((SOURCE / "tests" / "data" / "formats").glob("activity-*.h5.gz")):
@@ -309,6 +369,8 @@ def main():
         check_formats(folder)
         check_views(folder)
         check_crossbars(folder)
+        check_digital(folder)
+        check_python(folder)
         check_runs(folder)
     print(f"{len(FAILURES)} failures")
     return 1 if FAILURES else 0

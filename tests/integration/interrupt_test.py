@@ -127,7 +127,11 @@ def check_result(folder):
             problems += [] if "activity.h5" not in files else ["looks complete"]
             return problems
         with h5py.File(folder / part, "r") as file:
-            recorded = len(file["ops"])
+            recorded = int((file["ops"]["unfinished"] == 0).sum())
+            if len(file["ops"]) - recorded != file.attrs["unfinished"]:
+                problems.append("other operations are in flight than the file says")
+            if int(file["ops"]["end"].max(initial=0)) > file.attrs["span_ps"]:
+                problems.append("operations end after the span")
             if bool(file.attrs["complete"]) != (code == 0):
                 problems.append("the file and the exit code disagree")
         counted = json.loads((folder / "stats.json").read_text())["chip"]["operations"]["value"]

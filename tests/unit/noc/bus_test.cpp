@@ -100,6 +100,33 @@ TEST(Bus, NextOneStartsWhereTheLastOneEnded)
     EXPECT_EQ(link.stalled, 1U + 1000U);
 }
 
+TEST(Bus, ATransferThatGoesOnHasCarriedTheCyclesThatAreOver)
+{
+    struct Expected
+    {
+        Tick at;
+        std::uint64_t bytes;
+        Tick busy;
+    };
+    Recorder chip(bus_chip());
+    chip.send_at(500, transfer(1, 0, 65)); // on the bus from 1000 to 4000
+    for (const Expected& expected : std::vector<Expected>{{999, 0, 0},
+                                                          {1000, 0, 0},
+                                                          {1001, 0, 1},
+                                                          {1999, 0, 999},
+                                                          {2000, 32, 1000},
+                                                          {2001, 32, 1001},
+                                                          {3999, 64, 2999},
+                                                          {4000, 65, 3000},
+                                                          {9000, 65, 3000}})
+    {
+        chip.wheel().run_until(expected.at);
+        const LinkSummary link = chip.fabric().links(expected.at).at(0);
+        EXPECT_EQ(link.flits, expected.bytes) << expected.at;
+        EXPECT_EQ(link.busy, expected.busy) << expected.at;
+    }
+}
+
 TEST(Bus, RationalClockDoesNotDrift)
 {
     config::ChipConfig config = bus_chip(1);

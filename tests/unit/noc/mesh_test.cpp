@@ -288,6 +288,50 @@ TEST(Mesh, SharedLinkCountsStalls)
     EXPECT_GT(stalled, 40 * kCycle);
 }
 
+TEST(Mesh, ChangesOfWindowsAreThoseOfTheTotals)
+{
+    // Cycles of 781 and 782 ps, and windows that begin anywhere in them.
+    for (const Tick window : {Tick{1}, Tick{781}, Tick{782}, Tick{1999}})
+    {
+        config::ChipConfig config = mesh_chip(2, 2);
+        config.noc.clock = Clock(3125, 4);
+        config.noc.vcs = 2;
+        config.noc.vc_depth = 2;
+        Recorder chip(config);
+        chip.fabric().watch();
+        chip.send_at(0, {1, NodeId(0), {NodeId(3)}, bytes_of(9)});
+        chip.send_at(100, {2, NodeId(1), {NodeId(3)}, bytes_of(7)});
+        chip.send_at(1562, {3, NodeId(2), {NodeId(3), NodeId(1)}, bytes_of(3)});
+        std::vector<Fabric::LinkFigures> told(chip.fabric().links(0).size());
+        for (Tick end = window; end < 60'000; end += window)
+        {
+            chip.wheel().run_until(end);
+            chip.fabric().changes(end,
+                                  [&](std::size_t link, const Fabric::LinkFigures& now)
+                                  {
+                                      ASSERT_GE(now.busy, told[link].busy);
+                                      ASSERT_LE(now.busy - told[link].busy, window);
+                                      ASSERT_GE(now.stalled, told[link].stalled);
+                                      ASSERT_LE(now.stalled - told[link].stalled, window);
+                                      told[link] = now;
+                                  });
+            const std::vector<LinkSummary> links = chip.fabric().links(end);
+            for (std::size_t i = 0; i < links.size(); ++i)
+            {
+                ASSERT_EQ(links[i].flits, told[i].flits) << links[i].name << " at " << end;
+                ASSERT_EQ(links[i].busy, told[i].busy) << links[i].name << " at " << end;
+                ASSERT_EQ(links[i].stalled, told[i].stalled) << links[i].name << " at " << end;
+            }
+        }
+        EXPECT_EQ(chip.deliveries(), 4U);
+        for (const Fabric::LinkFigures& link : told)
+        {
+            EXPECT_GE(link.busy, link.flits * 3125 / 4 - link.flits);
+            EXPECT_LE(link.busy, link.flits * 3125 / 4 + link.flits);
+        }
+    }
+}
+
 TEST(Mesh, ConservesFlitsAndDrainsUnderHeavyLoad)
 {
     for (const std::uint32_t vcs : {1U, 2U, 4U})

@@ -143,8 +143,8 @@ void require_interrupted(const std::filesystem::path& job, const Scene& scene)
     require(!json_of(job / "stats.json").empty(), "stats.json");
     require(std::filesystem::exists(job / "activity.h5.part"), "activity.h5.part");
     require(!scene.others_act ||
-                json_of(job / "stats.json").at("chip").at("makespan").at("value") <= 500'000,
-            "the makespan is beyond the end");
+                json_of(job / "stats.json").at("chip").at("span").at("value") <= 500'000,
+            "the span goes beyond the end");
 }
 
 /// After sc_stop() the chip still tells what there is.
@@ -299,7 +299,7 @@ TEST(Ending, AChipThatGoesWhileAJobRunsLeavesItsResults)
     std::ifstream run(folder / "job0/run.json");
     EXPECT_EQ(nlohmann::json::parse(run).at("status"), "interrupted");
     std::ifstream stats(folder / "job0/stats.json");
-    EXPECT_LE(nlohmann::json::parse(stats).at("chip").at("makespan").at("value"), 500'000);
+    EXPECT_LE(nlohmann::json::parse(stats).at("chip").at("span").at("value"), 500'000);
     std::filesystem::remove_all(folder);
 }
 

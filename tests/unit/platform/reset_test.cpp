@@ -192,8 +192,8 @@ TEST(Reset, EndsTheJobAndEmptiesTheRegisters)
         EXPECT_EQ(status_of(folder / ("job" + std::to_string(job))), "complete") << job;
     }
     EXPECT_EQ(figures_of(folder / "job3"), figures_of(folder / "job5"));
-    EXPECT_LE(figures_of(folder / "job0").at("chip").at("makespan").at("value"), 150'000);
-    EXPECT_LE(figures_of(folder / "job1").at("chip").at("makespan").at("value"), 500'000);
+    EXPECT_LE(figures_of(folder / "job0").at("chip").at("span").at("value"), 150'000);
+    EXPECT_LE(figures_of(folder / "job1").at("chip").at("span").at("value"), 500'000);
     std::filesystem::remove_all(folder);
 }
 
