@@ -20,7 +20,7 @@ ODD = [
     ("aidac", ["macro.t_mvm=100 ns"], "macro.t_mvm"),
     ("aidac", ["macro.weight_bits=30"], "weight_bits"),
     ("aidac", ["macro.aidac.model=nowhere"], "nowhere"),
-    ("aidac", ["macro.input_bits=5", "macro.weight_bits=3"], None),
+    ("aidac", ["macro.rows=512", "macro.columns=64"], None),
     ("aidac", ["macro.adc.bits=4"], "macro.kind is aidac"),
     ("aidac", ["macro.cell.device=generic"], "macro.kind is aidac"),
     ("clsa-256", ["macro.kind=aidac"], "macro.t_mvm"),
@@ -39,8 +39,8 @@ ODD = [
 SOME = ["macro.kind=aidac", "macro.kind=adc", "macro.t_mvm=1 us", "macro.t_mvm=null", "macro.dac.bits=2",
         "macro.adc.bits=4", "macro.adc.range=granular", "macro.adc.range=lossless", "macro.adc.offset=0.5",
         "macro.adc.circuit=sar", "macro.adc.mismatch=0.01", "macro.cell.bits=4", "macro.cell.device=generic",
-        "macro.cell.device=none", "macro.cell.row_ohm=1", "macro.cell.age=10", "macro.weight_bits=4",
-        "macro.input_bits=4", "macro.aidac.model=yoco-28nm", "macro.aidac.signs=paired", "macro.sample_hold.present=false",
+        "macro.cell.device=none", "macro.cell.row_ohm=1", "macro.cell.age=10", "macro.weight_bits=9",
+        "macro.input_bits=10", "macro.aidac.model=yoco-28nm", "macro.aidac.signs=paired", "macro.sample_hold.present=false",
         "macro.cell.signed_inputs=twos-complement", "noc.kind=ideal", "noc.vcs=2", "noc.bytes_per_cycle=8",
         "memory.channels=unlimited", "memory.latency=1 ns", "vector.lanes=unlimited", "vector.startup=1 ns"]
 
