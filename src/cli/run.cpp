@@ -261,6 +261,7 @@ int execute(const Arguments& arguments, const Options& options, const Streams& s
             const bool complete = result.end == RunEnd::complete;
             print_writing(streams.out, *mapping,
                           complete ? std::optional(result.summary.makespan) : std::nullopt);
+            print_sets(streams.out, *mapping);
         }
         if (values)
         {
