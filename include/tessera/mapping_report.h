@@ -47,6 +47,21 @@ struct MappingReport
         std::uint32_t in_flight = 1; ///< an image enters when the one so many before has left
         ImageSummary planned;        ///< of all images
         Tick least_interval = 0; ///< busy time of the busiest macro per image: no interval is less
+        /// The unit that works longest on an image, a macro or what moves data, and how long, as
+        /// planned with all that takes time.
+        std::string busiest;
+        Tick work = 0;
+        std::uint32_t wanted = 1; ///< in flight, to keep that unit at work: buffers may hold fewer
+    };
+    /// How a layer's sets are made, if not whole.
+    struct Divided
+    {
+        std::string layer;
+        std::uint32_t rows = 1; ///< of a set
+        std::uint32_t columns = 1;
+        std::uint32_t part_rows = 1; ///< made at once
+        std::uint32_t part_columns = 1;
+        bool chosen = false; ///< for a shorter plan; else buffers have no room for more
     };
     /// What finite buffers cost a schedule across layers.
     struct Buffers
@@ -68,6 +83,9 @@ struct MappingReport
     std::vector<Layer> layers;        ///< in the order of the network
     std::optional<Buffers> buffers;   ///< if they are finite and one stage holds all layers
     std::optional<Pipeline> pipeline; ///< of several images across layers
+    std::vector<Divided> divided;     ///< layers whose sets are not made whole
+    std::uint32_t computed = 0;       ///< layers that have sets
+    std::uint32_t plans = 0;          ///< compared to choose the sizes of sets; 0: they were given
     std::uint64_t crossbars = 0;      ///< that hold anything; digital macros apart
     std::uint64_t weights = 0;        ///< sum over the layers
     double occupancy =

@@ -60,7 +60,9 @@ struct CompileOptions
     /// by layer), "balanced" (least interval of the pipeline).
     std::string duplicate = "none";
     std::optional<std::uint64_t> extra_pes{}; ///< crossbars for copies; nothing: all that are left
-    std::string sets = "row";                 ///< what is made together: "row", "pixel", "4x8"
+    /// What is made together: "row", "pixel", "4x8"; "auto": of every layer what makes the shortest
+    /// plan.
+    std::string sets = "row";
     /// Which tiles are filled first: "row-major", "snake", "traffic"; nothing: as the chip says.
     std::optional<std::string> placement{};
     /// Where convolutions with groups run: "vector", "crossbar"; nothing: as the chip says.

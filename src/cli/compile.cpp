@@ -56,10 +56,15 @@ nlohmann::ordered_json figures(const std::string& file, const Program& program)
         result["pipeline"] = {{"in_flight", its.in_flight},
                               {"interval_ps", its.planned.interval},
                               {"least_interval_ps", its.least_interval},
+                              {"busiest", its.busiest},
+                              {"work_ps", its.work},
+                              {"wanted", its.wanted},
                               {"first_latency_ps", its.planned.first_latency},
                               {"mean_latency_ps", its.planned.mean_latency},
                               {"most_latency_ps", its.planned.most_latency}};
     }
+    result["divided"] = compiler::divided_json(mapping.divided);
+    result["plans"] = mapping.plans;
     if (mapping.buffers)
     {
         nlohmann::ordered_json refuges = nlohmann::ordered_json::array();
@@ -84,6 +89,7 @@ void print(std::ostream& out, const std::string& file, const Program& program)
     const MappingReport& mapping = program.mapping().value();
     out << fmt::format("{}: {} operations on {} units, {} crossbars\n", file, header.operations,
                        header.units.size(), mapping.crossbars);
+    print_sets(out, mapping);
     out << fmt::format(
         "{:.1f} % of their cells hold {} weights; {} bytes are sent, {} bytes x hops\n",
         100 * mapping.occupancy, mapping.weights, mapping.bytes_sent, mapping.byte_hops);

@@ -318,6 +318,7 @@ int execute(const Arguments& arguments, const Options& options, const Streams& s
             const Summary& its = result.summary;
             print_writing(streams.out, *mapping,
                           its.complete ? std::optional(its.span) : std::nullopt);
+            print_sets(streams.out, *mapping);
         }
         if (values)
         {

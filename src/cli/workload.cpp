@@ -52,7 +52,8 @@ void add_network_options(Options& options)
         ("extra-pes", po::value<std::uint64_t>(),
          "crossbars for copies (default: all that are left)") //
         ("sets", po::value<std::string>()->default_value("row"),
-         "what of a feature map is made together: row, pixel, or rows x columns such as 4x8") //
+         "what of a feature map is made together: row, pixel, rows x columns such as 4x8; auto: of "
+         "every layer what makes the shortest plan") //
         ("placement", po::value<std::string>(),
          "which tiles are filled first: row-major, snake, traffic (few bytes x hops); default: "
          "mapping.placement of the chip") //
@@ -82,7 +83,7 @@ void add_network_options(Options& options)
     options.offer("set", {{}, chip_settings});
     options.offer("schedule", {{"layer-by-layer", "xinf"}});
     options.offer("duplicate", {{"none", "greedy", "optimal", "balanced"}});
-    options.offer("sets", {{"row", "pixel"}});
+    options.offer("sets", {{"row", "pixel", "auto"}});
     options.offer("depthwise", {{"vector", "crossbar"}});
     options.offer("attention", {{"vector", "crossbar", "digital"}});
     options.offer("placement", {{"row-major", "snake", "traffic"}});
@@ -172,6 +173,10 @@ Workload load_workload(const Options& options)
     {
         throw UsageError("give either --network or --trace");
     }
+    if (options.has("trace") && options.text("sets") == "auto")
+    {
+        throw UsageError("the sets of a trace are what it says; --sets auto needs --network");
+    }
     const ChipModel chip = load_chip(options);
     return {chip,
             options.has("trace")
@@ -187,11 +192,20 @@ void print_pipeline(std::ostream& out, const MappingReport& mapping)
     }
     const MappingReport::Pipeline& its = *mapping.pipeline;
     const auto time = [](double ps) { return human_time(static_cast<Tick>(ps + 0.5)); };
-    out << fmt::format("{} images, {} in flight; if only MVMs take time, one every {} (at least "
-                       "{}), latency {} to {}\n",
-                       its.planned.count, its.in_flight, time(its.planned.interval),
-                       human_time(its.least_interval), human_time(its.planned.first_latency),
-                       human_time(its.planned.most_latency));
+    out << fmt::format(
+        "{} images, {} in flight{}; the busiest unit, {}, works {} on each; if only "
+        "MVMs take time, one every {} (at least {}), latency {} to {}\n",
+        its.planned.count, its.in_flight,
+        its.in_flight < its.wanted ? fmt::format(" (buffers have no room for {})", its.wanted) : "",
+        its.busiest, human_time(its.work), time(its.planned.interval),
+        human_time(its.least_interval), human_time(its.planned.first_latency),
+        human_time(its.planned.most_latency));
+}
+
+void print_sets(std::ostream& out, const MappingReport& mapping)
+{
+    out << compiler::divided_text(compiler::divided_json(mapping.divided), mapping.computed,
+                                  mapping.plans);
 }
 
 void print_buffers(std::ostream& out, const MappingReport& mapping)

@@ -48,6 +48,8 @@ void print_remarks(std::ostream& err, const config::ChipConfig& chip);
 
 /// How several images pass as planned: latency and interval, beside the least interval.
 void print_pipeline(std::ostream& out, const MappingReport& mapping);
+/// Which sets are not made whole, and why.
+void print_sets(std::ostream& out, const MappingReport& mapping);
 /// Where data wait that find no room where they are read, and what that costs.
 void print_buffers(std::ostream& out, const MappingReport& mapping);
 /// What writing weights costs and how long cells last, if any are written; with the time that the

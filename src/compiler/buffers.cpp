@@ -248,7 +248,8 @@ BufferPlan::BufferPlan(Plan& plan, std::uint32_t images)
     deliveries_.resident.assign(plan.graph().size(), 0);
     homes_.resize(plan.graph().size());
     const bool flows = plan.schedule().as_soon_as_possible();
-    pipelines_.assign(plan.stages().size(), flows ? pipelined(plan, images) : Pipeline{});
+    wanted_ = flows ? keeping_busy(plan, images) : Flight{};
+    pipelines_.assign(plan.stages().size(), wanted_.pipeline);
     held_back_.assign(plan.stages().size(), false);
     for (std::size_t stage = 0; stage < plan.stages().size(); ++stage)
     {
@@ -588,7 +589,7 @@ std::optional<BufferPlan::Fit> BufferPlan::find_level(Plan& plan, std::size_t st
     emitter.reserve({stage}, std::min(pipelines_[stage].images, pipelines_[stage].in_flight + 2));
     std::optional<Fit> found; // something that fits, though not into half
     std::uint64_t before = config::kUnlimited;
-    for (std::uint32_t next = 0; next <= finest; ++next)
+    for (std::uint32_t next = std::min(plan.coarsest_level(stage), finest); next <= finest; ++next)
     {
         emit_level(plan, stage, emitter, next);
         const std::vector<Ring> rings = rings_of(emitter, 0);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "compiler/emit.h"
+#include "compiler/in_flight.h"
 
 #include <cstdint>
 #include <optional>
@@ -71,6 +72,8 @@ public:
     [[nodiscard]] const Deliveries& deliveries() const { return deliveries_; }
     /// How images pass a stage of a cross-layer schedule.
     [[nodiscard]] const Pipeline& pipeline(std::size_t stage) const { return pipelines_[stage]; }
+    /// How they would if buffers had room for all.
+    [[nodiscard]] const Flight& wanted() const { return wanted_; }
     /// Bounds the rings of a finally emitted stage; `first`: its first operation.
     void bound_stage(Emitter& emitter, std::size_t stage, std::size_t first) const;
     /// Most bytes that the tile's buffer ever holds; 0 with unlimited buffers.
@@ -141,6 +144,7 @@ private:
     std::uint64_t capacity_ = 0;
     std::size_t tiles_ = 0;
     Deliveries deliveries_;
+    Flight wanted_;
     std::vector<Pipeline> pipelines_; ///< by stage
     std::vector<bool> held_back_;     ///< by stage
     Refuges refuges_;

@@ -6,8 +6,10 @@
 #include "compiler/barrier.h"
 #include "compiler/buffers.h"
 #include "compiler/emit.h"
+#include "compiler/forecast.h"
 #include "compiler/plan.h"
 #include "compiler/set_order.h"
+#include "compiler/set_sizes.h"
 #include "compiler/timetable.h"
 #include "compiler/traffic.h"
 #include "tessera/error.h"
@@ -140,15 +142,26 @@ void list_units(const Plan& plan, const Emitter& emitter, trace::Trace& trace)
 }
 
 /// What was planned for images that follow each other; nothing for one, or for segments in turns.
-std::optional<MappingReport::Pipeline> pipeline(const Plan& plan, const BufferPlan& buffers)
+std::optional<MappingReport::Pipeline> pipeline(const Plan& plan, const BufferPlan& buffers,
+                                                const Emitter& emitter)
 {
     if (plan.stages().size() != 1 || buffers.pipeline(0).images == 1)
     {
         return std::nullopt;
     }
     const Timetable timetable(plan, buffers.pipeline(0));
-    return MappingReport::Pipeline{buffers.pipeline(0).in_flight, summary_of(timetable.images(0)),
-                                   timetable.busiest(0)};
+    MappingReport::Pipeline result{buffers.pipeline(0).in_flight,
+                                   summary_of(timetable.images(0)),
+                                   timetable.busiest(0),
+                                   "",
+                                   0,
+                                   buffers.wanted().pipeline.in_flight};
+    if (const auto& one = buffers.wanted().one)
+    {
+        result.busiest = emitter.traced(one->busiest).name(plan.chip().tile_count());
+        result.work = one->work;
+    }
+    return result;
 }
 
 /// What the buffers cost; nothing layer by layer, with unlimited ones, or for segments in turns.
@@ -175,16 +188,15 @@ std::optional<MappingReport::Buffers> costs(const Plan& plan, const BufferPlan& 
     return result;
 }
 
-/// The whole way, for a graph and options that are settled.
-Compiled program(const Graph& graph, const config::ChipConfig& chip, const Options& options)
+/// Emits everything as planned; returns the first operation of every stage, and of every time that
+/// it comes again.
+std::vector<std::size_t> emit_all(const Plan& plan, const BufferPlan& buffers, std::uint32_t images,
+                                  Emitter& emitter)
 {
-    Plan plan(graph, chip, schedule(options.schedule), options.plan);
-    const BufferPlan buffers(plan, options.images);
-
-    Emitter emitter(plan, &buffers.deliveries());
     std::vector<std::size_t> stages(plan.stages().size());
     std::iota(stages.begin(), stages.end(), std::size_t{0});
-    emitter.reserve(stages, options.images);
+    emitter.reserve(stages, images);
+    std::vector<std::size_t> begins;
     Barrier barrier;
     const bool flows = plan.schedule().as_soon_as_possible(); // images need no barrier
     for (std::uint32_t segment = 0; segment < plan.segments(); ++segment)
@@ -196,7 +208,7 @@ Compiled program(const Graph& graph, const config::ChipConfig& chip, const Optio
             emitter.emit_weights(segment);
             barrier.close(emitter.operations(), first);
         }
-        for (std::uint32_t image = 0; image < (flows ? 1 : options.images); ++image)
+        for (std::uint32_t image = 0; image < (flows ? 1 : images); ++image)
         {
             emitter.work_on(image);
             for (const std::size_t stage : stages)
@@ -206,22 +218,85 @@ Compiled program(const Graph& graph, const config::ChipConfig& chip, const Optio
                     continue;
                 }
                 const std::size_t first = emitter.operations().size();
-                const Pipeline& images = buffers.pipeline(stage);
-                buffers.emit(emitter, plan, stage, images);
+                begins.push_back(first);
+                const Pipeline& its = buffers.pipeline(stage);
+                buffers.emit(emitter, plan, stage, its);
                 buffers.bound_stage(emitter, stage, first);
                 barrier.close(emitter.operations(), first,
-                              images.in_flight < images.images ? images.in_flight : Barrier::kAll);
+                              its.in_flight < its.images ? its.in_flight : Barrier::kAll);
             }
         }
     }
+    return begins;
+}
+
+/// The whole way, for a graph and options that are settled.
+Compiled program(const Graph& graph, const config::ChipConfig& chip, const Options& options)
+{
+    Plan plan(graph, chip, schedule(options.schedule), options.plan);
+    const BufferPlan buffers(plan, options.images);
+
+    Emitter emitter(plan, &buffers.deliveries());
+    (void)emit_all(plan, buffers, options.images, emitter);
     Compiled result;
-    result.pipeline = pipeline(plan, buffers);
+    result.pipeline = pipeline(plan, buffers, emitter);
     result.buffers = costs(plan, buffers, emitter);
+    result.divided = divided_sets(plan);
+    for (const Stage& stage : plan.stages())
+    {
+        result.computed += static_cast<std::uint32_t>(stage.size());
+    }
     result.trace.header = describe(plan, options);
     result.trace.operations = std::move(emitter.operations());
     count_uses(emitter, result.trace.operations);
     tidy(result.trace.operations);
     list_units(plan, emitter, result.trace);
+    return result;
+}
+
+/// What one image takes with sets as fine as this; more that follow it at the pace of the busiest
+/// unit.
+Outlook outlook(const Graph& graph, const config::ChipConfig& chip, Options options,
+                const Fineness& fineness)
+{
+    const std::uint32_t images = std::exchange(options.images, 1);
+    options.plan.fineness = fineness;
+    Outlook result;
+    try
+    {
+        Plan plan(graph, chip, schedule(options.schedule), options.plan);
+        const BufferPlan buffers(plan, 1);
+        Emitter emitter(plan, &buffers.deliveries());
+        const std::vector<std::size_t> begins = emit_all(plan, buffers, 1, emitter);
+        const Forecast forecast(emitter);
+        result.operations = emitter.operations().size();
+        result.time = forecast.makespan();
+        if (plan.schedule().as_soon_as_possible())
+        {
+            result.time += (images - 1) * forecast.work(forecast.busiest());
+        }
+        Tick before = 0;
+        for (std::size_t stage = 0; stage < begins.size(); ++stage)
+        {
+            const std::size_t end =
+                stage + 1 < begins.size() ? begins[stage + 1] : result.operations;
+            Tick until = before;
+            for (std::size_t i = begins[stage]; i < end; ++i)
+            {
+                until = std::max(until, forecast.end(OpId(i)));
+            }
+            result.of_stage.push_back(until - before);
+            before = until;
+        }
+        for (std::uint32_t i = 0; i < graph.size(); ++i)
+        {
+            result.ran.push_back(plan[LayerId(i)].level);
+        }
+    }
+    catch (const InputError&)
+    {
+        // These do not fit; where whole sets do not either, the program says so.
+    }
     return result;
 }
 
@@ -235,19 +310,53 @@ Compiled compile_and_plan(const network::Network& network, const config::ChipCon
         throw UsageError("there is nothing to do for 0 images; give at least 1");
     }
     const Graph graph(network, chip);
-    Options chosen = options;
-    chosen.plan.images = options.images;
-    chosen.plan = settled(graph, chip, schedule(options.schedule), chosen.plan);
+    auto [chosen, plans] = decide(graph, chip, options);
     const Placement& policy = placement(chip);
-    if (!policy.asks_for_traffic() || !options.plan.tiles.empty())
+    if (policy.asks_for_traffic() && options.plan.tiles.empty())
     {
-        return program(graph, chip, chosen);
+        chosen.plan.tiles = policy.order(chip, {});
+        chosen.images = 1;
+        chosen.plan.tiles = policy.order(chip, traffic(program(graph, chip, chosen).trace));
+        chosen.images = options.images;
     }
-    chosen.plan.tiles = policy.order(chip, {});
-    chosen.images = 1;
-    chosen.plan.tiles = policy.order(chip, traffic(program(graph, chip, chosen).trace));
-    chosen.images = options.images;
-    return program(graph, chip, chosen);
+    Compiled result = program(graph, chip, chosen);
+    result.plans = plans;
+    return result;
+}
+
+Decided decide(const Graph& graph, const config::ChipConfig& chip, Options options)
+{
+    const Schedule& its = schedule(options.schedule);
+    options.plan.images = options.images;
+    options.plan = settled(graph, chip, its, options.plan);
+    if (options.plan.sets != "auto" || !options.plan.fineness.empty())
+    {
+        return {std::move(options), 0};
+    }
+    const SetSizes sizes =
+        choose_set_sizes(Plan(graph, chip, its, options.plan), [&](const Fineness& fineness)
+                         { return outlook(graph, chip, options, fineness); });
+    options.plan.fineness = sizes.fineness;
+    return {std::move(options), sizes.plans};
+}
+
+std::vector<MappingReport::Divided> divided_sets(const Plan& plan)
+{
+    std::vector<MappingReport::Divided> result;
+    for (const Stage& stage : plan.stages())
+    {
+        for (const LayerId id : stage)
+        {
+            const Grid& grid = plan[id].grid;
+            if (grid.chunk < grid.set.rows || grid.segment < grid.set.columns)
+            {
+                result.push_back({plan.graph().layer(id).name, grid.set.rows, grid.set.columns,
+                                  grid.chunk, grid.segment,
+                                  plan.level_asked(id) == plan[id].level});
+            }
+        }
+    }
+    return result;
 }
 
 trace::Trace compile(const network::Network& network, const config::ChipConfig& chip,

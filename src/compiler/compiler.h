@@ -68,9 +68,24 @@ struct Compiled
     trace::Trace trace;
     std::optional<MappingReport::Pipeline> pipeline; ///< of several images across layers
     std::optional<MappingReport::Buffers> buffers;   ///< finite ones, across layers
+    std::vector<MappingReport::Divided> divided;     ///< layers whose sets are not made whole
+    std::uint32_t computed = 0;                      ///< layers that have sets
+    std::uint32_t plans = 0;                         ///< compared to choose the sizes of sets
 };
 [[nodiscard]] Compiled compile_and_plan(const network::Network& network,
                                         const config::ChipConfig& chip,
                                         const Options& options = {});
+
+/// The options with what the compiler decides by planning: "demand" as an order of sets (settled())
+/// and "auto" as their sizes, which become PlanOptions::fineness.
+struct Decided
+{
+    Options options;
+    std::uint32_t plans = 0; ///< compared for the sizes
+};
+[[nodiscard]] Decided decide(const Graph& graph, const config::ChipConfig& chip, Options options);
+
+/// Layers whose sets are not made whole, by a plan that buffers have been planned for.
+[[nodiscard]] std::vector<MappingReport::Divided> divided_sets(const Plan& plan);
 
 } // namespace tessera::compiler

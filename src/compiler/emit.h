@@ -68,6 +68,7 @@ public:
     /// The stage, for all images of the pipeline, as its timetable says.
     void emit(std::size_t stage, const Pipeline& pipeline);
 
+    [[nodiscard]] const Plan& plan() const { return plan_; }
     [[nodiscard]] std::vector<trace::Operation>& operations() { return operations_; }
     [[nodiscard]] const std::vector<trace::Operation>& operations() const { return operations_; }
     [[nodiscard]] const Note& note(OpId id) const { return notes_[id.value()]; }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "compiler/explain.h"
 
+#include "compiler/buffers.h"
 #include "compiler/live.h"
 #include "compiler/plan.h"
 #include "compiler/report.h"
@@ -11,6 +12,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 #include <map>
+#include <optional>
 #include <set>
 
 namespace tessera::compiler
@@ -133,8 +135,23 @@ Json explain(const network::Network& network, const config::ChipConfig& chip,
 {
     const Graph graph(network, chip);
     const Schedule& policy = schedule(options.schedule);
-    PlanOptions choices = settled(graph, chip, policy, options.plan);
-    const Plan plan(graph, chip, policy, choices);
+    auto [choices, plans] = decide(graph, chip, options);
+    Plan plan(graph, chip, policy, choices.plan);
+    std::optional<Pipeline> pipeline;
+    std::string problem;
+    try
+    {
+        const BufferPlan buffers(plan, options.images);
+        pipeline = plan.stages().empty() ? Pipeline{} : buffers.pipeline(0);
+    }
+    catch (const InputError& error)
+    {
+        problem = error.what(); // the sets that would run if buffers had room
+        for (std::size_t stage = 0; stage < plan.stages().size(); ++stage)
+        {
+            plan.set_level(stage, 0);
+        }
+    }
     const Timetable timetable(plan);
     Json result{{"network", network.name},
                 {"chip", chip.name},
@@ -142,16 +159,19 @@ Json explain(const network::Network& network, const config::ChipConfig& chip,
                 {"makespan", timetable.makespan()}};
     if (policy.as_soon_as_possible() && options.images > 1)
     {
-        const Pipeline pipeline = pipelined(plan, options.images);
-        const Timetable of_all(plan, pipeline);
+        const Pipeline its_pipeline =
+            pipeline ? *pipeline : keeping_busy(plan, options.images).pipeline;
+        const Timetable of_all(plan, its_pipeline);
         const ImageSummary its = summary_of(of_all.images(0));
-        result["pipeline"] = {{"images", pipeline.images},
-                              {"in_flight", pipeline.in_flight},
+        result["pipeline"] = {{"images", its_pipeline.images},
+                              {"in_flight", its_pipeline.in_flight},
                               {"interval", its.interval},
                               {"least_interval", of_all.busiest(0)},
                               {"most_latency", its.most_latency}};
     }
     result["attention"] = attention_json(attention(plan));
+    result["divided"] = divided_json(divided_sets(plan));
+    result["plans"] = plans;
     result["layers"] = Json::array();
     // Which tiles read each task; several: it is halo (or read by several layers' tiles).
     std::vector<std::map<std::uint32_t, std::set<NodeId>>> readers(graph.size());
@@ -204,7 +224,7 @@ Json explain(const network::Network& network, const config::ChipConfig& chip,
             tiles.push_back(tile.value());
         }
         result["layers"].push_back({{"name", network[id].name},
-                                    {"set", {grid.set.rows, grid.set.columns}},
+                                    {"set", {grid.chunk, grid.segment}},
                                     {"sets", grid.tasks()},
                                     {"copies", grid.copies()},
                                     {"tiles", std::move(tiles)},
@@ -270,11 +290,13 @@ Json explain(const network::Network& network, const config::ChipConfig& chip,
                                        {"planned", live.planned}});
         }
     }
-    if (policy.as_soon_as_possible() && chip.buffer.capacity != config::kUnlimited)
+    if (!problem.empty())
     {
-        Options settled_options = options;
-        settled_options.plan = std::move(choices);
-        result["buffers"] = buffers_json(network, chip, settled_options);
+        result["buffers"] = {{"problem", problem}};
+    }
+    else if (policy.as_soon_as_possible() && chip.buffer.capacity != config::kUnlimited)
+    {
+        result["buffers"] = buffers_json(network, chip, choices);
     }
     return result;
 }
@@ -310,6 +332,10 @@ std::string explain_text(const Json& plan)
                             its["in_flight"].get<std::uint32_t>(), its["interval"].get<double>(),
                             its["least_interval"].get<Tick>(), its["most_latency"].get<Tick>());
     }
+    const auto computed = static_cast<std::uint32_t>(plan["layers"].size());
+    const std::string sets =
+        divided_text(plan["divided"], computed, plan["plans"].get<std::uint32_t>());
+    text += sets.empty() ? "" : '\n' + sets;
     text +=
         fmt::format("\nbytes that wait at once for a reader: the least there is, and as planned\n"
                     "{:<28}{:<28}{:>12}{:>12}{:>12}\n",

@@ -9,9 +9,9 @@
 namespace tessera::compiler
 {
 
-/// What the compiler plans, before buffers make it divide sets further: of every layer that is
-/// computed, its sets, copies of weights and where they are, and when they run if only MVMs take
-/// time (Timetable); of every layer read by several tiles, the bytes that are sent once and
+/// What the compiler plans: of every layer that is computed, the sets that run, as buffers or
+/// --sets auto divide them, copies of weights and where they are, and when they run if only MVMs
+/// take time (Timetable); of every layer read by several tiles, the bytes that are sent once and
 /// multicast; of every layer and reader, the bytes that wait (LiveData); what finite buffers do to
 /// a schedule across layers, and the pipeline of several images. With the name of a layer, every
 /// set of it: elements, copy, tile, tiles that read it, sets that it reads, planned start and end.

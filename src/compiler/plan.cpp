@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <charconv>
 #include <iterator>
+#include <limits>
 #include <map>
 #include <numeric>
 #include <string>
@@ -147,10 +148,10 @@ std::uint64_t macros_in(const std::vector<Berth>& berths)
     return macros;
 }
 
-/// What "4x8" says; nothing for "row" and "pixel". Throws UsageError for anything else.
+/// What "4x8" says; nothing for words. Throws UsageError for anything else.
 std::optional<SetShape> explicit_sets(const std::string& sets)
 {
-    if (sets == "row" || sets == "pixel")
+    if (sets == "row" || sets == "pixel" || sets == "auto")
     {
         return std::nullopt;
     }
@@ -165,7 +166,7 @@ std::optional<SetShape> explicit_sets(const std::string& sets)
         }
     }
     throw UsageError("there are no sets '" + sets +
-                     "'; use row, pixel, or rows x columns such as 4x8");
+                     "'; use row, pixel, auto, or rows x columns such as 4x8");
 }
 
 } // namespace
@@ -281,8 +282,11 @@ Plan::Plan(const Graph& graph, const config::ChipConfig& chip, const Schedule& s
       schedule_(schedule),
       tiles_(options.tiles.empty() ? placement(chip).order(chip, {}) : options.tiles),
       layers_(graph.size()),
-      stages_(schedule.stages(graph))
+      stages_(schedule.stages(graph)),
+      crossbars_(options.crossbars.value_or(config::macro_timing(chip.macro))),
+      fineness_(options.fineness)
 {
+    fineness_.resize(graph.size(), 0);
     check_widths(graph, chip);
     for (const NodeId tile : tiles_)
     {
@@ -326,13 +330,14 @@ Plan::Plan(const Graph& graph, const config::ChipConfig& chip, const Schedule& s
 void Plan::divide_into_sets(const std::string& sets)
 {
     const std::optional<SetShape> given = explicit_sets(sets);
+    const bool rows = sets == "row" || sets == "auto";
     for (std::uint32_t i = 0; i < graph_.size(); ++i)
     {
         Grid& grid = layers_[i].grid;
         grid.shape = graph_.layer(LayerId(i)).output;
         grid.bits = static_cast<std::uint8_t>(graph_.network().activation_bits);
         grid.set = {rows_of_set(LayerId(i)), grid.shape.width};
-        if (graph_.role(LayerId(i)) != Role::memory && sets != "row")
+        if (graph_.role(LayerId(i)) != Role::memory && !rows)
         {
             grid.set = given.value_or(SetShape{1, 1});
             grid.set.rows = std::min(grid.set.rows, grid.shape.height);
@@ -957,8 +962,11 @@ void Plan::set_level(std::size_t stage, std::uint32_t level)
     for (const LayerId id : stages_[stage])
     {
         Grid& grid = layers_[id.index()].grid;
+        layers_[id.index()].level =
+            static_cast<std::uint8_t>(std::max<std::uint32_t>(level, fineness_[id.index()]));
+        const std::uint32_t its = layers_[id.index()].level;
         const std::uint32_t parts = std::uint32_t{1}
-                                    << std::min(level, std::uint32_t{16}); // extents end at 65536
+                                    << std::min(its, std::uint32_t{16}); // extents end at 65536
         grid.chunk = part_of(grid.set.rows, grid.shape.height, grid.set.rows / parts);
         grid.segment = graph_.dynamic(id) ? grid.shape.width
                                           : part_of(grid.set.columns, grid.shape.width,
@@ -966,15 +974,30 @@ void Plan::set_level(std::size_t stage, std::uint32_t level)
     }
 }
 
-std::uint32_t Plan::finest_level(std::size_t stage) const
+std::uint32_t Plan::coarsest_level(std::size_t stage) const
 {
-    std::uint8_t level = 0;
+    std::uint8_t level = std::numeric_limits<std::uint8_t>::max();
     for (const LayerId id : stages_[stage])
     {
-        const SetShape& set = layers_[id.index()].grid.set;
-        level = std::max({level, ceil_log2(set.columns), ceil_log2(set.rows)});
+        level = std::min(level, fineness_[id.index()]);
     }
     return level;
+}
+
+std::uint32_t Plan::finest_level(std::size_t stage) const
+{
+    std::uint32_t level = 0;
+    for (const LayerId id : stages_[stage])
+    {
+        level = std::max(level, finest_level(id));
+    }
+    return level;
+}
+
+std::uint32_t Plan::finest_level(LayerId id) const
+{
+    const SetShape& set = layers_[id.index()].grid.set;
+    return std::max(ceil_log2(set.columns), ceil_log2(set.rows));
 }
 
 } // namespace tessera::compiler

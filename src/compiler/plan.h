@@ -8,6 +8,7 @@
 #include "compiler/schedule.h"
 #include "compiler/segments.h"
 #include "config/chip_config.h"
+#include "config/macro_timing.h"
 
 #include <cstdint>
 #include <optional>
@@ -121,6 +122,7 @@ struct LayerPlan
     std::uint32_t stage = 0;         ///< that makes the data; memory layers: not meaningful
     std::uint32_t last_stage = 0;    ///< that reads the data
     bool leaves = false;             ///< all or part of the data are outputs of the network
+    std::uint8_t level = 0;          ///< how far the data are divided (Plan::set_level)
 
     /// Blocks that share their columns.
     [[nodiscard]] std::size_t blocks_per_group() const
@@ -129,19 +131,28 @@ struct LayerPlan
     }
 };
 
+/// By layer: a level of Plan::set_level().
+using Fineness = std::vector<std::uint8_t>;
+
 /// What a user decides about a plan.
 struct PlanOptions
 {
     std::string duplicate = "none";           ///< a duplication() policy
     std::optional<std::uint64_t> extra_pes{}; ///< crossbars for copies; nothing: all that are left
-    std::string sets = "row";                 ///< "row", "pixel", or rows x columns: "4x8"
-    std::string order = "raster";             ///< of the sets of a layer: a SetOrder
-    bool time_multiplex = false;              ///< a network that does not fit is cut into segments
-    std::uint32_t images = 1;                 ///< that pass a segment while it is on the chip
-    bool pack = false;                        ///< several small blocks may share a macro
-    TileOrder tiles{}; ///< empty: as the chip's placement says without traffic
+    /// "row", "pixel", rows x columns: "4x8"; or "auto": rows, divided as it pays (`fineness`).
+    std::string sets = "row";
+    std::string order = "raster"; ///< of the sets of a layer: a SetOrder
+    bool time_multiplex = false;  ///< a network that does not fit is cut into segments
+    std::uint32_t images = 1;     ///< that pass a segment while it is on the chip
+    bool pack = false;            ///< several small blocks may share a macro
+    TileOrder tiles{};            ///< empty: as the chip's placement says without traffic
     /// A macro holds weights that fill a part of it as often as its diagonal has room for.
     bool replicate_in_crossbar = false;
+    /// How long crossbars take where their kind tells more than the config does; used by Forecast.
+    std::optional<config::MacroTiming> crossbars{};
+    /// By layer: its data are divided at least as far as Plan::set_level() would at this level;
+    /// empty: no further than it has to be.
+    Fineness fineness{};
 };
 
 /// Which macro, tile and stage does what: everything but the operations.
@@ -179,11 +190,20 @@ public:
     [[nodiscard]] const std::vector<Demand>& demands() const { return demands_; }
     [[nodiscard]] std::uint64_t extra_crossbars() const { return extra_; }
 
+    /// How long the chip's crossbars take (PlanOptions::crossbars).
+    [[nodiscard]] const config::MacroTiming& crossbars() const { return crossbars_; }
+
     /// Divides the data of a stage's layers: level 0 makes one datum of a set (by default a row, or
-    /// 16 rows of a sequence), every further level halves that.
+    /// 16 rows of a sequence), every further level halves that. Layers that were asked to be finer
+    /// (PlanOptions::fineness) are.
     void set_level(std::size_t stage, std::uint32_t level);
+    /// How fine a layer was asked to be.
+    [[nodiscard]] std::uint8_t level_asked(LayerId id) const { return fineness_[id.index()]; }
+    /// Level up to which set_level() changes nothing.
+    [[nodiscard]] std::uint32_t coarsest_level(std::size_t stage) const;
     /// Level from which on set_level() changes nothing any more.
     [[nodiscard]] std::uint32_t finest_level(std::size_t stage) const;
+    [[nodiscard]] std::uint32_t finest_level(LayerId id) const;
 
 private:
     void divide_into_sets(const std::string& sets);
@@ -253,6 +273,8 @@ private:
     std::vector<Stage> stages_;
     std::size_t block_count_ = 0;
     std::uint32_t segment_count_ = 1;
+    config::MacroTiming crossbars_;
+    Fineness fineness_;
 };
 
 } // namespace tessera::compiler

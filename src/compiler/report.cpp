@@ -231,6 +231,66 @@ std::string attention_text(const nlohmann::ordered_json& attention)
                           writes == 1 ? "once" : fmt::format("{} times", writes), lifetime));
 }
 
+nlohmann::ordered_json divided_json(const std::vector<MappingReport::Divided>& divided)
+{
+    nlohmann::ordered_json result = nlohmann::ordered_json::array();
+    for (const MappingReport::Divided& its : divided)
+    {
+        result.push_back({{"layer", its.layer},
+                          {"set", {its.rows, its.columns}},
+                          {"part", {its.part_rows, its.part_columns}},
+                          {"chosen", its.chosen}});
+    }
+    return result;
+}
+
+std::string divided_text(const nlohmann::ordered_json& divided, std::uint32_t computed,
+                         std::uint32_t plans)
+{
+    const auto most = [&divided](bool chosen)
+    {
+        // How many layers, and the one that is divided most.
+        std::pair<std::size_t, std::string> result;
+        double ratio = 0;
+        for (const nlohmann::ordered_json& its : divided)
+        {
+            if (its["chosen"].get<bool>() != chosen)
+            {
+                continue;
+            }
+            ++result.first;
+            const auto side = [&its](const char* key, std::size_t k)
+            { return its[key][k].get<std::uint32_t>(); };
+            const double parts = static_cast<double>(side("set", 0)) * side("set", 1) /
+                                 side("part", 0) / side("part", 1);
+            if (parts > ratio)
+            {
+                ratio = parts;
+                result.second = fmt::format("{} {}x{} at a time instead of {}x{}",
+                                            its["layer"].get<std::string>(), side("part", 0),
+                                            side("part", 1), side("set", 0), side("set", 1));
+            }
+        }
+        return result;
+    };
+    const auto [by_buffers, worst] = most(false);
+    const auto [by_choice, finest] = most(true);
+    std::string text;
+    if (plans != 0)
+    {
+        text = fmt::format("sets: the best of {} plans divides {} of {} layers{}", plans, by_choice,
+                           computed, by_choice == 0 ? "" : ", most of all " + finest);
+    }
+    if (by_buffers != 0)
+    {
+        text += text.empty() ? "sets: " : "; ";
+        text +=
+            fmt::format("buffers have no room for whole ones in {} of {} layers, least of all {}",
+                        by_buffers, computed, worst);
+    }
+    return text.empty() ? text : text + '\n';
+}
+
 MappingReport report(const trace::Trace& trace, const network::Network& network,
                      const config::ChipConfig& chip)
 {

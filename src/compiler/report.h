@@ -23,4 +23,12 @@ namespace tessera::compiler
 /// What attention_json() made, as a line for people; empty: the network has no such products.
 [[nodiscard]] std::string attention_text(const nlohmann::ordered_json& attention);
 
+/// Layers whose sets are not made whole, of so many that have sets.
+[[nodiscard]] nlohmann::ordered_json
+divided_json(const std::vector<MappingReport::Divided>& divided);
+/// What divided_json() made, in one line for people; `plans`: compared to choose the sizes, 0: they
+/// were given. Empty: all sets are whole, as they were given.
+[[nodiscard]] std::string divided_text(const nlohmann::ordered_json& divided,
+                                       std::uint32_t computed, std::uint32_t plans);
+
 } // namespace tessera::compiler

@@ -251,19 +251,26 @@ std::vector<Task> Timetable::order(std::size_t stage) const
     return tasks;
 }
 
+bool one_at_a_time(const Plan& plan)
+{
+    return std::any_of(plan.stages().begin(), plan.stages().end(),
+                       [&plan](const Stage& stage)
+                       {
+                           return std::any_of(stage.begin(), stage.end(),
+                                              [&plan](LayerId id)
+                                              { return plan.graph().dynamic(id); });
+                       });
+}
+
 Pipeline pipelined(const Plan& plan, std::uint32_t images)
 {
     if (images == 1)
     {
         return {};
     }
-    for (const Stage& stage : plan.stages())
+    if (one_at_a_time(plan))
     {
-        if (std::any_of(stage.begin(), stage.end(),
-                        [&](LayerId id) { return plan.graph().dynamic(id); }))
-        {
-            return {images, 1};
-        }
+        return {images, 1};
     }
     // Fewer than these leave the busiest macros idle, even if nothing else delays an image.
     const Timetable one(plan);

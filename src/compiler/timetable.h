@@ -90,8 +90,11 @@ private:
     Tick makespan_ = 0;
 };
 
-/// With as few images in flight as keep the busiest macros of every stage at work (or few more).
-/// Where operands are written into macros there is one: the next image's would replace them.
+/// Operands are written into macros: those of the next image would replace what is still needed.
+[[nodiscard]] bool one_at_a_time(const Plan& plan);
+
+/// With as few images in flight as keep the busiest macros of every stage at work (or few more) if
+/// only MVMs take time; see keeping_busy().
 [[nodiscard]] Pipeline pipelined(const Plan& plan, std::uint32_t images);
 
 /// The tasks, of layers whose data are computed, that a task of a crossbar or vector layer reads

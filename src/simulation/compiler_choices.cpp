@@ -2,6 +2,7 @@
 #include "simulation/compiler_choices.h"
 
 #include "base/nearest.h"
+#include "chip/aidac.h"
 #include "config/chip_keys.h"
 #include "config/load.h"
 #include "tessera/error.h"
@@ -57,6 +58,10 @@ CompilerChoices compiler_choices(const config::ChipConfig& chip, const CompileOp
     config.mapping.attention =
         choice(options.attention, "mapping.attention", config.mapping.attention);
     choices.mapping = config::mapping_keys(config);
+    if (config.macro.kind == "aidac" && (choices.images > 1 || options.sets == "auto"))
+    {
+        choices.plan.crossbars = chip::macro_timing(chip::aidac_design(config));
+    }
     return {std::move(choices), std::move(config)};
 }
 

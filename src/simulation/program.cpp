@@ -165,6 +165,9 @@ Program Program::compile(const std::string& network, const ChipModel& chip,
     impl->mapping_ = compiler::report(*trace, layers, config);
     impl->mapping_->pipeline = compiled.pipeline;
     impl->mapping_->buffers = std::move(compiled.buffers);
+    impl->mapping_->divided = std::move(compiled.divided);
+    impl->mapping_->computed = compiled.computed;
+    impl->mapping_->plans = compiled.plans;
     impl->header_ = trace->header;
     if (options.images > choices.images)
     {
