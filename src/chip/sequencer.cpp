@@ -115,19 +115,20 @@ Flight& Sequencer::take_off()
     return flight;
 }
 
-bool Sequencer::reads_padding(const trace::Operation& op, NodeId node) const
+bool Sequencer::reads_padding(const trace::Operation& op, NodeId node)
 {
     using trace::OpKind;
     if (!tells_inputs_ || op.kind == OpKind::load || op.kind == OpKind::program)
     {
         return false;
     }
-    return std::all_of(op.in.begin(), op.in.end(),
-                       [&](OpId operand)
-                       {
-                           const DataTable::Datum* const datum = data_.find(operand, node);
-                           return datum != nullptr && datum->padding;
-                       });
+    const auto is_padding = [&](OpId operand)
+    {
+        const DataTable::Datum* const datum = data_.find(operand, node);
+        return datum != nullptr && datum->padding;
+    };
+    padding_seen_ = padding_seen_ || op.in.empty();
+    return padding_seen_ && std::all_of(op.in.begin(), op.in.end(), is_padding);
 }
 
 void Sequencer::start(const Flight& flight)

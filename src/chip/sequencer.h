@@ -51,7 +51,7 @@ public:
     [[nodiscard]] Flight& flight(std::uint32_t tag) { return *flights_[tag]; }
     /// All that the operation reads at `node` is padding, see OpRecord::padding. Contract: its
     /// operands are there.
-    [[nodiscard]] bool reads_padding(const trace::Operation& op, NodeId node) const;
+    [[nodiscard]] bool reads_padding(const trace::Operation& op, NodeId node);
     /// The operation starts now (phase traverse).
     void start(const Flight& flight);
     /// The operation's result is there, its operands are used, and it will be recorded (phase
@@ -126,6 +126,7 @@ private:
     std::vector<Tick> padding_starts_; ///< by layer: first start of what reads only padding
     ImageTable images_;
     bool tells_inputs_ = false; ///< the trace says what operations read
+    bool padding_seen_ = false; ///< an operation read nothing else
     bool computed_ = false;     ///< an MVM has ended
     bool in_turns_ = false;
     std::vector<std::uint64_t> tensor_bases_;
