@@ -344,7 +344,8 @@ TEST_F(AidacRun, EnergyGrowsWithTheConstantsOfItsComponentOnly)
           std::tuple("unit_fF", 5.3, "capacitors"), std::tuple("vtc_fJ", 500.0, "voltage-to-time"),
           std::tuple("accumulator_fJ", 160.0, "accumulators"),
           std::tuple("tdc_fJ", 2000.0, "time-to-digital"),
-          std::tuple("control_fJ", 4000.0, "control"), std::tuple("static_uW", 100.0, "static")})
+          std::tuple("control_fJ", 4000.0, "control"),
+          std::tuple("static_uW", 100.0, "static while computing")})
     {
         const std::vector<EnergySummary> after = energy({{constant, value}});
         ASSERT_EQ(after.size(), before.size());

@@ -153,7 +153,7 @@ TEST_F(FaultMaps, MessagesNameFilePlaceAndRemedy)
     EXPECT_THAT(refusal("3"), HasSubstr(file + ":2: /cells/0"));
     settings_.emplace_back("macro.cell.device=");
     EXPECT_THAT(refusal(with("fc", "0", "0", "0")),
-                HasSubstr("/macro/cell/faults: lists stuck cells, but the cells are of no device"));
+                HasSubstr("macro.cell.faults has no effect while macro.cell.device is empty"));
 }
 
 } // namespace
