@@ -2,6 +2,7 @@
 #include "simulation/arrivals.h"
 
 #include "base/quantity.h"
+#include "base/time_limit.h"
 #include "tessera/error.h"
 
 #include <algorithm>
@@ -13,7 +14,7 @@ namespace
 
 constexpr const char* kPoisson = "poisson:";
 constexpr std::uint32_t kPurpose = 0x6172'7276; ///< of the draws: sets them apart from all others
-constexpr Tick kLatest = Tick{1} << 62U;        ///< a release beyond it is refused by the chip
+constexpr Tick kTooLate = kLatestTime + 1;      ///< stands for all that is later
 
 } // namespace
 
@@ -34,13 +35,20 @@ Arrivals::Arrivals(const std::string& text, std::uint64_t seed) : draws_(seed)
     {
         throw UsageError("arrivals '" + text + "': the time between two images must not be 0");
     }
+    if (gap_ > kLatestTime)
+    {
+        throw UsageError("arrivals '" + text +
+                         "': the second image arrives after the end of "
+                         "simulated time, " +
+                         latest_time_text());
+    }
 }
 
 Tick Arrivals::at(std::uint32_t image)
 {
     if (!poisson_)
     {
-        return image > kLatest / gap_ ? kLatest : image * gap_;
+        return image > kTooLate / gap_ ? kTooLate : image * gap_;
     }
     while (known_.size() <= image)
     {
@@ -48,7 +56,7 @@ Tick Arrivals::at(std::uint32_t image)
         const double gap = exponential(next) * static_cast<double>(gap_);
         const Tick last = known_.back();
         known_.push_back(
-            gap >= static_cast<double>(kLatest - last) ? kLatest : last + static_cast<Tick>(gap));
+            gap >= static_cast<double>(kTooLate - last) ? kTooLate : last + static_cast<Tick>(gap));
     }
     return known_[image];
 }
@@ -84,7 +92,14 @@ bool ArrivingSource::next(UnitId unit, trace::Operation& operation)
     }
     if (operation.in.empty())
     {
-        operation.release = std::max(operation.release, arrivals_.at(operation.image));
+        const Tick arrival = arrivals_.at(operation.image);
+        if (arrival > kLatestTime)
+        {
+            throw UsageError("image " + std::to_string(operation.image) +
+                             " arrives after the end of simulated time, " + latest_time_text() +
+                             "; give fewer images, or less time between them");
+        }
+        operation.release = std::max(operation.release, arrival);
     }
     return true;
 }
