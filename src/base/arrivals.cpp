@@ -2,6 +2,7 @@
 #include "base/arrivals.h"
 
 #include "base/quantity.h"
+#include "base/time_limit.h"
 #include "tessera/error.h"
 
 namespace tessera
@@ -11,7 +12,7 @@ namespace
 
 constexpr const char* kPoisson = "poisson:";
 constexpr std::uint32_t kPurpose = 0x6172'7276; ///< of the draws: sets them apart from all others
-constexpr Tick kLatest = Tick{1} << 62U;        ///< a release beyond it is refused by the chip
+constexpr Tick kTooLate = kLatestTime + 1;      ///< stands for all that is later
 
 } // namespace
 
@@ -32,13 +33,20 @@ Arrivals::Arrivals(const std::string& text, std::uint64_t seed) : draws_(seed)
     {
         throw UsageError("arrivals '" + text + "': the time between two images must not be 0");
     }
+    if (gap_ > kLatestTime)
+    {
+        throw UsageError("arrivals '" + text +
+                         "': the second image arrives after the end of "
+                         "simulated time, " +
+                         latest_time_text());
+    }
 }
 
 Tick Arrivals::at(std::uint32_t image)
 {
     if (!poisson_)
     {
-        return image > kLatest / gap_ ? kLatest : image * gap_;
+        return image > kTooLate / gap_ ? kTooLate : image * gap_;
     }
     if (image < last_image_)
     {
@@ -48,8 +56,8 @@ Tick Arrivals::at(std::uint32_t image)
     while (last_image_ < image)
     {
         const double gap = exponential(++last_image_) * static_cast<double>(gap_);
-        last_ =
-            gap >= static_cast<double>(kLatest - last_) ? kLatest : last_ + static_cast<Tick>(gap);
+        last_ = gap >= static_cast<double>(kTooLate - last_) ? kTooLate
+                                                             : last_ + static_cast<Tick>(gap);
     }
     return last_;
 }

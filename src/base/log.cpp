@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/log.h"
 
+#include "base/log_pattern.h"
 #include "base/nearest.h"
 #include "base/output_file.h"
 #include "tessera/error.h"
@@ -10,7 +11,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <fnmatch.h>
+#include <iterator>
 #include <ostream>
+#include <utility>
 
 namespace tessera
 {
@@ -57,46 +60,174 @@ std::string topic_list()
     {
         text += fmt::format("{:<8}{}\n", entry.name, entry.doc);
     }
+    return text + R"(all     every topic
+
+--log TOPIC[,TOPIC]...[@GLOB][,...]: a glob holds for all topics before it, back to the glob
+before; topics without one are logged of all units. It names a unit (t1.m0, t1.vec, t1.ni, mem0) or
+what a unit is a part of (t1), with * and ? as in a shell:
+  op                   operations of all units
+  op,buffer@t1         operations and space of tile 1
+  op@t1.m*,buffer@t2   operations of the macros of tile 1, space of tile 2
+  op@*,buffer@t2       operations of all units, space of tile 2
+)";
+}
+
+namespace
+{
+
+/// Adds the topics of a word. Throws UsageError when it names none.
+void add_topics(const std::string& word, LogPattern& pattern)
+{
+    bool found = false;
+    for (unsigned i = 0; i < kTopics; ++i)
+    {
+        if (word == kAll || word == kEntries.at(i).name)
+        {
+            pattern.topics.push_back(static_cast<Topic>(i));
+            found = true;
+        }
+    }
+    pattern.all = pattern.all || word == kAll;
+    if (!found)
+    {
+        throw UsageError("unknown log topic '" + word + "'; " + did_you_mean(word, topic_names()) +
+                         "`tessera run --log list` lists them");
+    }
+}
+
+/// "t0.m0, ..., mem3": the first and the last of each kind of name, which are alike but for their
+/// numbers.
+std::string examples(const std::vector<std::string>& names)
+{
+    const auto form = [](const std::string& name)
+    {
+        std::string letters;
+        std::copy_if(name.begin(), name.end(), std::back_inserter(letters),
+                     [](char c) { return c < '0' || c > '9'; });
+        return letters;
+    };
+    std::vector<std::string> forms;
+    std::vector<std::pair<std::string, std::string>> ends;
+    for (const std::string& name : names)
+    {
+        const auto known = std::find(forms.begin(), forms.end(), form(name));
+        if (known == forms.end())
+        {
+            forms.push_back(form(name));
+            ends.emplace_back(name, name);
+            continue;
+        }
+        ends[static_cast<std::size_t>(known - forms.begin())].second = name;
+    }
+    std::string text;
+    for (const auto& [first, last] : ends)
+    {
+        text += (text.empty() ? "" : ", ") + first + (first == last ? "" : " to " + last);
+    }
     return text;
+}
+
+} // namespace
+
+std::vector<LogPattern> log_patterns(const std::vector<std::string>& texts)
+{
+    std::vector<LogPattern> patterns;
+    for (const std::string& text : texts)
+    {
+        LogPattern pattern;
+        for (std::size_t begin = 0; begin <= text.size();)
+        {
+            const std::size_t end = std::min(text.find(',', begin), text.size());
+            const std::string word = text.substr(begin, end - begin);
+            const std::size_t at = word.find('@');
+            add_topics(word.substr(0, at), pattern);
+            pattern.text += (pattern.text.empty() ? "" : ",") + word;
+            begin = end + 1;
+            if (at == std::string::npos)
+            {
+                continue;
+            }
+            pattern.glob = word.substr(at + 1);
+            if (pattern.glob.empty())
+            {
+                throw UsageError("log pattern '" + word +
+                                 "' names no unit after the @; give a glob, as in " +
+                                 word.substr(0, at) + "@t3*");
+            }
+            patterns.push_back(std::move(pattern));
+            pattern = {};
+        }
+        if (!pattern.topics.empty())
+        {
+            patterns.push_back(std::move(pattern));
+        }
+    }
+    return patterns;
+}
+
+bool names_unit(const std::string& glob, const std::string& unit)
+{
+    for (std::size_t end = 0; end != std::string::npos;)
+    {
+        end = unit.find('.', end + 1);
+        if (fnmatch(glob.c_str(), unit.substr(0, end).c_str(), 0) == 0)
+        {
+            return true;
+        }
+    }
+    return false;
+}
+
+void check_units(const std::vector<LogPattern>& patterns,
+                 const std::array<std::vector<std::string>, kTopics>& units)
+{
+    for (const LogPattern& pattern : patterns)
+    {
+        std::vector<std::string> candidates;
+        for (const Topic topic : pattern.topics)
+        {
+            const auto& its = units.at(static_cast<unsigned>(topic));
+            candidates.insert(candidates.end(), its.begin(), its.end());
+        }
+        const bool found =
+            std::any_of(candidates.begin(), candidates.end(),
+                        [&](const std::string& unit) { return names_unit(pattern.glob, unit); });
+        if (found || (pattern.all && pattern.glob == "*"))
+        {
+            continue;
+        }
+        if (candidates.empty())
+        {
+            throw UsageError("--log " + pattern.text + ": this chip has no unit of that topic");
+        }
+        std::string topics;
+        for (const Topic topic : pattern.topics)
+        {
+            topics += (topics.empty() ? "" : ", ") + std::string(name_of(topic));
+        }
+        throw UsageError("--log " + pattern.text + ": the glob '" + pattern.glob +
+                         "' names no unit of " + (pattern.all ? kAll : topics) + "; " +
+                         did_you_mean(pattern.glob, candidates) + "they are called " +
+                         examples(candidates));
+    }
 }
 
 Log::Log(const std::vector<std::string>& patterns, std::ostream& out) : out_(out)
 {
-    for (const std::string& text : patterns)
+    for (const std::string& pattern : patterns)
     {
-        for (std::size_t begin = 0; begin <= text.size();)
-        {
-            const std::size_t end = std::min(text.find(',', begin), text.size());
-            add(text.substr(begin, end - begin));
-            begin = end + 1;
-        }
+        add(pattern);
     }
 }
 
 void Log::add(const std::string& pattern)
 {
-    const std::size_t at = pattern.find('@');
-    const std::string topic = pattern.substr(0, at);
-    const std::string glob = at == std::string::npos ? "*" : pattern.substr(at + 1);
-    if (glob.empty())
+    for (const LogPattern& its : log_patterns({pattern}))
     {
-        throw UsageError("log pattern '" + pattern +
-                         "' names no unit after the @; give a glob, as in " + topic + "@t3*");
-    }
-    bool found = false;
-    for (unsigned i = 0; i < kTopics; ++i)
-    {
-        if (topic == kAll || topic == kEntries.at(i).name)
+        for (const Topic topic : its.topics)
         {
-            rules_.at(i).globs.push_back(glob);
-            found = true;
+            rules_.at(static_cast<unsigned>(topic)).globs.push_back(its.glob);
         }
-    }
-    if (!found)
-    {
-        throw UsageError("unknown log topic '" + topic + "'; " +
-                         did_you_mean(topic, topic_names()) +
-                         "`tessera run --log list` lists them");
     }
 }
 
@@ -106,9 +237,9 @@ void Log::write(Tick now, Topic topic, const std::string& unit, const std::strin
     const auto [entry, fresh] = rule.known.try_emplace(unit, false);
     if (fresh)
     {
-        entry->second = std::any_of(rule.globs.begin(), rule.globs.end(),
-                                    [&](const std::string& glob)
-                                    { return fnmatch(glob.c_str(), unit.c_str(), 0) == 0; });
+        entry->second =
+            std::any_of(rule.globs.begin(), rule.globs.end(),
+                        [&](const std::string& glob) { return names_unit(glob, unit); });
     }
     if (!entry->second)
     {

@@ -36,8 +36,8 @@ inline constexpr unsigned kTopics = 7;
 class Log
 {
 public:
-    /// `patterns`: "topic", "topic@glob" (of the unit's name, as in a shell), "all", or several of
-    /// these separated by commas. `out` must outlive the log. Throws UsageError.
+    /// `patterns`: as log_patterns() reads them, each of which may be about several topics and
+    /// units. `out` must outlive the log. Throws UsageError.
     Log(const std::vector<std::string>& patterns, std::ostream& out);
 
     [[nodiscard]] bool wants(Topic topic) const

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "chip/issue_unit.h"
 
+#include "base/time_limit.h"
 #include "tessera/error.h"
 
 #include <algorithm>
@@ -11,7 +12,7 @@ namespace tessera::chip
 namespace
 {
 
-constexpr double kEndOfTime = 0x1p63;
+constexpr double kEndOfTime = 2 * (static_cast<double>(kLatestTime) + 1);
 constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 32U; ///< of one result
 
 } // namespace
@@ -97,9 +98,10 @@ void IssueUnit::fetch(Tick turn)
         reject(head_, "a result of " + std::to_string(head_.bytes) + " bytes is too large",
                "split it into results of at most 4 GiB");
     }
-    if (static_cast<double>(head_.release) >= kEndOfTime / 2)
+    if (head_.release > kLatestTime)
     {
-        reject(head_, "it is released after the end of simulated time", "check `release`, in ps");
+        reject(head_, "it is released after the end of simulated time",
+               "check `release`: at most " + latest_time_text());
     }
     stage_of_head_ = Head::waiting;
     missing_ = 0;

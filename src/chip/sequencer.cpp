@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "chip/sequencer.h"
 
+#include "base/time_limit.h"
 #include "chip/issue_unit.h"
 #include "tessera/error.h"
 
@@ -87,7 +88,14 @@ bool Sequencer::next(UnitId unit, trace::Operation& operation)
     }
     if (images_.expecting() && counts_for_image(operation))
     {
-        operation.release = std::max(operation.release, images_.meet(operation.image));
+        const Tick arrival = images_.meet(operation.image);
+        if (arrival > kLatestTime)
+        {
+            throw UsageError("image " + std::to_string(operation.image) +
+                             " arrives after the end of simulated time, " + latest_time_text() +
+                             "; give fewer images, or less time between them");
+        }
+        operation.release = std::max(operation.release, arrival);
     }
     return true;
 }

@@ -202,6 +202,20 @@ values::Wanted wanted(const Options& options)
     return wanted;
 }
 
+/// Chips are programmed only for answers with errors.
+void refuse_unused_chips(const Options& options, const values::Wanted& wanted)
+{
+    for (const char* name : {"trials", "seed"})
+    {
+        if (options.given(name) && !wanted.alone && !wanted.all)
+        {
+            throw UsageError(std::string("--") + name +
+                             " means nothing where no cells are programmed: give --only alone or "
+                             "--only all too, or leave --only out");
+        }
+    }
+}
+
 } // namespace
 
 Options accuracy_options()
@@ -242,6 +256,8 @@ Options accuracy_options()
     options.offer("set", {{}, chip_settings});
     options.offer("only", {{"float", "noiseless", "alone", "all"}});
     options.offer("logits", {{}, nullptr, true});
+    options.needs({"calibrate-first", "calibrate-images"}, {{"calibrate"}});
+    options.needs({"force"}, {{"logits"}});
     return options;
 }
 
@@ -280,6 +296,7 @@ int accuracy(const Arguments& arguments, const Streams& streams)
                              options.get<std::size_t>("first"), options.get<std::size_t>("images"));
     values::AccuracyOptions choices;
     choices.wanted = wanted(options);
+    refuse_unused_chips(options, choices.wanted);
     std::optional<network::WeightedNetwork> weighted;
     if (choices.wanted.in_float)
     {

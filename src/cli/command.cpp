@@ -6,6 +6,8 @@
 #include "tessera/error.h"
 #include "tessera/version.h"
 
+#include <boost/any.hpp>
+
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
@@ -76,7 +78,7 @@ const std::vector<Command>& commands()
     static const std::vector<Command> list = {
         {"run", "simulate a network or a trace on a chip", run_simulation, run_options},
         {"compile", "turn a network into a trace for a chip", compile, compile_options},
-        {"trace", "check, convert, count or show a trace", trace, trace_options},
+        {"trace", "check, convert, complete, count or show a trace", trace, trace_options},
         {"config", "show, check or document chip configs", config, config_options},
         {"network", "list networks, or show the layers of one", network, network_options},
         {"quantize", "make whole numbers of a network with weights", quantize, quantize_options},
@@ -116,17 +118,7 @@ bool Options::parse(const Arguments& arguments, std::ostream& out)
     {
         const auto parsed =
             po::command_line_parser(arguments).options(known).positional(positional_).run();
-        for (const auto& option : parsed.options)
-        {
-            // Every number of every option is a count; the library would let -1 become 2^64 - 1.
-            for (const std::string& value : option.value)
-            {
-                if (value.size() > 1 && value[0] == '-' && value[1] >= '0' && value[1] <= '9')
-                {
-                    throw po::error("--" + option.string_key + " cannot be negative");
-                }
-            }
-        }
+        check_values(parsed);
         po::store(parsed, values_);
         po::notify(values_);
     }
@@ -140,7 +132,123 @@ bool Options::parse(const Arguments& arguments, std::ostream& out)
         out << "usage: tessera " << usage_ << "\n\n" << description_ << "\n\n" << options_;
         return false;
     }
+    check_companions();
     return true;
+}
+
+bool Options::is_positional(const std::string& name) const
+{
+    return std::find(hidden_.begin(), hidden_.end(), name) != hidden_.end();
+}
+
+void Options::check_values(const po::parsed_options& parsed) const
+{
+    for (const auto& option : parsed.options)
+    {
+        const std::string name = (is_positional(option.string_key) ? "" : "--") + option.string_key;
+        for (const std::string& value : option.value)
+        {
+            // Every number of every option is a count; the library would let -1 become 2^64 - 1.
+            if (value.size() > 1 && value[0] == '-' && value[1] >= '0' && value[1] <= '9')
+            {
+                throw po::error(name + " cannot be negative");
+            }
+            // Mostly a variable of a script that is not set: nobody means nothing by it.
+            if (value.empty())
+            {
+                throw po::error(name + " is empty; give it a value, or leave it out");
+            }
+        }
+    }
+}
+
+void Options::needs(const std::vector<std::string>& names, const std::vector<Companion>& companions)
+{
+    for (const std::string& name : names)
+    {
+        needs_.push_back({name, companions});
+    }
+}
+
+void Options::exclusive(const std::vector<std::string>& names)
+{
+    exclusive_.push_back(names);
+}
+
+bool Options::holds(const Companion& companion) const
+{
+    if (companion.values.empty())
+    {
+        return given(companion.option);
+    }
+    if (!has(companion.option.c_str()))
+    {
+        return false;
+    }
+    const boost::any& any = values_[companion.option].value();
+    const auto* const one = boost::any_cast<std::string>(&any);
+    const auto words = one != nullptr ? std::vector<std::string>{*one}
+                                      : boost::any_cast<std::vector<std::string>>(any);
+    const auto matches = [&](const std::string& word)
+    {
+        return std::any_of(companion.values.begin(), companion.values.end(),
+                           [&](const std::string& value) {
+                               return value.back() == ':'
+                                          ? word.compare(0, value.size(), value) == 0
+                                          : word == value;
+                           });
+    };
+    return std::any_of(words.begin(), words.end(), matches);
+}
+
+/// As it would be written: "--range percentile", "`tessera trace convert`".
+std::string Options::spelled(const Companion& companion) const
+{
+    std::string values;
+    for (const std::string& value : companion.values)
+    {
+        values += (values.empty() ? "" : " or ") + value;
+    }
+    if (is_positional(companion.option))
+    {
+        return "`tessera " + usage_.substr(0, usage_.find(' ')) + ' ' + values + '`';
+    }
+    return "--" + companion.option + (values.empty() ? "" : ' ' + values);
+}
+
+void Options::check_companions() const
+{
+    const std::string command = usage_.substr(0, usage_.find(' '));
+    for (const Need& need : needs_)
+    {
+        const auto& companions = need.companions;
+        if (!given(need.option) || std::any_of(companions.begin(), companions.end(),
+                                               [&](const Companion& its) { return holds(its); }))
+        {
+            continue;
+        }
+        std::string text;
+        for (const Companion& companion : companions)
+        {
+            text += (text.empty() ? "" : ", or ") + spelled(companion);
+        }
+        throw UsageError((is_positional(need.option) ? "the argument " : "--") + need.option +
+                         " means nothing without " + text + "; see `tessera " + command +
+                         " --help`");
+    }
+    for (const std::vector<std::string>& names : exclusive_)
+    {
+        std::string first;
+        for (const std::string& name : names)
+        {
+            if (given(name) && !first.empty())
+            {
+                throw UsageError(first + " and --" + name +
+                                 " do not go together; leave one of them out");
+            }
+            first = given(name) ? (is_positional(name) ? "" : "--") + name : first;
+        }
+    }
 }
 
 std::string Options::positional_at(unsigned index) const
@@ -168,9 +276,8 @@ void Options::require(const char* name) const
 {
     if (!has(name))
     {
-        const bool unnamed = std::find(hidden_.begin(), hidden_.end(), name) != hidden_.end();
-        throw UsageError(std::string(unnamed ? "" : "--") + name + " is missing; usage: tessera " +
-                         usage_);
+        throw UsageError(std::string(is_positional(name) ? "" : "--") + name +
+                         " is missing; usage: tessera " + usage_);
     }
 }
 

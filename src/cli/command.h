@@ -50,6 +50,15 @@ struct Offer
     bool files = false;                             ///< names of files and folders too
 };
 
+/// An option that another one means nothing without.
+struct Companion
+{
+    std::string option; ///< or the name of a positional argument
+    /// One of these must be its value; one that ends in ':' stands for all that begin so. Empty: it
+    /// only has to be given.
+    std::vector<std::string> values = {};
+};
+
 /// What every subcommand does with its arguments: parse, answer --help, complain with exit code 2.
 class Options
 {
@@ -63,10 +72,21 @@ public:
     void positional(const char* name, int count = 1);
     /// Says what may stand for an option or a positional argument.
     void offer(const std::string& name, Offer offer) { offers_[name] = std::move(offer); }
+    /// Refuses each of `names`, when it is given, unless one of `companions` holds. Several calls:
+    /// each of them.
+    void needs(const std::vector<std::string>& names, const std::vector<Companion>& companions);
+    /// Refuses any two of `names` together.
+    void exclusive(const std::vector<std::string>& names);
     /// False when --help was asked for and answered on `out`. Throws UsageError.
     [[nodiscard]] bool parse(const Arguments& arguments, std::ostream& out);
 
+    /// It has a value: one that was given, or its default.
     [[nodiscard]] bool has(const char* name) const { return values_.count(name) != 0; }
+    /// It was given.
+    [[nodiscard]] bool given(const std::string& name) const
+    {
+        return values_.count(name) != 0 && !values_[name].defaulted();
+    }
     template <class T> [[nodiscard]] T get(const char* name) const { return values_[name].as<T>(); }
     [[nodiscard]] std::string text(const char* name) const
     {
@@ -93,12 +113,25 @@ public:
     [[nodiscard]] std::vector<std::string> offered_names() const;
 
 private:
+    struct Need
+    {
+        std::string option;
+        std::vector<Companion> companions;
+    };
+    [[nodiscard]] bool is_positional(const std::string& name) const;
+    [[nodiscard]] bool holds(const Companion& companion) const;
+    [[nodiscard]] std::string spelled(const Companion& companion) const;
+    void check_values(const boost::program_options::parsed_options& parsed) const;
+    void check_companions() const;
+
     std::string usage_;
     std::string description_;
     boost::program_options::options_description options_;
     boost::program_options::positional_options_description positional_;
     std::vector<std::string> hidden_;
     std::map<std::string, Offer> offers_;
+    std::vector<Need> needs_;
+    std::vector<std::vector<std::string>> exclusive_;
     boost::program_options::variables_map values_;
 };
 

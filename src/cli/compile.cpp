@@ -101,9 +101,9 @@ void print(std::ostream& out, const std::string& file, const Program& program)
 nlohmann::ordered_json explain_network(const Options& options, const ChipModel& chip)
 {
     const auto choices = simulation::compiler_choices(chip.config(), compile_choices(options));
-    return compiler::explain(
-        network::load(network::find(options.text("network")), batch_axis(options)), choices.chip,
-        choices.options, options.text("explain"));
+    const std::string path = network::find(options.text("network"));
+    return compiler::explain(network::load(path, batch_axis(options, path)), choices.chip,
+                             choices.options, options.text("explain"));
 }
 
 } // namespace
@@ -124,6 +124,10 @@ Options compile_options()
         ("json", "print the figures, or the plan, as JSON") //
         ("quiet,q", "say nothing");
     options.offer("output", {{}, nullptr, true});
+    options.exclusive({"explain", "output"});
+    options.exclusive({"quiet", "explain"});
+    options.exclusive({"quiet", "json"});
+    options.needs({"force"}, {{"output"}});
     return options;
 }
 

@@ -32,6 +32,7 @@ Options config_options()
     options.offer("action", {{"show", "check", "list", "schema", "doc"}});
     options.offer("chip", {{}, config::shipped, true});
     options.offer("set", {{}, chip_settings});
+    options.needs({"chip", "set"}, {{"action", {"show", "check"}}});
     return options;
 }
 

@@ -102,6 +102,7 @@ Options h5_options()
     options.offer("action", {{"check", "recover"}});
     options.offer("result", {{}, nullptr, true});
     options.offer("output", {{}, nullptr, true});
+    options.needs({"output", "force"}, {{"action", {"recover"}}});
     return options;
 }
 

@@ -50,6 +50,9 @@ Options help_options()
     options.positional("command");
     options.offer("command", {{}, command_names});
     options.offer("pages", {{}, nullptr, true});
+    options.exclusive({"command", "pages"});
+    options.exclusive({"man", "pages"});
+    options.needs({"force"}, {{"pages"}});
     return options;
 }
 

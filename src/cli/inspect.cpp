@@ -22,8 +22,6 @@ namespace po = boost::program_options;
 namespace
 {
 
-constexpr std::uint64_t kLongestChain = 1000;
-
 using Seconds = std::chrono::duration<double>;
 
 /// One line, or one JSON object, whenever a run that goes on has recorded something new.
@@ -130,8 +128,9 @@ std::vector<record::Table> tables_of(const Options& options, const std::string& 
     record::validate(reader);
     if (options.has("why"))
     {
-        return {record::chain_table(
-            reader, record::explain(reader, options.get<std::uint64_t>("why"), kLongestChain))};
+        return {
+            record::chain_table(reader, record::explain(reader, options.get<std::uint64_t>("why"),
+                                                        options.get<std::size_t>("top")))};
     }
     if (options.has("images"))
     {
@@ -163,8 +162,9 @@ Options inspect_options()
         "units,\n"
         "links, buffers, and where the time went: the walk back along what let each operation\n"
         "start partitions it exactly by cause.");
-    options.all().add_options()                                                             //
-        ("top", po::value<std::size_t>()->default_value(20), "rows of the longer tables")   //
+    options.all().add_options() //
+        ("top", po::value<std::size_t>()->default_value(20),
+         "rows of the longer tables, and of --why")                                         //
         ("why", po::value<std::uint64_t>(), "what let operation arg start, and so on back") //
         ("against", po::value<std::string>(),
          "partition the difference to another run's time")                                  //
@@ -175,6 +175,11 @@ Options inspect_options()
     options.positional("result");
     options.offer("result", {{}, nullptr, true});
     options.offer("against", {{}, nullptr, true});
+    options.exclusive({"why", "against", "follow", "windows"});
+    for (const char* const whole : {"against", "follow", "windows"})
+    {
+        options.exclusive({"top", whole});
+    }
     return options;
 }
 

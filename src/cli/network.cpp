@@ -102,6 +102,7 @@ Options network_options()
     options.positional("network");
     options.offer("action", {{"list", "show"}});
     options.offer("network", {{}, network::shipped, true});
+    options.needs({"network", "weights", "batch-axis"}, {{"action", {"show"}}});
     return options;
 }
 
@@ -124,11 +125,11 @@ int network(const Arguments& arguments, const Streams& streams)
         const std::string path = network::find(options.list("network").front());
         if (options.has("weights"))
         {
-            show_weights(streams.out, network::load_with_weights(path, batch_axis(options)));
+            show_weights(streams.out, network::load_with_weights(path, batch_axis(options, path)));
         }
         else
         {
-            show_network(streams.out, network::load(path, batch_axis(options)));
+            show_network(streams.out, network::load(path, batch_axis(options, path)));
         }
     }
     else

@@ -59,6 +59,8 @@ Options quantize_options()
     options.offer("output", {{}, nullptr, true});
     options.offer("batch-axis", {{"auto", "0", "none"}});
     options.offer("range", {{"min-max", "percentile", "mse"}});
+    options.needs({"first", "images", "range", "per-layer"}, {{"calibrate"}});
+    options.needs({"percentile"}, {{"range", {"percentile"}}});
     return options;
 }
 
@@ -89,7 +91,8 @@ int quantize(const Arguments& arguments, const Streams& streams)
     require_output(file, options.has("force"));
     refuse_input(options, {"network", "calibrate"}, file);
     const std::string path = network::find(options.text("network"));
-    const network::WeightedNetwork network = network::load_with_weights(path, batch_axis(options));
+    const network::WeightedNetwork network =
+        network::load_with_weights(path, batch_axis(options, path));
     if (!values::has_codes(network))
     {
         options.require("calibrate");
@@ -109,8 +112,8 @@ int quantize(const Arguments& arguments, const Streams& streams)
     }
     const values::IntegerNetwork integers =
         values::quantize(network, images ? &*images : nullptr, choices, path);
-    values::save_integers(integers, name_beside(path, file), batch_axis(options), origin, file,
-                          existing(options));
+    values::save_integers(integers, name_beside(path, file), batch_axis(options, path), origin,
+                          file, existing(options));
     print_notes(streams.err, network.network.notes);
     print_notes(streams.err, integers.notes);
     streams.out << fmt::format("{}: {} layers, {}\n", file, integers.layers.size(), by);

@@ -27,6 +27,20 @@ std::vector<std::string> names()
     return result;
 }
 
+/// The papers that know a setting.
+std::vector<Companion> names_with(bool reproduce::Reproduction::*knows)
+{
+    Companion papers{"name", {}};
+    for (const reproduce::Reproduction& paper : reproduce::reproductions())
+    {
+        if (paper.*knows)
+        {
+            papers.values.emplace_back(paper.name);
+        }
+    }
+    return {papers};
+}
+
 } // namespace
 
 Options reproduce_options()
@@ -49,6 +63,9 @@ Options reproduce_options()
         ("real", "also on a chip without the paper's idealisations");
     options.offer("name", {{}, names});
     options.offer("output", {{}, nullptr, true});
+    options.needs({"force"}, {{"output"}});
+    options.needs({"real"}, names_with(&reproduce::Reproduction::knows_real));
+    options.needs({"quick"}, names_with(&reproduce::Reproduction::knows_quick));
     return options;
 }
 
@@ -65,10 +82,6 @@ int reproduce_paper(const Arguments& arguments, const Streams& streams)
     reproduce::Settings settings;
     settings.quick = options.has("quick");
     settings.real = options.has("real");
-    if (settings.real && !paper.knows_real)
-    {
-        throw UsageError(std::string("--real means nothing for ") + paper.name);
-    }
     const fs::path folder = options.text("output");
     if (!folder.empty())
     {

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/output_stream.h"
 #include "base/quantity.h"
+#include "base/time_limit.h"
 #include "chip/chip.h"
 #include "cli/command.h"
 #include "cli/progress.h"
@@ -120,14 +121,21 @@ nlohmann::ordered_json figures(const Summary& summary, const trace::Header& head
 
 Tick time_of(const Options& options, const char* name)
 {
+    Tick time = 0;
     try
     {
-        return parse_quantity(Dimension::time, options.text(name), {});
+        time = parse_quantity(Dimension::time, options.text(name), {});
     }
     catch (const InputError& error)
     {
         throw UsageError(std::string("--") + name + ": " + error.what());
     }
+    if (time > kLatestTime)
+    {
+        throw UsageError(std::string("--") + name + ": " + options.text(name) +
+                         " is after the end of simulated time; give at most " + latest_time_text());
+    }
+    return time;
 }
 
 RunOptions settings_of(const Options& options)
@@ -257,6 +265,12 @@ int execute(const Arguments& arguments, const Options& options, const Streams& s
     };
 
     refuse_own_input(options, folder);
+    if (options.given("arrivals") && !options.has("trace") &&
+        options.get<std::uint32_t>("images") == 1)
+    {
+        throw UsageError("--arrivals means nothing for one image, which arrives at 0: give more "
+                         "--images");
+    }
     const Workload workload = load_workload(options);
     print_remarks(streams.err, workload.chip.config());
     throw_if_interrupted();
@@ -375,6 +389,12 @@ Options run_options()
     options.offer("kernel", {{"systemc", "native"}});
     options.offer("log", {topic_names()});
     options.offer("log-file", {{}, nullptr, true});
+    options.needs({"force"}, {{"output"}});
+    options.needs({"arrivals"}, {{"images"}, {"trace"}});
+    options.needs({"seed"}, {{"values"}, {"arrivals", {"poisson:"}}});
+    options.needs({"seed"}, {{"errors", {"all"}}, {"arrivals", {"poisson:"}}});
+    options.needs({"log-file"}, {{"log"}});
+    options.needs({"live", "uncompressed"}, {{"level", {"unit", "stage"}}});
     return options;
 }
 

@@ -8,12 +8,16 @@
 #include "trace/reader.h"
 #include "trace/rules.h"
 #include "trace/schema.h"
+#include "trace/seal.h"
+#include "trace/text_file.h"
 #include "trace/tools.h"
 
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <filesystem>
 #include <ostream>
+#include <system_error>
 
 namespace tessera::cli
 {
@@ -34,7 +38,8 @@ network::Network network_of(const std::string& file, const Options& options)
 {
     if (options.has("network"))
     {
-        return network::load(network::find(options.text("network")), batch_axis(options));
+        const std::string path = network::find(options.text("network"));
+        return network::load(path, batch_axis(options, path));
     }
     const std::string name = trace::open_in_order(file)->header().network;
     const std::vector<std::string> shipped = network::shipped();
@@ -50,10 +55,6 @@ network::Network network_of(const std::string& file, const Options& options)
 
 int check(const Options& options, const std::vector<std::string>& files, std::ostream& out)
 {
-    if (options.has("network") && !options.has("semantic"))
-    {
-        throw UsageError("--network says what --semantic compares the trace with; give both");
-    }
     const trace::CheckReport report = trace::check(files[0]);
     nlohmann::ordered_json json = report.json();
     std::string text = report.text();
@@ -67,10 +68,35 @@ int check(const Options& options, const std::vector<std::string>& files, std::os
     return 0;
 }
 
+/// What is read is not replaced.
+void refuse_same(const std::string& in, const std::string& out)
+{
+    std::error_code none; // not there: another one
+    if (std::filesystem::equivalent(in, out, none))
+    {
+        throw UsageError(out + " would replace what is read; name another file");
+    }
+}
+
 int convert(const Options& options, const std::vector<std::string>& files, std::ostream& /*out*/)
 {
     require_output(files[1], options.has("force"));
+    refuse_same(files[0], files[1]);
+    if (options.has("canonical") && trace::ends_with(files[1], ".h5"))
+    {
+        throw UsageError("--canonical is of text; " + files[1] + " is none");
+    }
     trace::convert(files[0], files[1], options.has("canonical"), existing(options));
+    return 0;
+}
+
+int seal(const Options& options, const std::vector<std::string>& files, std::ostream& /*out*/)
+{
+    options.require("output");
+    const std::string out = options.text("output");
+    refuse_existing(out, options.has("force"));
+    refuse_same(files[0], out);
+    trace::seal(files[0], out, existing(options));
     return 0;
 }
 
@@ -93,8 +119,9 @@ int schema(const Options& /*options*/, const std::vector<std::string>& /*files*/
     return 0;
 }
 
-constexpr std::array<Action, 5> kActions = {{{"check", 1, check},
+constexpr std::array<Action, 6> kActions = {{{"check", 1, check},
                                              {"convert", 2, convert},
+                                             {"seal", 1, seal},
                                              {"stats", 1, stats},
                                              {"head", 1, head},
                                              {"schema", 0, schema}}};
@@ -104,15 +131,17 @@ constexpr std::array<Action, 5> kActions = {{{"check", 1, check},
 Options trace_options()
 {
     Options options(
-        "trace check|convert|stats|head|schema [FILE] [OUT] [options]",
+        "trace check|convert|seal|stats|head|schema [FILE] [OUT] [options]",
         "check FILE        prove a trace: format, checksum, operands, uses, blocks\n"
         "convert FILE OUT  write it in another encoding: .trace.jsonl, .trace.jsonl.gz, .trace.h5\n"
+        "seal FILE -o OUT  add to lines written by hand what they lack: counts, window, last line\n"
         "stats FILE        count operations, bytes, fan-in, lifetimes\n"
         "head FILE         show the first operations as canonical lines\n"
         "schema            print the JSON Schema of one line");
     options.all().add_options()                                                                 //
         ("canonical", "convert: write text in canonical form")                                  //
-        ("force", "convert: replace OUT if it exists")                                          //
+        ("output,o", po::value<std::string>(), "seal: the file to write")                       //
+        ("force", "convert, seal: replace OUT if it exists")                                    //
         ("count,n", po::value<std::uint64_t>()->default_value(10), "head: how many operations") //
         ("semantic", "check: also prove that it computes its network")                          //
         ("network", po::value<std::string>(),
@@ -124,8 +153,17 @@ Options trace_options()
     options.offer("network", {{}, network::shipped, true});
     options.positional("action");
     options.positional("file", -1);
-    options.offer("action", {{"check", "convert", "stats", "head", "schema"}});
+    options.offer("action", {{"check", "convert", "seal", "stats", "head", "schema"}});
     options.offer("file", {{}, nullptr, true});
+    options.offer("output", {{}, nullptr, true});
+    options.needs({"canonical"}, {{"action", {"convert"}}});
+    options.needs({"output"}, {{"action", {"seal"}}});
+    options.needs({"force"}, {{"action", {"convert", "seal"}}});
+    options.needs({"count"}, {{"action", {"head"}}});
+    options.needs({"semantic"}, {{"action", {"check"}}});
+    options.needs({"network"}, {{"semantic"}});
+    options.needs({"batch-axis"}, {{"network"}});
+    options.needs({"json"}, {{"action", {"check", "stats"}}});
     return options;
 }
 
@@ -143,7 +181,7 @@ int trace(const Arguments& arguments, const Streams& streams)
     if (action == kActions.end())
     {
         throw UsageError("unknown action '" + name +
-                         "'; give check, convert, stats, head or schema");
+                         "'; give check, convert, seal, stats, head or schema");
     }
     const std::vector<std::string> files = options.list("file");
     if (files.size() != action->files)

@@ -59,6 +59,9 @@ void add_value_options(Options& options)
     options.offer("integers", {{}, nullptr, true});
     options.offer("calibrate", {{}, nullptr, true});
     options.offer("errors", {{"all", "noiseless", "lossless"}});
+    options.needs({"values-first", "integers", "errors", "calibrate"}, {{"values"}});
+    options.needs({"calibrate-first", "calibrate-images"}, {{"calibrate"}});
+    options.needs({"calibrate"}, {{"errors", {"all", "noiseless"}}});
 }
 
 simulation::ValueRun load_values(const Options& options, const Workload& workload)

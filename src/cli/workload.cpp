@@ -6,6 +6,7 @@
 #include "config/chip_keys.h"
 #include "config/load.h"
 #include "network/network.h"
+#include "network/onnx/graph.h"
 #include "tessera/error.h"
 
 #include <fmt/format.h>
@@ -88,15 +89,21 @@ void add_network_options(Options& options)
     options.offer("attention", {{"vector", "crossbar", "digital"}});
     options.offer("placement", {{"row-major", "snake", "traffic"}});
     options.offer("order", {{"raster", "demand"}});
+    options.needs({"extra-pes"}, {{"duplicate", {"greedy", "optimal", "balanced"}}});
+    options.needs({"order"}, {{"schedule", {"xinf"}}});
 }
 
-BatchAxis batch_axis(const Options& options)
+BatchAxis batch_axis(const Options& options, const std::string& path)
 {
     const std::string name = options.text("batch-axis");
     const auto axis = network::find_batch_axis(name);
     if (!axis)
     {
         throw UsageError("--batch-axis must be auto, 0 or none, not '" + name + "'");
+    }
+    if (options.given("batch-axis") && !network::onnx::is_onnx(path))
+    {
+        throw UsageError("--batch-axis is about ONNX files; the --network " + path + " is none");
     }
     return *axis;
 }
@@ -115,6 +122,10 @@ void add_workload_options(Options& options)
     options.all().add_options()("trace,t", po::value<std::string>(),
                                 "trace to run instead (.trace.jsonl, .gz, .trace.h5)");
     options.offer("trace", {{}, nullptr, true});
+    options.needs({"schedule", "duplicate", "extra-pes", "sets", "placement", "depthwise",
+                   "attention", "time-multiplex", "pack", "replicate-in-crossbar", "order",
+                   "batch-axis"},
+                  {{"network"}});
 }
 
 ChipModel load_chip(const Options& options)
@@ -158,7 +169,7 @@ CompileOptions compile_choices(const Options& options)
     choices.pack = options.has("pack");
     choices.replicate_in_crossbar = options.has("replicate-in-crossbar");
     choices.order = options.text("order");
-    choices.batch_axis = batch_axis(options);
+    choices.batch_axis = batch_axis(options, network::find(options.text("network")));
     return choices;
 }
 

@@ -30,8 +30,9 @@ void add_workload_options(Options& options);
 /// Throws UsageError, InputError, IoError.
 [[nodiscard]] Workload load_workload(const Options& options);
 
-/// What --batch-axis says. Throws UsageError.
-[[nodiscard]] BatchAxis batch_axis(const Options& options);
+/// What --batch-axis says of the network in this file. Throws UsageError, also when it is given for
+/// one that is no ONNX file.
+[[nodiscard]] BatchAxis batch_axis(const Options& options, const std::string& path);
 inline constexpr const char* kBatchAxisHelp =
     "what the first axis of an ONNX file's inputs is, where the file leaves it open: auto, 0 (a "
     "batch), none (rows of one image)";

@@ -45,12 +45,12 @@ public:
     /// The operation that ends last; nothing in an empty recording.
     [[nodiscard]] const std::optional<OpRecord>& last() const { return last_; }
 
-    /// Ids from `id` back along `because`, at most `limit`; stops at an operation that was not
+    /// Ids from `id` back along `because`; stops at an operation that was not
     /// recorded. Empty: there is no operation `id`.
-    [[nodiscard]] std::vector<std::uint64_t> chain(std::uint64_t id, std::uint64_t limit) const
+    [[nodiscard]] std::vector<std::uint64_t> chain(std::uint64_t id) const
     {
         std::vector<std::uint64_t> ids;
-        for (auto because = find(id); because.has_value() && ids.size() < limit; because = find(id))
+        for (auto because = find(id); because.has_value(); because = find(id))
         {
             if (ids.size() == reader_.count<OpRecord>())
             {
@@ -228,7 +228,7 @@ CriticalPath critical_path(const ResultReader& reader)
         if (causes.last().has_value())
         {
             last = causes.last()->end;
-            ids = causes.chain(causes.last()->id, kNone);
+            ids = causes.chain(causes.last()->id);
         }
     }
     if (header.complete && recorded &&
@@ -326,18 +326,20 @@ std::vector<PathChange> compare(const CriticalPath& before, const CriticalPath& 
     return result;
 }
 
-std::vector<OpRecord> explain(const ResultReader& reader, std::uint64_t id, std::uint64_t limit)
+Chain explain(const ResultReader& reader, std::uint64_t id, std::uint64_t limit)
 {
     std::vector<std::uint64_t> ids;
     {
         const Causes causes(reader);
-        ids = causes.chain(id, std::max<std::uint64_t>(limit, 1));
+        ids = causes.chain(id);
     }
     if (ids.empty())
     {
         throw UsageError("there is no " + name_of_operation(id) + " in " + reader.path());
     }
-    return fetch(reader, ids);
+    const std::uint64_t length = ids.size();
+    ids.resize(std::min(length, std::max<std::uint64_t>(limit, 1)));
+    return {fetch(reader, ids), length};
 }
 
 } // namespace tessera::record

@@ -63,10 +63,16 @@ struct PathChange
 [[nodiscard]] std::vector<PathChange> compare(const CriticalPath& before,
                                               const CriticalPath& after);
 
+/// The chain of causes of an operation.
+struct Chain
+{
+    std::vector<OpRecord> records; ///< of its beginning
+    std::uint64_t length = 0;      ///< of all of it
+};
+
 /// The chain of causes of operation `id`: itself, what let it start, what let that start, ... At
-/// most `limit` records. Throws UsageError when there is no such operation.
-[[nodiscard]] std::vector<OpRecord>
-explain(const ResultReader& reader, std::uint64_t id,
-        std::uint64_t limit = std::numeric_limits<std::uint64_t>::max());
+/// most `limit` records, and at least one. Throws UsageError when there is no such operation.
+[[nodiscard]] Chain explain(const ResultReader& reader, std::uint64_t id,
+                            std::uint64_t limit = std::numeric_limits<std::uint64_t>::max());
 
 } // namespace tessera::record

@@ -299,14 +299,16 @@ Table change_table(const std::string& title, const std::vector<PathChange>& chan
     return table;
 }
 
-Table chain_table(const ResultReader& reader, const std::vector<OpRecord>& chain)
+Table chain_table(const ResultReader& reader, const Chain& chain)
 {
+    const std::uint64_t left_out = chain.length - chain.records.size();
     Table table{"What let it start",
                 {"operation", "kind", "unit", "layer", "image", "ready", "start", "end", "finished",
                  "waited", "cause", "because", "reads"},
                 {},
-                ""};
-    for (const OpRecord& record : chain)
+                note_of(chain.records.size(), chain.length) +
+                    (left_out == 0 ? "" : ", " + std::to_string(left_out) + " left out")};
+    for (const OpRecord& record : chain.records)
     {
         const bool caused = record.because != ~std::uint64_t{0};
         table.rows.push_back(

@@ -32,7 +32,7 @@ namespace tessera::record
                                std::size_t top);
 [[nodiscard]] Table change_table(const std::string& title, const std::vector<PathChange>& changes);
 /// One row per operation of explain().
-[[nodiscard]] Table chain_table(const ResultReader& reader, const std::vector<OpRecord>& chain);
+[[nodiscard]] Table chain_table(const ResultReader& reader, const Chain& chain);
 
 /// Compares the figures of the header with each other and with the streams. Throws InputError when
 /// they cannot be of one run.

@@ -137,8 +137,9 @@ const std::vector<Reproduction>& reproductions()
 {
     static const std::vector<Reproduction> list = {
         {"clsa-cim", "CLSA-CIM: cross-layer schedules of seven networks on 256 x 256 crossbars",
-         true, clsa_cim},
-        {"aidac", "AiDAC and YOCO: time, energy and error of one all-analog product", false, aidac},
+         true, true, clsa_cim},
+        {"aidac", "AiDAC and YOCO: time, energy and error of one all-analog product", false, false,
+         aidac},
     };
     return list;
 }

@@ -73,7 +73,8 @@ struct Reproduction
 {
     const char* name;
     const char* summary;
-    bool knows_real; ///< Settings::real means something
+    bool knows_real;  ///< Settings::real means something
+    bool knows_quick; ///< so does Settings::quick
     Report (*run)(const Settings& settings);
 };
 

@@ -3,8 +3,11 @@
 
 #include "base/arrivals.h"
 #include "base/json.h"
+#include "base/log_pattern.h"
+#include "base/time_limit.h"
 #include "chip/deadlock.h"
 #include "config/load.h"
+#include "simulation/log_units.h"
 #include "trace/header.h"
 
 #include <fmt/format.h>
@@ -75,6 +78,17 @@ std::string checksum(const std::string& text)
                                              static_cast<uInt>(text.size())));
 }
 
+/// Throws UsageError for what no run gets to.
+void check_time(const char* name, Tick time)
+{
+    if (time > kLatestTime)
+    {
+        throw UsageError(std::string(name) + " is " + std::to_string(time) +
+                         " ps, after the end of simulated time; give at most " +
+                         latest_time_text());
+    }
+}
+
 /// Tells when no operation has ended for too long.
 class Watchdog
 {
@@ -111,6 +125,8 @@ Run::Run(const ChipModel& model, const Program& program, RunOptions options, Run
     : model_(model), options_(std::move(options)), source_(program.source())
 {
     check_mapping(source_->header(), model_.config(), program.name());
+    check_time("until", options_.until == kNever ? 0 : options_.until);
+    check_time("stats_every", options_.stats_every);
     std::optional<Arrivals> arrivals;
     if (!options_.arrivals.empty())
     {
@@ -129,6 +145,10 @@ Run::Run(const ChipModel& model, const Program& program, RunOptions options, Run
     if (arrivals)
     {
         chip_->expect(*std::move(arrivals));
+    }
+    if (log_)
+    {
+        check_units(log_patterns(options_.log), log_units(*chip_));
     }
     if (!options_.folder.empty())
     {

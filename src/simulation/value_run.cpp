@@ -202,16 +202,12 @@ ValueRun::ValueRun(const ChipModel& chip, const Program& program, const Quantize
     values::check_apart(header, chip.config(), analogue_, program_.name());
     const unsigned threads =
         options.threads != 0 ? options.threads : std::max(1U, std::thread::hardware_concurrency());
+    values::check_calibration(analogue_, options.calibration.images != 0);
     if (options.calibration.images != 0)
     {
         analogue_ = values::calibrated(analogue_, integers, pieces_,
                                        codes_of(integers, options.calibration, "calibration"), seed,
                                        threads);
-    }
-    else if (analogue_.needs_calibration())
-    {
-        throw UsageError(
-            "the chip's converters are calibrated: give images for that (--calibrate)");
     }
     crossbars_ =
         std::make_unique<const values::Crossbars>(integers, pieces_, analogue_, seed, threads);

@@ -19,142 +19,71 @@ using Json = nlohmann::json;
     throw Malformed{std::move(pointer), std::move(problem), std::move(remedy)};
 }
 
-std::string quoted(const std::string& text, const std::string& pointer)
-{
-    try
-    {
-        return Json(text).dump();
-    }
-    catch (const Json::exception&)
-    {
-        throw InputError({"", 0, pointer}, "is not UTF-8 text", "encode it as UTF-8");
-    }
-}
-
-/// Writes the members of one object or list with commas between them.
-class Members
+/// What is wrong with a header: all of it, so that whoever writes one by hand learns it at once.
+class Faults
 {
 public:
-    explicit Members(std::string& out) : out_(out) {}
-    std::string& key(const std::string& name)
+    /// Does it, or notes why it cannot be done. Returns whether it was done.
+    template <class Action> bool attempt(Action action)
     {
-        separate();
-        return out_ += '"' + name + "\":";
+        try
+        {
+            action();
+            return true;
+        }
+        catch (const Malformed& fault)
+        {
+            faults_.push_back(fault);
+            return false;
+        }
     }
-    std::string& item()
+    [[nodiscard]] bool empty() const { return faults_.empty(); }
+    /// Throws Malformed with all of them, if there are any.
+    void require_none() const
     {
-        separate();
-        return out_;
+        if (faults_.size() == 1)
+        {
+            throw faults_.front();
+        }
+        if (faults_.empty())
+        {
+            return;
+        }
+        constexpr std::size_t most = 20; // of a generator's fault that is everywhere
+        std::string list;
+        for (std::size_t i = 0; i < std::min(faults_.size(), most); ++i)
+        {
+            const Malformed& fault = faults_[i];
+            list += (i == 0 ? "" : " | ") + shown(fault.pointer) + ": " + shown(fault.problem) +
+                    "; " + fault.remedy;
+        }
+        if (faults_.size() > most)
+        {
+            list += " | and " + std::to_string(faults_.size() - most) + " more";
+        }
+        throw Malformed{"", "the header has " + std::to_string(faults_.size()) + " faults", list};
     }
 
 private:
-    void separate()
-    {
-        if (!first_)
-        {
-            out_ += ',';
-        }
-        first_ = false;
-    }
-    std::string& out_;
-    bool first_ = true;
+    std::vector<Malformed> faults_;
 };
-
-std::string range(std::uint32_t begin, std::uint32_t end)
-{
-    return '[' + std::to_string(begin) + ',' + std::to_string(end) + ']';
-}
-
-std::string network_text(const Header& header)
-{
-    std::string out = "{";
-    Members members(out);
-    if (!header.network.empty())
-    {
-        members.key("name") += quoted(header.network, "/network/name");
-    }
-    if (!header.tensors.empty())
-    {
-        members.key("tensors") += '[';
-        Members list(out);
-        for (const Tensor& tensor : header.tensors)
-        {
-            list.item() += "{\"name\":" + quoted(tensor.name, "/network/tensors") + ",\"shape\":[" +
-                           std::to_string(tensor.height) + ',' + std::to_string(tensor.width) +
-                           ',' + std::to_string(tensor.channels) +
-                           "],\"bits\":" + std::to_string(tensor.bits) + '}';
-        }
-        out += ']';
-    }
-    if (!header.layers.empty())
-    {
-        members.key("layers") += '[';
-        Members list(out);
-        for (const TracedLayer& layer : header.layers)
-        {
-            list.item() += "{\"name\":" + quoted(layer.name, "/network/layers") +
-                           ",\"kind\":" + quoted(layer.kind, "/network/layers");
-            if (layer.output.valid())
-            {
-                out += ",\"output\":" + std::to_string(layer.output.value());
-            }
-            if (layer.vectors != 0)
-            {
-                out += ",\"vectors\":" + std::to_string(layer.vectors);
-            }
-            out += ",\"input_bits\":" + std::to_string(layer.input_bits) + '}';
-        }
-        out += ']';
-    }
-    return out + '}';
-}
-
-std::string blocks_text(const Header& header)
-{
-    std::string out = "{\"blocks\":[";
-    Members list(out);
-    for (const Block& block : header.blocks)
-    {
-        list.item() += '{';
-        Members members(out);
-        if (block.layer.valid())
-        {
-            members.key("layer") += std::to_string(block.layer.value());
-        }
-        if (block.copy != 0)
-        {
-            members.key("copy") += std::to_string(block.copy);
-        }
-        members.key("rows") += range(block.row_begin, block.row_end);
-        members.key("columns") += range(block.column_begin, block.column_end);
-        members.key("at") += '"' + header.units[block.at.index()].name(header.tiles) + '"';
-        if (block.row_at != 0 || block.column_at != 0)
-        {
-            members.key("corner") += range(block.row_at, block.column_at);
-        }
-        if (block.replicas != 1)
-        {
-            members.key("replicas") += std::to_string(block.replicas);
-        }
-        if (block.references != 0)
-        {
-            members.key("references") += std::to_string(block.references);
-        }
-        out += '}';
-    }
-    return out + "]}";
-}
 
 /// Walks an object, checking types and telling unknown keys from ignored ones.
 class Reader
 {
 public:
-    Reader(const Json& value, std::string pointer) : value_(value), pointer_(std::move(pointer)) {}
+    /// Keeps a reference to the faults.
+    Reader(const Json& value, std::string pointer, Faults& faults)
+        : value_(value), pointer_(std::move(pointer)), faults_(faults)
+    {
+    }
 
     [[nodiscard]] const std::string& pointer() const { return pointer_; }
     [[nodiscard]] std::string at(const std::string& key) const { return pointer_to(pointer_, key); }
 
-    /// Throws unless this is an object with no keys but these (and x-...).
+    /// Reads a part, or notes what is wrong with it. Returns whether it was read.
+    template <class Action> bool attempt(Action action) const { return faults_.attempt(action); }
+    /// Throws unless this is an object; notes keys that are none of these (nor x-...).
     void only(std::initializer_list<const char*> keys) const
     {
         object();
@@ -169,7 +98,11 @@ public:
                 {
                     list += (list.empty() ? "" : ", ") + std::string(known);
                 }
-                fail(at(key), "is an unknown key", "use " + list + ", or a key beginning with x-");
+                attempt(
+                    [&] {
+                        fail(at(key), "is an unknown key",
+                             "use " + list + ", or a key beginning with x-");
+                    });
             }
         }
     }
@@ -187,9 +120,14 @@ public:
     {
         if (!has(key))
         {
-            fail(pointer_, "lacks \"" + std::string(key) + "\"", "add it");
+            fail(at(key), "is missing", "add it");
         }
-        return {value_[key], at(key)};
+        return {value_[key], at(key), faults_};
+    }
+    /// A member out of value().items().
+    [[nodiscard]] Reader member(const std::string& key, const Json& value) const
+    {
+        return {value, at(key), faults_};
     }
     [[nodiscard]] std::string text() const
     {
@@ -226,7 +164,7 @@ public:
         items.reserve(value_.size());
         for (const Json& item : value_)
         {
-            items.emplace_back(item, pointer_ + '/' + std::to_string(items.size()));
+            items.emplace_back(item, pointer_ + '/' + std::to_string(items.size()), faults_);
         }
         return items;
     }
@@ -244,18 +182,32 @@ public:
 private:
     const Json& value_;
     std::string pointer_;
+    Faults& faults_;
 };
+
+/// Reads a member that may be missing, or notes what is wrong with it.
+template <class Read> void optional(const Reader& in, const char* key, Read read)
+{
+    if (in.has(key))
+    {
+        in.attempt([&] { read(in[key]); });
+    }
+}
 
 Tensor read_tensor(const Reader& in)
 {
     in.only({"name", "shape", "bits"});
     Tensor tensor;
-    tensor.name = in.has("name") ? in["name"].text() : "";
-    const std::vector<Reader> shape = in["shape"].list_of(3);
-    tensor.height = shape[0].number32(1);
-    tensor.width = shape[1].number32(1);
-    tensor.channels = shape[2].number32(1);
-    tensor.bits = static_cast<std::uint8_t>(in["bits"].number(1, kMaxBits));
+    optional(in, "name", [&](const Reader& name) { tensor.name = name.text(); });
+    in.attempt(
+        [&]
+        {
+            const std::vector<Reader> shape = in["shape"].list_of(3);
+            tensor.height = shape[0].number32(1);
+            tensor.width = shape[1].number32(1);
+            tensor.channels = shape[2].number32(1);
+        });
+    in.attempt([&] { tensor.bits = static_cast<std::uint8_t>(in["bits"].number(1, kMaxBits)); });
     return tensor;
 }
 
@@ -263,15 +215,17 @@ TracedLayer read_layer(const Reader& in)
 {
     in.only({"name", "kind", "output", "vectors", "input_bits"});
     TracedLayer layer;
-    layer.name = in.has("name") ? in["name"].text() : "";
-    layer.kind = in.has("kind") ? in["kind"].text() : "";
-    if (in.has("output"))
-    {
-        layer.output = TensorId(in["output"].number32(0, 0xffff'fffeU));
-    }
-    layer.vectors = in.has("vectors") ? in["vectors"].number(0, kMaxNumber) : 0;
-    layer.input_bits =
-        static_cast<std::uint8_t>(in.has("input_bits") ? in["input_bits"].number(1, kMaxBits) : 8);
+    layer.input_bits = 8;
+    optional(in, "name", [&](const Reader& name) { layer.name = name.text(); });
+    optional(in, "kind", [&](const Reader& kind) { layer.kind = kind.text(); });
+    optional(in, "output",
+             [&](const Reader& output)
+             { layer.output = TensorId(output.number32(0, 0xffff'fffeU)); });
+    optional(in, "vectors",
+             [&](const Reader& vectors) { layer.vectors = vectors.number(0, kMaxNumber); });
+    optional(in, "input_bits",
+             [&](const Reader& bits)
+             { layer.input_bits = static_cast<std::uint8_t>(bits.number(1, kMaxBits)); });
     return layer;
 }
 
@@ -292,100 +246,185 @@ auto sort_key(const TracedUnit& unit)
     return std::make_tuple(unit.node.value(), unit.kind, unit.position);
 }
 
+/// The items of a list, each read by `read`.
+template <class Read> void each(const Reader& in, const char* key, Read read)
+{
+    in.attempt(
+        [&]
+        {
+            for (const Reader& item : in[key].list())
+            {
+                in.attempt([&] { read(item); });
+            }
+        });
+}
+
+void read_network(const Reader& in, Header& header)
+{
+    in.only({"name", "tensors", "layers"});
+    optional(in, "name", [&](const Reader& name) { header.network = name.text(); });
+    if (in.has("tensors"))
+    {
+        each(in, "tensors",
+             [&](const Reader& tensor) { header.tensors.push_back(read_tensor(tensor)); });
+    }
+    if (in.has("layers"))
+    {
+        each(in, "layers",
+             [&](const Reader& layer) { header.layers.push_back(read_layer(layer)); });
+    }
+}
+
+/// First and last of a pair of numbers.
+void read_pair(const Reader& in, std::uint32_t& first, std::uint32_t& second)
+{
+    const std::vector<Reader> pair = in.list_of(2);
+    first = pair[0].number32();
+    second = pair[1].number32();
+}
+
+/// A block but for its place.
+Block read_block(const Reader& in)
+{
+    in.only({"layer", "copy", "rows", "columns", "at", "corner", "replicas", "references"});
+    Block block;
+    block.replicas = 1;
+    optional(in, "layer",
+             [&](const Reader& layer) { block.layer = LayerId(layer.number32(0, 0xffff'fffeU)); });
+    optional(in, "copy", [&](const Reader& copy) { block.copy = copy.number32(); });
+    in.attempt([&] { read_pair(in["rows"], block.row_begin, block.row_end); });
+    in.attempt([&] { read_pair(in["columns"], block.column_begin, block.column_end); });
+    optional(in, "corner",
+             [&](const Reader& corner) { read_pair(corner, block.row_at, block.column_at); });
+    optional(in, "replicas",
+             [&](const Reader& replicas) { block.replicas = replicas.number32(1); });
+    optional(in, "references",
+             [&](const Reader& references) { block.references = references.number32(0, 1); });
+    return block;
+}
+
+/// Returns whether units can be told by what `tiles` and `memory_ports` say.
+bool read_sizes(const Reader& in, Header& header)
+{
+    const bool tiles = in.attempt([&] { header.tiles = in["tiles"].number32(0, kMaxTiles); });
+    bool ports = true;
+    if (in.has("memory_ports"))
+    {
+        ports = in.attempt(
+            [&] { header.memory_ports = in["memory_ports"].number32(0, kMaxMemoryPorts); });
+    }
+    return tiles && ports;
+}
+
+/// `known`: units can be told.
+void read_counts(const Reader& in, Header& header, bool known)
+{
+    in.only({"operations", "units"});
+    in.attempt([&] { header.operations = in["operations"].number(0, kMaxNumber); });
+    in.attempt(
+        [&]
+        {
+            const Reader units = in["units"];
+            units.object();
+            for (const auto& item : units.value().items())
+            {
+                const std::string at = units.at(item.key());
+                in.attempt(
+                    [&]
+                    {
+                        const std::uint64_t count =
+                            units.member(item.key(), item.value()).number(0, kMaxNumber);
+                        if (known)
+                        {
+                            header.units.push_back(read_unit(header, item.key(), at));
+                            header.units.back().operations = count;
+                        }
+                    });
+            }
+        });
+}
+
+/// Blocks, and by block the macro that it lies in.
+std::vector<TracedUnit> read_placement(const Reader& in, Header& header, bool known)
+{
+    std::vector<TracedUnit> homes;
+    in.only({"blocks"});
+    each(in, "blocks",
+         [&](const Reader& entry)
+         {
+             header.blocks.push_back(read_block(entry));
+             const std::string at = entry["at"].text();
+             if (known)
+             {
+                 homes.push_back(read_unit(header, at, entry.at("at")));
+             }
+         });
+    return homes;
+}
+
+/// Reads what needs an addition that is easily forgotten, or notes it.
+template <class Read> void sealed(const Reader& in, const char* key, Read read)
+{
+    in.attempt(
+        [&]
+        {
+            if (!in.has(key))
+            {
+                fail(in.at(key), "is missing",
+                     "add it, or let `tessera trace seal` add counts, window and the last line");
+            }
+            read(in[key]);
+        });
+}
+
 Header read(const Json& json)
 {
-    const Reader in(json, "");
+    Faults faults;
+    const Reader in(json, "", faults);
     in.object();
     if (!in.has("format") || !json["format"].is_string() || json["format"] != "tessera-trace")
     {
         fail("/format", "this is not a trace: format is not \"tessera-trace\"",
              "give a trace (*.trace.jsonl, *.trace.jsonl.gz or *.trace.h5)");
     }
-    const std::string version = in["version"].text();
-    if (version != "1.0")
-    {
-        fail("/version", "version " + version + " is not known", "this program reads version 1.0");
-    }
+    in.attempt(
+        [&]
+        {
+            const std::string version = in["version"].text();
+            if (version != "1.0")
+            {
+                fail("/version", "version " + version + " is not known",
+                     "this program reads version 1.0");
+            }
+        });
     in.only({"format", "version", "producer", "network", "mapping", "placement", "tiles",
              "memory_ports", "counts", "window"});
 
     Header header;
-    header.producer = in.has("producer") ? in["producer"].text() : "unknown";
-    header.tiles = in["tiles"].number32(0, kMaxTiles);
-    header.memory_ports =
-        in.has("memory_ports") ? in["memory_ports"].number32(0, kMaxMemoryPorts) : 0;
-    if (in.has("network"))
-    {
-        const Reader network = in["network"];
-        network.only({"name", "tensors", "layers"});
-        header.network = network.has("name") ? network["name"].text() : "";
-        if (network.has("tensors"))
-        {
-            for (const Reader& tensor : network["tensors"].list())
-            {
-                header.tensors.push_back(read_tensor(tensor));
-            }
-        }
-        if (network.has("layers"))
-        {
-            for (const Reader& layer : network["layers"].list())
-            {
-                header.layers.push_back(read_layer(layer));
-            }
-        }
-    }
-    if (in.has("mapping"))
-    {
-        const Reader mapping = in["mapping"];
-        mapping.object();
-        for (const auto& item : mapping.value().items())
-        {
-            header.mapping[item.key()] = Reader(item.value(), mapping.at(item.key())).text();
-        }
-    }
-
-    const Reader counts = in["counts"];
-    counts.only({"operations", "units"});
-    header.operations = counts["operations"].number(0, kMaxNumber);
-    const Reader units = counts["units"];
-    units.object();
-    for (const auto& item : units.value().items())
-    {
-        header.units.push_back(read_unit(header, item.key(), units.at(item.key())));
-        header.units.back().operations =
-            Reader(item.value(), units.at(item.key())).number(0, kMaxNumber);
-    }
+    header.producer = "unknown";
+    optional(in, "producer", [&](const Reader& producer) { header.producer = producer.text(); });
+    const bool known = read_sizes(in, header);
+    optional(in, "network", [&](const Reader& network) { read_network(network, header); });
+    optional(in, "mapping",
+             [&](const Reader& mapping)
+             {
+                 mapping.object();
+                 for (const auto& item : mapping.value().items())
+                 {
+                     in.attempt(
+                         [&] {
+                             header.mapping[item.key()] =
+                                 mapping.member(item.key(), item.value()).text();
+                         });
+                 }
+             });
+    sealed(in, "counts", [&](const Reader& counts) { read_counts(counts, header, known); });
     std::vector<TracedUnit> homes;
-    if (in.has("placement"))
-    {
-        const Reader placement = in["placement"];
-        placement.only({"blocks"});
-        for (const Reader& entry : placement["blocks"].list())
-        {
-            entry.only(
-                {"layer", "copy", "rows", "columns", "at", "corner", "replicas", "references"});
-            Block block;
-            block.layer =
-                entry.has("layer") ? LayerId(entry["layer"].number32(0, 0xffff'fffeU)) : LayerId();
-            block.copy = entry.has("copy") ? entry["copy"].number32() : 0;
-            const std::vector<Reader> rows = entry["rows"].list_of(2);
-            const std::vector<Reader> columns = entry["columns"].list_of(2);
-            block.row_begin = rows[0].number32();
-            block.row_end = rows[1].number32();
-            block.column_begin = columns[0].number32();
-            block.column_end = columns[1].number32();
-            if (entry.has("corner"))
-            {
-                const std::vector<Reader> corner = entry["corner"].list_of(2);
-                block.row_at = corner[0].number32();
-                block.column_at = corner[1].number32();
-            }
-            block.replicas = entry.has("replicas") ? entry["replicas"].number32(1) : 1;
-            block.references = entry.has("references") ? entry["references"].number32(0, 1) : 0;
-            header.blocks.push_back(block);
-            homes.push_back(read_unit(header, entry["at"].text(), entry.at("at")));
-        }
-    }
+    optional(in, "placement",
+             [&](const Reader& placement) { homes = read_placement(placement, header, known); });
+    sealed(in, "window",
+           [&](const Reader& window) { header.window = window.number(0, kMaxNumber); });
+    faults.require_none();
     // A macro may hold weights that no operation uses: it is in the list of units all the same.
     for (const TracedUnit& home : homes)
     {
@@ -403,45 +442,11 @@ Header read(const Json& json)
     {
         header.blocks[i].at = index.find(homes[i]);
     }
-    header.window = in["window"].number(0, kMaxNumber);
     check_header(header);
     return header;
 }
 
 } // namespace
-
-std::string header_text(const Header& header)
-{
-    std::string out = R"({"format":"tessera-trace","version":"1.0","producer":)" +
-                      quoted(header.producer, "/producer");
-    if (!header.network.empty() || !header.tensors.empty() || !header.layers.empty())
-    {
-        out += ",\"network\":" + network_text(header);
-    }
-    if (!header.mapping.empty())
-    {
-        out += ",\"mapping\":{";
-        Members members(out);
-        for (const auto& [key, value] : header.mapping)
-        {
-            members.item() += quoted(key, "/mapping") + ':' + quoted(value, "/mapping");
-        }
-        out += '}';
-    }
-    if (!header.blocks.empty())
-    {
-        out += ",\"placement\":" + blocks_text(header);
-    }
-    out += ",\"tiles\":" + std::to_string(header.tiles) +
-           ",\"memory_ports\":" + std::to_string(header.memory_ports) +
-           ",\"counts\":{\"operations\":" + std::to_string(header.operations) + ",\"units\":{";
-    Members members(out);
-    for (const TracedUnit& unit : header.units)
-    {
-        members.key(unit.name(header.tiles)) += std::to_string(unit.operations);
-    }
-    return out + "}},\"window\":" + std::to_string(header.window) + '}';
-}
 
 Header parse_header(std::string_view text, const std::string& file)
 {
@@ -452,17 +457,16 @@ Header parse_header(std::string_view text, const std::string& file)
     }
     catch (const Malformed& problem)
     {
+        // Several faults are one message; what is in it of the file has been made fit for that.
         throw InputError({file, 1, shown(problem.pointer)}, shown(problem.problem), problem.remedy);
     }
 }
 
-void check_header(const Header& header)
+namespace
 {
-    if (header.tiles > kMaxTiles || header.memory_ports > kMaxMemoryPorts)
-    {
-        fail(header.tiles > kMaxTiles ? "/tiles" : "/memory_ports", "is too great",
-             "the limits are 1048576 tiles and 65536 memory ports");
-    }
+
+void check_units(const Header& header)
+{
     std::uint64_t sum = 0;
     for (std::size_t i = 0; i < header.units.size(); ++i)
     {
@@ -493,68 +497,97 @@ void check_header(const Header& header)
                  std::to_string(sum),
              "make them agree");
     }
-    if (header.window > header.operations)
+}
+
+void check_tensor(const Tensor& tensor, const std::string& pointer)
+{
+    if (tensor.height == 0 || tensor.width == 0 || tensor.channels == 0 || tensor.bits == 0 ||
+        tensor.bits > kMaxBits)
     {
-        fail("/window",
-             "is greater than the number of operations, " + std::to_string(header.operations),
-             "give the greatest distance in lines between an operation and its predecessor on the "
-             "same unit");
+        fail(pointer, "is empty, or its elements have not 1 to 64 bits", "correct its shape");
     }
-    for (std::size_t i = 0; i < header.tensors.size(); ++i)
+    // A product of three such numbers and 64 bits may not fit into 64 bits.
+    if (std::uint64_t{tensor.height} * tensor.width > (std::uint64_t{1} << 56U) / tensor.channels)
     {
-        const Tensor& tensor = header.tensors[i];
-        const std::string pointer = "/network/tensors/" + std::to_string(i);
-        if (tensor.height == 0 || tensor.width == 0 || tensor.channels == 0 || tensor.bits == 0 ||
-            tensor.bits > kMaxBits)
-        {
-            fail(pointer, "is empty, or its elements have not 1 to 64 bits", "correct its shape");
-        }
-        // A product of three such numbers and 64 bits may not fit into 64 bits.
-        if (std::uint64_t{tensor.height} * tensor.width >
-            (std::uint64_t{1} << 56U) / tensor.channels)
-        {
-            fail(pointer + "/shape", "has more than 2^56 elements", "correct its shape");
-        }
+        fail(pointer + "/shape", "has more than 2^56 elements", "correct its shape");
     }
-    for (std::size_t i = 0; i < header.layers.size(); ++i)
+}
+
+void check_layer(const Header& header, const TracedLayer& layer, const std::string& pointer)
+{
+    if (layer.output.valid() && layer.output.index() >= header.tensors.size())
     {
-        const TracedLayer& layer = header.layers[i];
-        const std::string pointer = "/network/layers/" + std::to_string(i);
-        if (layer.output.valid() && layer.output.index() >= header.tensors.size())
-        {
-            fail(pointer + "/output",
-                 "there are only " + std::to_string(header.tensors.size()) + " tensors",
-                 "give a position in network.tensors");
-        }
-        if (layer.input_bits == 0 || layer.input_bits > kMaxBits)
-        {
-            fail(pointer + "/input_bits", "is not a number from 1 to 64", "correct it");
-        }
+        fail(pointer + "/output",
+             "there are only " + std::to_string(header.tensors.size()) + " tensors",
+             "give a position in network.tensors");
     }
-    for (std::size_t i = 0; i < header.blocks.size(); ++i)
+    if (layer.input_bits == 0 || layer.input_bits > kMaxBits)
     {
-        const Block& block = header.blocks[i];
-        const std::string pointer = "/placement/blocks/" + std::to_string(i);
-        if (block.layer.valid() && block.layer.index() >= header.layers.size())
-        {
-            fail(pointer + "/layer",
-                 "there are only " + std::to_string(header.layers.size()) + " layers",
-                 "give a position in network.layers");
-        }
-        if (block.row_begin >= block.row_end)
-        {
-            fail(pointer + "/rows", "is empty", "give [first, one past the last]");
-        }
-        if (block.column_begin >= block.column_end)
-        {
-            fail(pointer + "/columns", "is empty", "give [first, one past the last]");
-        }
-        if (block.at.index() >= header.units.size() ||
-            header.units[block.at.index()].kind != UnitKind::macro)
-        {
-            fail(pointer + "/at", "is not a macro", "weights are placed on macros (t0.m0)");
-        }
+        fail(pointer + "/input_bits", "is not a number from 1 to 64", "correct it");
     }
+}
+
+void check_block(const Header& header, const Block& block, const std::string& pointer)
+{
+    if (block.layer.valid() && block.layer.index() >= header.layers.size())
+    {
+        fail(pointer + "/layer",
+             "there are only " + std::to_string(header.layers.size()) + " layers",
+             "give a position in network.layers");
+    }
+    if (block.row_begin >= block.row_end)
+    {
+        fail(pointer + "/rows", "is empty", "give [first, one past the last]");
+    }
+    if (block.column_begin >= block.column_end)
+    {
+        fail(pointer + "/columns", "is empty", "give [first, one past the last]");
+    }
+    if (block.at.index() >= header.units.size() ||
+        header.units[block.at.index()].kind != UnitKind::macro)
+    {
+        fail(pointer + "/at", "is not a macro", "weights are placed on macros (t0.m0)");
+    }
+}
+
+} // namespace
+
+void check_header(const Header& header)
+{
+    if (header.tiles > kMaxTiles || header.memory_ports > kMaxMemoryPorts)
+    {
+        fail(header.tiles > kMaxTiles ? "/tiles" : "/memory_ports", "is too great",
+             "the limits are 1048576 tiles and 65536 memory ports");
+    }
+    Faults faults;
+    faults.attempt([&] { check_units(header); });
+    faults.attempt(
+        [&]
+        {
+            if (header.window > header.operations)
+            {
+                fail("/window",
+                     "is greater than the number of operations, " +
+                         std::to_string(header.operations),
+                     "give the greatest distance in lines between an operation and its "
+                     "predecessor on the same unit");
+            }
+        });
+    const auto check_all = [&](const auto& list, const std::string& pointer, const auto& check)
+    {
+        for (std::size_t i = 0; i < list.size(); ++i)
+        {
+            faults.attempt([&] { check(list[i], pointer + std::to_string(i)); });
+        }
+    };
+    check_all(header.tensors, "/network/tensors/", check_tensor);
+    check_all(header.layers, "/network/layers/",
+              [&](const TracedLayer& layer, const std::string& pointer)
+              { check_layer(header, layer, pointer); });
+    check_all(header.blocks, "/placement/blocks/",
+              [&](const Block& block, const std::string& pointer)
+              { check_block(header, block, pointer); });
+    faults.require_none();
 }
 
 UnitIndex::UnitIndex(const Header& header)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "trace/rules.h"
 
+#include "base/time_limit.h"
+
 #include <algorithm>
 #include <array>
 #include <fmt/format.h>
@@ -121,7 +123,7 @@ const std::vector<Field>& fields()
          "position in `in` of the operand whose space the result takes over"},
         {"to", Form::destinations, 0, kMax32, kMove | kLoad | kStore, kMove | kLoad | kStore,
          "destinations: tiles (move, load), one memory port (store)"},
-        {"release", Form::number, 0, kMaxNumber, kAll, 0, "earliest start in ps"},
+        {"release", Form::number, 0, kLatestTime, kAll, 0, "earliest start in ps"},
         {"start", Form::number, 0, kMaxNumber, kAll, 0, "start in ps that the compiler planned"},
         {"layer", Form::number, 0, kMax32 - 1, kAll, 0,
          "position in the header's network.layers; implied by a block"},
@@ -339,7 +341,11 @@ void Rules::check_rest(const Operation& operation) const
         fail("/bits", "is " + std::to_string(operation.bits), "elements have at most 64 bits");
     }
     check_number(operation.bytes, "/bytes");
-    check_number(operation.release, "/release");
+    if (operation.release > kLatestTime)
+    {
+        fail("/release", "is after the end of simulated time",
+             "the limit is " + latest_time_text());
+    }
     check_number(operation.start_hint.value_or(0), "/start");
     check_number(operation.address.value_or(0), "/address");
     if (operation.ofm)

@@ -12,6 +12,7 @@
 #include <map>
 #include <optional>
 #include <unordered_map>
+#include <utility>
 
 namespace tessera::trace
 {
@@ -156,7 +157,7 @@ private:
 class Checker
 {
 public:
-    explicit Checker(const std::string& path);
+    Checker(const std::string& path, std::unique_ptr<Reader> reader);
     CheckReport run();
 
 private:
@@ -182,7 +183,8 @@ private:
     std::vector<std::vector<BlockId>> held_; ///< by unit: the blocks in the macro
 };
 
-Checker::Checker(const std::string& path) : path_(path), reader_(open_in_order(path))
+Checker::Checker(const std::string& path, std::unique_ptr<Reader> reader)
+    : path_(path), reader_(std::move(reader))
 {
     const Header& header = reader_->header();
     held_.resize(header.units.size());
@@ -441,7 +443,12 @@ std::vector<std::uint64_t> count_words(const std::string& path)
 
 CheckReport check(const std::string& path)
 {
-    return Checker(path).run();
+    return check(path, open_in_order(path));
+}
+
+CheckReport check(const std::string& path, std::unique_ptr<Reader> reader)
+{
+    return Checker(path, std::move(reader)).run();
 }
 
 Json CheckReport::json() const

@@ -3,9 +3,11 @@
 
 #include "base/output_file.h"
 #include "tessera/trace.h"
+#include "trace/reader.h"
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <ostream>
 #include <string>
@@ -41,6 +43,8 @@ struct CheckReport
 /// (the first one placed there, until another one is programmed). Memory: O(data alive). Throws
 /// InputError naming file and line, IoError.
 [[nodiscard]] CheckReport check(const std::string& path);
+/// The same of what `reader` reads of that file.
+[[nodiscard]] CheckReport check(const std::string& path, std::unique_ptr<Reader> reader);
 
 /// Throws UsageError for a name whose ending does not tell how to write a trace.
 void check_name(const std::string& path);

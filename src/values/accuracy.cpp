@@ -224,10 +224,7 @@ public:
     /// With what calibration sets for all chips alike.
     [[nodiscard]] Analogue prepared(const Analogue& analogue) const
     {
-        if (options_.calibration.empty() && analogue.needs_calibration())
-        {
-            throw UsageError("the chip's converters are calibrated: give --calibrate");
-        }
+        check_calibration(analogue, !options_.calibration.empty());
         return analogue.aidac && !options_.calibration.empty()
                    ? calibrated(analogue, integers_, pieces_, options_.calibration, options_.seed,
                                 options_.threads)

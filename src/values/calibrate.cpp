@@ -3,6 +3,7 @@
 
 #include "base/interrupt.h"
 #include "numerics/converter.h"
+#include "tessera/error.h"
 
 #include <algorithm>
 #include <array>
@@ -389,6 +390,20 @@ std::vector<numerics::AidacReadout> best_readouts(const IntegerNetwork& integers
 }
 
 } // namespace
+
+void check_calibration(const Analogue& analogue, bool given)
+{
+    if (!given && analogue.needs_calibration())
+    {
+        throw UsageError(
+            "the chip's converters are calibrated: give images for that (--calibrate)");
+    }
+    if (given && !analogue.aidac && !analogue.needs_calibration())
+    {
+        throw UsageError("--calibrate means nothing to this chip: set macro.adc.range to "
+                         "calibrated, or leave --calibrate out");
+    }
+}
 
 Analogue calibrated(const Analogue& analogue, const IntegerNetwork& integers,
                     const std::vector<Piece>& pieces, const std::vector<Map<std::int32_t>>& images,

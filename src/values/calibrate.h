@@ -11,6 +11,9 @@
 namespace tessera::values
 {
 
+/// Throws UsageError when images for calibration are missing, or are given and calibrate nothing.
+void check_calibration(const Analogue& analogue, bool given);
+
 /// The chip that `seed` names, with ranges that suit the images, layer by layer, where it has such.
 /// Of `calibrated` converters: that whose sums, as the chip's own cells and noise make them, have
 /// the smallest squared error, and of several the widest. It is never worse on these images than

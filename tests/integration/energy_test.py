@@ -26,7 +26,7 @@ def figures(folder, network, *arguments, chip="aidac"):
 def main():
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        terms = json.loads(tessera("reproduce", "aidac", "--json", "--quick"))["energy"]
+        terms = json.loads(tessera("reproduce", "aidac", "--json"))["energy"]
         of_product = {term["component"]: term["pJ a product"] for term in terms}
         plain = figures(folder / "plain", "lenet5")
         assert list(plain["energy_aj"]) == list(of_product), plain["energy_aj"]

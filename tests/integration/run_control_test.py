@@ -16,6 +16,7 @@ TESSERA = os.environ["TESSERA"]
 SOURCE = Path(os.environ["TESSERA_SOURCE_DIR"])
 CHAIN = str(SOURCE / "traces" / "two-layer-chain.trace.jsonl")
 KERNELS = ("systemc", "native")
+LATEST = 2 ** 62 - 1  # ps, that anything may be asked to happen at
 FAILURES = []
 
 
@@ -37,8 +38,8 @@ def content(path):
 def both_kernels(folder, title, arguments, files):
     """Runs under both kernels; the files must be the same. Returns the folder of one of them."""
     for kernel in KERNELS:
-        done = tessera("run", *arguments, "--kernel", kernel, "-q", "-o", folder / f"{title}-{kernel}", "--log-file",
-                       folder / f"{title}-{kernel}.log")
+        log = ["--log-file", folder / f"{title}-{kernel}.log"] if "--log" in arguments else []
+        done = tessera("run", *arguments, "--kernel", kernel, "-q", "-o", folder / f"{title}-{kernel}", *log)
         expect(done.returncode == 0, f"{title}, {kernel}: exit code {done.returncode}: {done.stderr}")
     for name in files:
         one, other = (content(folder / f"{title}-{kernel}" / name) for kernel in KERNELS)
@@ -125,12 +126,12 @@ def check_log(folder, network):
     lines = (folder / "log-native.log").read_text().splitlines()
     expect([int(line.split()[0]) for line in lines] == sorted(int(line.split()[0]) for line in lines),
            "the log goes back in time")
-    done = tessera("run", *network, "--log", "noc,buffer@t0", "--log", "op@mem?", "-q", "-o", folder / "some")
+    done = tessera("run", *network, "--log", "noc@*,buffer@t0", "--log", "op@mem?", "-q", "-o", folder / "some")
     chosen = [line for line in lines if line.split()[2] == "noc" or line.split()[1:3] == ["t0", "buffer"] or
               (line.split()[2] == "op" and line.split()[1].startswith("mem"))]
     expect(done.stderr.splitlines() == chosen and len(chosen) > 10, "globs choose other lines")
     listed = tessera("run", "--log", "list")
-    topics = [line.split()[0] for line in listed.stdout.splitlines()]
+    topics = [line.split()[0] for line in listed.stdout.splitlines() if line]
     expect(set(topics) >= {line.split()[2] for line in lines} and "noc" in topics, f"topics: {topics}")
 
 
@@ -155,13 +156,50 @@ def check_watchdog(folder):
 def check_refusals(folder, network):
     for arguments, word in ((["--until", "5"], "unit"), (["--until", "5 parsecs"], "one of s, ms"), (["--until", "-5ms"], "negative"),
                             (["--stats-every", "0ms"], "greater"), (["--stats-every", "x"], "--stats-every"),
-                            (["--arrivals", "normal:3ms"], "poisson"), (["--arrivals", "0ms"], "0"),
+                            (["--images", "2", "--arrivals", "normal:3ms"], "poisson"),
+                            (["--images", "2", "--arrivals", "0ms"], "0"), (["--arrivals", "1ms"], "--images"),
                             (["--log", "nic"], "noc"), (["--log", "noc@"], "glob"), (["--images", "0"], "0 images"),
+                            (["--log", "op@tile3"], "'tile3' names no unit of op"), (["--log", "op@t0.m99"], "t0.m9"),
+                            (["--until", f"{LATEST + 1}ps"], str(LATEST)), (["--stats-every", f"{LATEST + 1}ps"], str(LATEST)),
+                            (["--images", "2", "--arrivals", f"{LATEST + 1}ps"], str(LATEST)),
                             (["--watchdog", "soon"], "watchdog")):
         out = folder / "refused"
         done = tessera("run", *network, *arguments, "-o", out)
         expect(done.returncode == 2 and word in done.stderr, f"{arguments}: {done.returncode} {done.stderr}")
         expect(not out.exists(), f"{arguments}: leaves a folder")
+
+
+def timed_trace(folder, release):
+    """One operation that may not start before a tick."""
+    lines = [{"format": "tessera-trace", "version": "1.0", "tiles": 4, "memory_ports": 1},
+             {"id": 0, "op": "vec", "at": "t0.vec", "n": 1, "fn": "copy", "release": release}]
+    (folder / "open.trace.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder / "open.trace.jsonl"
+
+
+def check_latest_time(folder, network):
+    """Every command knows the same latest time: what one accepts, all do."""
+    for release in (LATEST - 1, LATEST, LATEST + 1):
+        trace = folder / f"{release}.trace.jsonl"
+        sealed = tessera("trace", "seal", timed_trace(folder, release), "-o", trace)
+        right = release <= LATEST
+        expect(sealed.returncode == (0 if right else 3), f"seal, release {release}: {sealed.stderr}")
+        if not right:
+            text = timed_trace(folder, LATEST).read_text().splitlines()
+            header = {**json.loads(text[0]), "counts": {"operations": 1, "units": {"t0.vec": 1}}, "window": 1}
+            whole = "".join(json.dumps(line) + "\n" for line in (header, {**json.loads(text[1]), "release": release}))
+            trace.write_text(whole + json.dumps({"end": True, "ops": 1, "crc32": f"{zlib.crc32(whole.encode()):08x}"}) + "\n")
+        for command in (["trace", "check", trace], ["run", "-t", trace, "-c", "tiny", "-q", "-o", folder / f"r{release}"]):
+            done = tessera(*command)
+            expect(done.returncode == (0 if right else 3), f"{command[0]}, release {release}: {done.stderr}")
+            expect(right or f"{LATEST}" in done.stderr, f"{command[0]}: the limit is not named: {done.stderr}")
+    for value in (LATEST - 1, LATEST):
+        for option in (["--until", f"{value}ps"], ["--stats-every", f"{value}ps"],
+                       ["--images", "2", "--arrivals", f"{value}ps"]):
+            done = tessera("run", *network, *option, "-q", "-o", folder / f"{option[-2][2:]}{value}")
+            expect(done.returncode == 0, f"{option}: {done.returncode} {done.stderr}")
+    done = tessera("run", *network, "--images", "3", "--arrivals", f"{LATEST}ps", "-q", "-o", folder / "third")
+    expect(done.returncode == 2 and "image 2 arrives after" in done.stderr, f"third image: {done.returncode} {done.stderr}")
 
 
 def main():
@@ -172,6 +210,7 @@ def main():
         check_windows(folder, network)
         check_images(folder)
         check_log(folder, network)
+        check_latest_time(folder, network)
         check_watchdog(folder)
         check_refusals(folder, network)
         live = both_kernels(folder, "live", [*network, "--live"], ["stats.json"])

@@ -209,7 +209,7 @@ def file_jobs(inputs):
         yield job("quantize -o", ["quantize", "--network", inputs.whole_network, "-o"], "network.integers",
                   read_with("accuracy", "--network", None, "--dataset",
                             SOURCE / "tests" / "oracle" / "fashion-200-images-idx3-ubyte.gz", "--images", 1, "--chip",
-                            "clsa-256", "--trials", 1, "--only", "noiseless"))
+                            "clsa-256", "--only", "noiseless"))
         yield job("accuracy --logits", ["accuracy", "--network", inputs.network, "--dataset", inputs.images, "--chip",
                                         "tiny", "--trials", 1, "-j", 1, "--logits"], "logits.h5", read_h5)
 
@@ -230,7 +230,7 @@ def run_jobs(inputs):
     """Runs: with records, streams, values."""
     small = ["run", "--trace", inputs.chain, "--chip", "tiny", "--quiet"]
     old = inputs.folder / "older"
-    succeed(*small, "--level", "unit", "--seed", 9, "-o", old)
+    succeed(*small, "--level", "unit", "--set", "name=older", "-o", old)
 
     def job(name, command, *more, results="r"):
         return Job(name, lambda folder: [*command, "-o", folder / results], run_outputs(*more), read_run_file,

@@ -126,7 +126,7 @@ TEST(CriticalPath, FindsIdsThatLieFarApart)
     const CriticalPath path = critical_path(result.reader());
     EXPECT_EQ(path.operations, 3U);
     EXPECT_EQ(sum(path.parts), 35U);
-    EXPECT_EQ(explain(result.reader(), far).size(), 2U);
+    EXPECT_EQ(explain(result.reader(), far).records.size(), 2U);
 }
 
 TEST(CriticalPath, SumsToTheMakespanForAnyChain)
@@ -175,7 +175,7 @@ TEST(CriticalPath, SumsToTheMakespanForAnyChain)
                 end = record.end;
             }
         }
-        EXPECT_EQ(explain(result.reader(), last).size(), path.operations);
+        EXPECT_EQ(explain(result.reader(), last).records.size(), path.operations);
     }
 }
 
@@ -230,13 +230,15 @@ TEST(Explain, FollowsTheCauses)
 {
     const Result result({operation(0, 0, 10), operation(1, 10, 20, Cause::input, 0),
                          operation(2, 20, 40, Cause::unit, 1)});
-    const std::vector<OpRecord> chain = explain(result.reader(), 2);
+    const std::vector<OpRecord> chain = explain(result.reader(), 2).records;
     ASSERT_EQ(chain.size(), 3U);
     EXPECT_EQ(chain[0].id, 2U);
     EXPECT_EQ(chain[1].id, 1U);
     EXPECT_EQ(chain[2].id, 0U);
-    EXPECT_EQ(explain(result.reader(), 2, 2).size(), 2U);
-    EXPECT_EQ(explain(result.reader(), 0).size(), 1U);
+    EXPECT_EQ(explain(result.reader(), 2, 2).records.size(), 2U);
+    EXPECT_EQ(explain(result.reader(), 2, 2).length, chain.size());
+    EXPECT_EQ(explain(result.reader(), 2, 0).records.size(), 1U);
+    EXPECT_EQ(explain(result.reader(), 0).records.size(), 1U);
     EXPECT_THROW((void)explain(result.reader(), 3), UsageError);
     EXPECT_THROW((void)explain(result.reader(), ~std::uint64_t{0}), UsageError);
 }

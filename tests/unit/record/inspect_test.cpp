@@ -148,6 +148,10 @@ TEST(Inspect, ShowsChains)
     EXPECT_EQ(chain[0]["layer"], nullptr);
     EXPECT_EQ(chain[1]["unit"], "t0.m0");
     EXPECT_EQ(chain[1]["because"], nullptr);
+    EXPECT_EQ(chain_table(reader, explain(reader, 1, 2)).note, "");
+    const Table cut = chain_table(reader, explain(reader, 1, 1));
+    EXPECT_EQ(to_json(cut).size(), 1U);
+    EXPECT_EQ(cut.note, "1 of 2, 1 left out");
 }
 
 /// Runs a command of the shell; its output, and whether it succeeded.

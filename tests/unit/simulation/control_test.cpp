@@ -388,7 +388,13 @@ TEST_F(Control, TheLogKeepsToItsGlobs)
     EXPECT_EQ(macros, 9);
     EXPECT_EQ(lines({"op@t0.*,op@t1.*,op@mem?"}), all);
     EXPECT_EQ(lines({"op@t0.*", "op@t1.*"}), all - 3);
-    EXPECT_EQ(lines({"op@t0"}), 0);
+    EXPECT_EQ(lines({"op@t0"}), lines({"op@t0.*"})); // a tile stands for all in it
+    EXPECT_GT(lines({"op,buffer@t1"}), lines({"op@t1"}));
+    EXPECT_EQ(lines({"op,buffer@t1"}), lines({"op@t1", "buffer@t1"}));
+    for (const char* nobody : {"op@tile3", "op@t4", "buffer@mem0", "noc@t0.m0", "op@T0"})
+    {
+        EXPECT_THROW(lines({nobody}), UsageError) << nobody;
+    }
     EXPECT_EQ(lines({"op@*", "op"}), all); // a line is written once
     for (const char* wrong : {"", "ops", "op,", "op@", "@t3", "OP"})
     {

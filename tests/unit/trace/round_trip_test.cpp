@@ -193,7 +193,7 @@ TEST_F(RoundTrip, GreatestNumbers)
         "a.trace.jsonl",
         sealed({kHeader,
                 R"({"id":9223372036854775806,"op":"load","at":"mem0","bytes":9223372036854775807,)"
-                R"("to":[{"at":"t0","uses":4294967295}],"release":9223372036854775807,)"
+                R"("to":[{"at":"t0","uses":4294967295}],"release":4611686018427387903,)"
                 R"("img":4294967295,"address":9223372036854775807})",
                 R"({"id":9223372036854775807,"op":"vec","at":"t0.vec","n":4294967295,"bits":64,)"
                 R"("fn":"relu"})"}));

@@ -1,0 +1,403 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""No option is accepted and ignored: each, with a value other than its default, changes what its command prints or
+writes, or is refused by a message that names what it needs. Options are those that completion offers; one that has no
+case here fails the test."""
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+TESSERA = os.environ["TESSERA"]
+SOURCE = Path(os.environ["TESSERA_SOURCE_DIR"])
+HAS_ONNX = os.environ["TESSERA_HAS_ONNX"] == "ON"
+IMAGES = SOURCE / "tests" / "oracle" / "fashion-200-images-idx3-ubyte.gz"
+LABELLED = "labelled.npz"
+TRACE = "two-layer-cnn.trace.jsonl"
+
+# What may leave all bytes as they are, and why.
+NO_EFFECT = {
+    ("*", "help"): "prints something else instead of doing it",
+    ("*", "set"): "which key of a chip has an effect is a question of chips, not of options",
+    ("accuracy", "threads"): "results do not depend on it",
+    ("run", "kernel"): "both have the same results",
+    ("run", "shuffle"): "results must not depend on it",
+    ("run", "live"): "how the file is written, not what is in it",
+    ("run", "watchdog"): "ends what hangs, and only that",
+    ("compile", "quiet"): "its own case: it leaves the standard output empty",
+    ("reproduce", "quick"): "without it a reproduction takes minutes; refused where a paper has no quick part",
+}
+
+
+class Case:
+    """An option with a value. `base` is what the command needs beside it; `needs` is what the option needs: without it
+    the option is refused, and the message names the first word of it."""
+    def __init__(self, option, *values, base, needs=(), names=None, instead=None):
+        self.option = option
+        self.added = [f"--{option}", *map(str, values)]
+        self.base = [str(word) for word in base]
+        self.needs = [str(word) for word in needs]
+        self.names = names or (self.needs[0] if self.needs else "")
+        self.instead = instead  # the whole command with the option, where it takes the place of another one
+
+
+def compiler_cases(command):
+    """Of a network and how it is compiled."""
+    out = ["-o", "a.trace.jsonl"] if command == "compile" else []
+
+    def base(network="two-layer-cnn.json", chip="tiny"):
+        return [command, "-n", network, "-c", chip, *out]
+
+    def case(option, *values, network="two-layer-cnn.json", chip="tiny", **more):
+        return Case(option, *values, base=base(network, chip), **more)
+
+    yield case("network", instead=base("attention.json"))
+    yield case("chip", instead=base(chip="wide.json"))
+    yield case("set", "noc.vcs=2")
+    yield case("schedule", "xinf")
+    yield case("duplicate", "greedy")
+    yield case("extra-pes", 1, needs=["--duplicate", "greedy"])
+    yield case("sets", "pixel")
+    yield case("placement", "snake", network="resnet18", chip="clsa-256")
+    yield case("depthwise", "crossbar", network="depthwise.json")
+    yield case("attention", "crossbar", network="attention.json")
+    yield case("time-multiplex", chip="small.json", network="attention.json")
+    yield case("pack", network="attention.json")
+    yield case("replicate-in-crossbar")
+    yield case("order", "demand:50", needs=["--schedule", "xinf"])
+    yield case("batch-axis", "none", names="--network") if not HAS_ONNX else \
+        Case("batch-axis", "none", base=base("rows.onnx"))
+    yield case("images", 2)
+
+
+def run_cases():
+    yield from compiler_cases("run")
+    base = ["run", "-n", "two-layer-cnn.json", "-c", "tiny"]
+    yield Case("trace", base=base, instead=["run", "-t", TRACE, "-c", "tiny"])
+    yield Case("output", "elsewhere", base=base)
+    yield Case("force", base=base, needs=["--output", "older"])
+    yield Case("level", "stage", base=base)
+    yield Case("seed", 7, base=[*base, "--images", 3], needs=["--arrivals", "poisson:1us"])
+    yield Case("until", "1us", base=base)
+    yield Case("arrivals", "1ms", base=base, needs=["--images", 3])
+    yield Case("stats-every", "1us", base=base)
+    yield Case("log", "op", base=base)
+    yield Case("log-file", "file.log", base=base, needs=["--log", "op"])
+    yield Case("uncompressed", base=base)
+    yield Case("quiet", base=base)
+    yield Case("json", base=base)
+    for option, *values in (["kernel", "native"], ["shuffle", 3], ["live"], ["watchdog", 60]):
+        yield Case(option, *values, base=base)
+    if HAS_ONNX:
+        values = ["run", "-n", "lenet5-fashion", "-c", "noisy.json"]
+        given = ["--values", IMAGES]
+        yield Case("values", IMAGES, base=["run", "-n", "lenet5-fashion", "-c", "full.json"])
+        yield Case("values-first", 3, base=["run", "-n", "lenet5-fashion", "-c", "full.json"], needs=given)
+        yield Case("errors", "noiseless", base=["run", "-n", "lenet5-fashion", "-c", "full.json"], needs=given)
+        yield Case("integers", "coarse.integers", base=["run", "-n", "lenet5-fashion", "-c", "full.json"], needs=given)
+        yield Case("calibrate", IMAGES, base=values, needs=given)
+        for option in ("calibrate-first", "calibrate-images"):
+            yield Case(option, 1, base=[*values, *given], needs=["--calibrate", IMAGES])
+
+
+def compile_cases():
+    yield from compiler_cases("compile")
+    base = ["compile", "-n", "two-layer-cnn.json", "-c", "tiny", "-o", "a.trace.jsonl"]
+    yield Case("output", base=base, instead=[*base[:-1], "b.trace.jsonl"])
+    yield Case("force", base=base[:-2], needs=["--output", "older.trace.jsonl"])
+    yield Case("explain", base=base[:-2])
+    yield Case("explain", base=base, names="--output")
+    yield Case("json", base=base)
+    yield Case("quiet", base=base)
+
+
+def accuracy_cases():
+    base = ["accuracy", "-n", "lenet5-fashion", "--dataset", LABELLED, "-c", "full.json", "--trials", 1]
+    yield Case("network", base=base, instead=["accuracy", "-n", "coarse.integers", *base[3:]])
+    yield Case("dataset", base=base, instead=[*base[:4], "other.npz", *base[5:]])
+    yield Case("chip", base=base, instead=[*base[:6], "tiny", *base[7:]])
+    yield Case("set", "macro.adc.bits=4", base=base)
+    yield Case("first", 2, base=base)
+    yield Case("images", 2, base=base)
+    yield Case("trials", base=base, instead=[*base[:-1], 2])
+    yield Case("seed", 7, base=base)
+    yield Case("only", "all", base=base)
+    yield Case("seed", 7, base=[*base[:-2], "--only", "noiseless"], names="--only")
+    yield Case("trials", 2, base=[*base[:-2], "--only", "noiseless"], names="--only")
+    yield Case("calibrate", IMAGES, base=base, needs=["--set", "macro.adc.range=calibrated"], names="macro.adc.range")
+    for option in ("calibrate-first", "calibrate-images"):
+        yield Case(option, 1, base=[*base, "--set", "macro.adc.range=calibrated"], needs=["--calibrate", IMAGES])
+    yield Case("logits", "logits.h5", base=base)
+    yield Case("force", base=base, needs=["--logits", "older.h5"])
+    yield Case("threads", 1, base=base)
+    yield Case("json", base=base)
+
+
+def quantize_cases():
+    whole = ["quantize", "-n", SOURCE / "tests" / "oracle" / "lenet5-fashion-qdq.onnx", "-o", "a.integers"]
+    real = ["quantize", "-n", "lenet5-fashion", "-o", "a.integers", "--images", 4, "--calibrate", IMAGES]
+    yield Case("network", base=real, instead=["quantize", "-n", "resnet-fashion", *real[3:]])
+    yield Case("calibrate", "other.npz", base=real[:-2])
+    yield Case("first", 5, base=whole, needs=["--calibrate", IMAGES], names="--calibrate")
+    yield Case("first", 5, base=real)
+    yield Case("images", base=real, instead=[*real[:-3], 8, *real[-2:]])
+    yield Case("images", 4, base=whole, names="--calibrate")
+    yield Case("range", "min-max", base=real)
+    yield Case("range", "min-max", base=whole, names="--calibrate")
+    yield Case("percentile", 90, base=real, needs=["--range", "percentile"])
+    yield Case("batch-axis", "0", base=real)
+    yield Case("per-layer", base=real)
+    yield Case("per-layer", base=whole, names="--calibrate")
+    yield Case("output", base=whole, instead=[*whole[:-1], "b.integers"])
+    yield Case("force", base=whole, instead=[*whole[:-1], "coarse.integers", "--force"])
+
+
+def inspect_cases():
+    base = ["inspect", "older"]
+    yield Case("top", 1, base=base)
+    yield Case("top", 1, base=[*base, "--why", 9])
+    yield Case("top", 1, base=[*base, "--windows"], names="--windows")
+    yield Case("top", 1, base=[*base, "--against", "older"], names="--against")
+    yield Case("why", 9, base=base)
+    yield Case("why", 9, base=[*base, "--windows"], names="--windows")
+    yield Case("against", "older", base=base)
+    yield Case("follow", base=base)
+    yield Case("windows", base=base)
+    yield Case("json", base=base)
+
+
+def trace_cases():
+    check = ["trace", "check", TRACE]
+    yield Case("canonical", base=["trace", "convert", "spelled.trace.jsonl", "out.trace.jsonl"])
+    yield Case("canonical", base=["trace", "convert", TRACE, "out.trace.h5"], names="out.trace.h5")
+    yield Case("canonical", base=check, names="trace convert")
+    yield Case("output", "b.trace.jsonl", base=["trace", "seal", "open.trace.jsonl"])
+    yield Case("output", "b.trace.jsonl", base=check, names="trace seal")
+    yield Case("force", base=["trace", "convert", TRACE, "older.trace.jsonl"])
+    yield Case("force", base=check, names="trace convert")
+    yield Case("count", 1, base=["trace", "head", TRACE])
+    yield Case("count", 1, base=check, names="trace head")
+    yield Case("semantic", base=check, instead=[*check, "--semantic", "--network", "two-layer-cnn.json"])
+    yield Case("semantic", base=["trace", "stats", TRACE], names="trace check")
+    yield Case("network", "attention.json", base=[*check], names="--semantic")
+    yield Case("network", "attention.json", base=[*check, "--semantic"])
+    yield Case("batch-axis", "0", base=check, names="--network")
+    yield Case("batch-axis", "0", base=[*check, "--semantic", "--network", "two-layer-cnn.json"], names="--network")
+    yield Case("json", base=check)
+    yield Case("json", base=["trace", "head", TRACE], names="trace check")
+
+
+def reproduce_cases():
+    base = ["reproduce", "clsa-cim", "--quick"]
+    yield Case("json", base=base)
+    yield Case("output", "report", base=base)
+    yield Case("force", base=base, needs=["--output", "reports"])
+    yield Case("quick", base=["reproduce", "aidac"], names="reproduce clsa-cim")
+    yield Case("real", base=base)
+    yield Case("real", base=["reproduce", "aidac"], names="reproduce clsa-cim")
+
+
+def other_cases():
+    """By command, those of the commands with few options."""
+    yield "config", [Case("set", "noc.vcs=2", base=["config", "show", "tiny"]),
+                     *(Case("set", "noc.vcs=2", base=["config", action], names="config show")
+                       for action in ("list", "schema", "doc"))]
+    yield "network", [Case("weights", base=["network", "show", "lenet5"]),
+                      Case("weights", base=["network", "list"], names="network show"),
+                      Case("batch-axis", "0", base=["network", "list"], names="network show"),
+                      Case("batch-axis", "0", base=["network", "show", "lenet5"], names="--network")]
+    yield "h5", [Case("output", "b.h5", base=["h5", "recover", "older"]),
+                 Case("output", "b.h5", base=["h5", "check", "older"], names="h5 recover"),
+                 Case("force", base=["h5", "recover", "older", "-o", "older.h5"]),
+                 Case("force", base=["h5", "check", "older"], names="h5 recover"),
+                 Case("json", base=["h5", "check", "older"])]
+    yield "help", [Case("man", base=["help", "run"]), Case("pages", "pages", base=["help"]),
+                   Case("pages", "pages", base=["help", "run"], names="command"),
+                   Case("man", base=["help", "--pages", "pages"], names="--pages"),
+                   Case("force", base=["help"], needs=["--pages", "old-pages"])]
+    yield "completion", []
+
+
+# Arguments without a name that an action does not take are not ignored either.
+REFUSED = [(["config", "list", "tiny"], "config show"), (["network", "list", "lenet5"], "network show"),
+           (["trace", "check", TRACE, TRACE], "1 file"), (["run", "-n", "two-layer-cnn.json", "-t", TRACE, "-c", "tiny"], "--trace"),
+           (["run", "-t", TRACE, "-c", "tiny", "--schedule", "nonsense"], "--network"),
+           (["compile", "-n", "two-layer-cnn.json", "-c", "tiny", "-o", "a.trace.jsonl", "-q", "--json"], "--quiet")]
+# Names of files that are empty, mostly because a variable of a script is not set.
+EMPTY = [["run", "-n", "two-layer-cnn.json", "-c", "tiny", "-o", ""],
+         ["run", "-n", "two-layer-cnn.json", "-c", "tiny", "--log", "op", "--log-file", ""],
+         ["compile", "-n", "two-layer-cnn.json", "-c", "tiny", "-o", ""], ["trace", "convert", TRACE, ""],
+         ["trace", "seal", "open.trace.jsonl", "-o", ""], ["h5", "recover", "older", "-o", ""],
+         ["help", "--pages", ""], ["reproduce", "clsa-cim", "--quick", "-o", ""],
+         ["quantize", "-n", "lenet5-fashion", "-o", ""],
+         ["accuracy", "-n", "lenet5-fashion", "--dataset", LABELLED, "-c", "tiny", "--logits", ""]]
+
+
+def tessera(*arguments, cwd):
+    return subprocess.run([TESSERA, *map(str, arguments)], cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, timeout=300, check=False)
+
+
+def prepare(folder):
+    """What cases read."""
+    def succeed(*arguments):
+        done = tessera(*arguments, cwd=folder)
+        if done.returncode != 0:
+            sys.exit(f"{arguments}: {done.stderr}")
+
+    subprocess.run([sys.executable, SOURCE / "tools" / "two_layer_trace.py", folder], check=True)
+    def network(name, *layers):
+        text = {"name": name, "layers": [{"name": "x", "kind": "input", "shape": [8, 8, 16]}, *layers]}
+        (folder / f"{name}.json").write_text(json.dumps(text))
+
+    network("depthwise", {"name": "d", "kind": "conv2d", "channels": 16, "kernel": 3, "padding": 1, "groups": 16})
+    network("attention", *({"name": name, "kind": "conv2d", "inputs": ["x"], "channels": 24, "kernel": 1}
+                           for name in ("q", "k", "v")),
+            {"name": "scores", "kind": "matmul", "inputs": ["q", "k"], "heads": 2, "transpose_second": True})
+    for name, chip in (("wide", {"extends": "tiny", "tiles": {"columns": 3}}),
+                       ("small", {"extends": "tiny", "tiles": {"rows": 1, "columns": 1}}),
+                       ("full", {"extends": "clsa-256", "macro": {"adc": {"range": "full", "bits": 8}, "cell": {"device": "generic"}}}),
+                       ("noisy", {"extends": "full.json", "macro": {"adc": {"range": "calibrated"}}})):
+        (folder / f"{name}.json").write_text(json.dumps({"name": name, **chip}))
+    lines = (folder / TRACE).read_text().splitlines()
+    header = json.loads(lines[0])
+    spaced = [json.dumps(json.loads(line)) for line in lines[:-1]]
+    del header["counts"], header["window"]
+    (folder / "open.trace.jsonl").write_text("\n".join([json.dumps(header), *spaced[1:]]) + "\n")
+    succeed("trace", "seal", "open.trace.jsonl", "-o", "spelled.trace.jsonl")
+    (folder / "older.trace.jsonl").write_text("older\n")
+    for name in ("report.json", "report.txt"):
+        (folder / "reports").mkdir(exist_ok=True)
+        (folder / "reports" / name).write_text("older\n")
+    succeed("run", "-t", TRACE, "-c", "tiny", "--stats-every", "1us", "-o", "older", "-q")
+    (folder / "older.h5").write_bytes((folder / "older" / "activity.h5").read_bytes())
+    succeed("help", "--pages", "old-pages")
+    generator = np.random.default_rng(1)
+    for name, count in ((LABELLED, 3), ("other.npz", 4)):
+        np.savez(folder / name, images=generator.integers(0, 256, (count, 28, 28, 1), dtype=np.uint8),
+                 labels=np.arange(count))
+    if HAS_ONNX:
+        succeed("quantize", "-n", "lenet5-fashion", "--calibrate", IMAGES, "--images", 4, "--range", "min-max", "-o",
+                "coarse.integers")
+        import onnx
+        from onnx import TensorProto, helper
+        product = helper.make_node("Gemm", ["x", "w"], ["y"], name="product")
+        graph = helper.make_graph(
+            [product], "rows", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [4, 16])],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, [4, 8])],
+            [helper.make_tensor("w", TensorProto.FLOAT, [16, 8], np.ones(128))])
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]), folder / "rows.onnx")
+
+
+def outcome(prepared, arguments):
+    """Exit code, output, and what is in the folder behind a command: digests by name. run.json tells of itself."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        subprocess.run(["cp", "-a", f"{prepared}/.", name], check=True)
+        done = tessera(*arguments, cwd=folder)
+        files = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+                 for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "run.json"}
+        return done.returncode, done.stdout, done.stderr, files
+
+
+class Judge:
+    def __init__(self, prepared):
+        self.prepared = prepared
+        self.known = {}
+        self.pool = ThreadPoolExecutor(os.cpu_count() or 1)
+
+    def ask(self, arguments):
+        """Begins a command, once."""
+        key = tuple(map(str, arguments))
+        if key not in self.known:
+            self.known[key] = self.pool.submit(outcome, self.prepared, key)
+        return self.known[key]
+
+    def begin(self, case):
+        """The runs of a case: with the option alone, and those that must differ."""
+        if case.instead is not None:
+            return None, self.ask(case.base), self.ask(case.instead)
+        alone = [*case.base, *case.added]
+        if case.names and not case.needs:
+            return self.ask(alone), None, None
+        whole = [*case.base, *case.needs]
+        return (self.ask(alone) if case.needs else None), self.ask(whole), self.ask([*whole, *case.added])
+
+    def problem(self, command, case, runs):
+        alone, before, after = runs
+        if alone is not None:
+            code, _, err, _ = alone.result()
+            if code != 2 or case.names not in err:
+                return f"exit code {code}, and {case.names} must be named: {err.strip()}"
+        if after is None:
+            return ""
+        result = after.result()
+        if result[0] not in (0, 3):
+            return f"with what it needs: exit code {result[0]}: {result[2].strip()}"
+        if result == before.result() and not {(command, case.option), ("*", case.option)} & set(NO_EFFECT):
+            return "changes nothing"
+        return ""
+
+
+def cases_by_command():
+    found = {"run": run_cases(), "compile": compile_cases(), "inspect": inspect_cases(), "trace": trace_cases(),
+             "reproduce": reproduce_cases(), **dict(other_cases())}
+    if HAS_ONNX:
+        found.update(accuracy=accuracy_cases(), quantize=quantize_cases())
+    return {command: list(cases) for command, cases in found.items()}
+
+
+def offered(*words):
+    lines = tessera("completion", "candidates", *words, cwd="/").stdout.splitlines()
+    return [line.split("\t")[0] for line in lines]
+
+
+def missing_cases(by_command):
+    """Options that nothing is said of."""
+    needs_onnx = {"values", "values-first", "errors", "integers", "calibrate", "calibrate-first", "calibrate-images"}
+    for command in offered(""):
+        if command not in by_command and not (command in ("accuracy", "quantize") and not HAS_ONNX):
+            yield f"{command}: a command without cases"
+        options = {word[2:] for word in offered(command, "--")}
+        known = {case.option for case in by_command.get(command, [])}
+        known |= {name for where, name in NO_EFFECT if where in ("*", command)}
+        if not HAS_ONNX:
+            known |= options if command in ("accuracy", "quantize") else needs_onnx
+        yield from (f"{command} --{option}: there is no case for it" for option in sorted(options - known))
+        yield from (f"{command} --{case.option}: there is no such option" for case in by_command.get(command, [])
+                    if case.option not in options)
+
+
+def main():
+    failures = []
+    with tempfile.TemporaryDirectory() as name:
+        prepared = Path(name)
+        prepare(prepared)
+        judge = Judge(prepared)
+        by_command = cases_by_command()
+        failures += missing_cases(by_command)
+        begun = [(command, case, judge.begin(case)) for command, cases in by_command.items() for case in cases]
+        refused = [(words, part, judge.ask(words)) for words, part in REFUSED]
+        refused += [(words, "is empty", judge.ask(words)) for words in EMPTY]
+        for command, case, runs in begun:
+            problem = judge.problem(command, case, runs)
+            if problem:
+                failures.append(f"{' '.join(map(str, case.base))} {' '.join(case.added)}: {problem}")
+        for words, part, run in refused:
+            code, _, err, _ = run.result()
+            if code != 2 or part not in err:
+                failures.append(f"{words}: exit code {code}, and it must say '{part}': {err.strip()}")
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    print(f"{len(begun) + len(refused)} cases, {len(failures)} failures")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
