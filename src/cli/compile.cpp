@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/json.h"
 #include "cli/command.h"
+#include "cli/progress.h"
 #include "cli/workload.h"
 #include "compiler/explain.h"
 #include "compiler/report.h"
@@ -139,8 +140,12 @@ int compile(const Arguments& arguments, const Streams& streams)
     const std::string file = options.text("output");
     refuse_existing(file, options.has("force"));
     refuse_input(options, {"network", "chip"}, file);
-    const Program program = compile_network(options, load_chip(options));
-    program.save(file, options.has("force"));
+    std::optional<ProgressLine> progress;
+    progress.emplace(streams.err, !options.has("quiet") && on_terminal(streams.err));
+    const CompileMonitor monitor = [&](const CompileProgress& state) { progress->show(state); };
+    const Program program = compile_network(options, load_chip(options), monitor);
+    program.save(file, options.has("force"), monitor);
+    progress.reset(); // before anything else is printed
     if (options.has("json"))
     {
         streams.out << text_of(figures(file, program), 2) << '\n';

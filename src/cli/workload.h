@@ -28,7 +28,7 @@ void add_network_options(Options& options);
 /// The same and --trace.
 void add_workload_options(Options& options);
 /// Throws UsageError, InputError, IoError.
-[[nodiscard]] Workload load_workload(const Options& options);
+[[nodiscard]] Workload load_workload(const Options& options, const CompileMonitor& monitor = {});
 
 /// What --batch-axis says. Throws UsageError.
 [[nodiscard]] BatchAxis batch_axis(const Options& options);
@@ -42,7 +42,8 @@ void print_notes(std::ostream& out, const std::vector<std::string>& notes);
 [[nodiscard]] ChipModel load_chip(const Options& options);
 /// The network of a command, compiled for a chip.
 [[nodiscard]] CompileOptions compile_choices(const Options& options);
-[[nodiscard]] Program compile_network(const Options& options, const ChipModel& chip);
+[[nodiscard]] Program compile_network(const Options& options, const ChipModel& chip,
+                                      const CompileMonitor& monitor = {});
 
 /// How several images pass as planned: latency and interval, beside the least interval.
 void print_pipeline(std::ostream& out, const MappingReport& mapping);
