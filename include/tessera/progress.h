@@ -4,6 +4,8 @@
 #include "tessera/tick.h"
 
 #include <cstdint>
+#include <functional>
+#include <string_view>
 
 namespace tessera
 {
@@ -16,5 +18,16 @@ struct Progress
     std::uint64_t operations = 0; ///< ended
     std::uint64_t total = 0;      ///< operations of the program
 };
+
+/// How far a compilation, or the writing of its trace, has come. Phases follow each other; which of
+/// them are needed shows on the way.
+struct CompileProgress
+{
+    std::string_view phase;  ///< what is at work, in a few words
+    std::uint64_t done = 0;  ///< of `total`
+    std::uint64_t total = 0; ///< 0: not known
+};
+/// Told now and then, in the thread that compiles. What it throws ends the work.
+using CompileMonitor = std::function<void(const CompileProgress&)>;
 
 } // namespace tessera

@@ -91,7 +91,8 @@ public:
     /// Compiles a network, a shipped name ("resnet50"), a JSON or an ONNX file. Throws InputError
     /// (also when it does not fit the chip), IoError.
     [[nodiscard]] static Program compile(const std::string& network, const ChipModel& chip,
-                                         const CompileOptions& options = {});
+                                         const CompileOptions& options = {},
+                                         const CompileMonitor& monitor = {});
     /// A trace file of either encoding; it is read while it runs. Throws InputError, IoError.
     [[nodiscard]] static Program open(const std::filesystem::path& trace);
     /// A trace made in memory, after trace::finalize(). Throws InputError.
@@ -112,7 +113,8 @@ public:
     [[nodiscard]] std::uint64_t operations_per_image() const;
     /// Writes it as a trace file: .trace.jsonl, .trace.jsonl.gz or .trace.h5. Throws IoError,
     /// UsageError (another ending; a file that is there, unless `replace`).
-    void save(const std::filesystem::path& file, bool replace = true) const;
+    void save(const std::filesystem::path& file, bool replace = true,
+              const CompileMonitor& monitor = {}) const;
     /// A fresh cursor over the operations. Throws InputError, IoError.
     [[nodiscard]] std::unique_ptr<trace::OperationSource> source() const;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/json.h"
 #include "cli/command.h"
+#include "cli/progress.h"
 #include "cli/workload.h"
 #include "compiler/explain.h"
 #include "compiler/report.h"
@@ -153,10 +154,14 @@ int compile(const Arguments& arguments, const Streams& streams)
     trace::check_name(file);
     require_output(file, options.has("force"));
     refuse_input(options, {"network", "chip"}, file);
+    std::optional<ProgressLine> progress;
+    progress.emplace(streams.err, !options.has("quiet") && on_terminal(streams.err));
+    const CompileMonitor monitor = [&](const CompileProgress& state) { progress->show(state); };
     const ChipModel chip = load_chip(options);
     print_remarks(streams.err, chip.config());
-    const Program program = compile_network(options, chip);
-    program.save(file, options.has("force"));
+    const Program program = compile_network(options, chip, monitor);
+    program.save(file, options.has("force"), monitor);
+    progress.reset(); // before anything else is printed
     if (options.has("json"))
     {
         streams.out << text_of(figures(file, program), 2) << '\n';

@@ -5,6 +5,8 @@
 
 #include <chrono>
 #include <iosfwd>
+#include <string>
+#include <string_view>
 
 namespace tessera::cli
 {
@@ -20,15 +22,24 @@ public:
     ProgressLine& operator=(const ProgressLine&) = delete;
 
     void show(const Progress& progress);
+    /// The phase of a compilation, percent of it, time left for it.
+    void show(const CompileProgress& progress);
 
 private:
+    [[nodiscard]] bool begin_phase(std::string_view phase);
+    void print(const std::string& text);
+
     using Clock = std::chrono::steady_clock;
     std::ostream& err_;
     bool active_;
     bool shown_ = false;
-    Clock::time_point begin_ = Clock::now();
-    Clock::time_point last_ = begin_;
+    std::string phase_;                      ///< empty: the run itself
+    Clock::time_point begin_ = Clock::now(); ///< of the phase
+    Clock::time_point last_ = begin_;        ///< shown
 };
+
+/// True when the errors of a command go to a terminal, where a line can be rewritten.
+[[nodiscard]] bool on_terminal(const std::ostream& err);
 
 /// "158.29 ms": three to five digits with a fitting unit.
 [[nodiscard]] std::string human_time(Tick ticks);

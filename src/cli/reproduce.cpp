@@ -4,11 +4,11 @@
 #include "base/json.h"
 #include "base/output_file.h"
 #include "cli/command.h"
+#include "cli/progress.h"
 #include "tessera/error.h"
 
 #include <filesystem>
 #include <iostream>
-#include <unistd.h>
 
 namespace tessera::cli
 {
@@ -91,7 +91,7 @@ int reproduce_paper(const Arguments& arguments, const Streams& streams)
             require_writable(folder / name, true);
         }
     }
-    const bool talks = &streams.err == &std::cerr && isatty(STDERR_FILENO) != 0;
+    const bool talks = on_terminal(streams.err);
     constexpr const char* erase_line = "\r\033[K";
     if (talks)
     {

@@ -256,8 +256,7 @@ int execute(const Arguments& arguments, const Options& options, const Streams& s
     const bool quiet = options.has("quiet");
     const bool talks = !settings.log.empty() && !options.has("log-file");
     std::optional<ProgressLine> progress;
-    progress.emplace(streams.err,
-                     !quiet && !talks && &streams.err == &std::cerr && isatty(STDERR_FILENO) != 0);
+    progress.emplace(streams.err, !quiet && !talks && on_terminal(streams.err));
     settings.monitor = [&](const Progress& state)
     {
         progress->show(state);
@@ -271,7 +270,8 @@ int execute(const Arguments& arguments, const Options& options, const Streams& s
         throw UsageError("--arrivals means nothing for one image, which arrives at 0: give more "
                          "--images");
     }
-    const Workload workload = load_workload(options);
+    const Workload workload =
+        load_workload(options, [&](const CompileProgress& state) { progress->show(state); });
     print_remarks(streams.err, workload.chip.config());
     throw_if_interrupted();
     simulation::RunIdentity identity;

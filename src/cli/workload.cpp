@@ -173,12 +173,13 @@ CompileOptions compile_choices(const Options& options)
     return choices;
 }
 
-Program compile_network(const Options& options, const ChipModel& chip)
+Program compile_network(const Options& options, const ChipModel& chip,
+                        const CompileMonitor& monitor)
 {
-    return Program::compile(options.text("network"), chip, compile_choices(options));
+    return Program::compile(options.text("network"), chip, compile_choices(options), monitor);
 }
 
-Workload load_workload(const Options& options)
+Workload load_workload(const Options& options, const CompileMonitor& monitor)
 {
     if (options.has("network") == options.has("trace"))
     {
@@ -192,7 +193,7 @@ Workload load_workload(const Options& options)
     return {chip,
             options.has("trace")
                 ? Program::open(options.text("trace")).repeat(options.get<std::uint32_t>("images"))
-                : compile_network(options, chip)};
+                : compile_network(options, chip, monitor)};
 }
 
 void print_pipeline(std::ostream& out, const MappingReport& mapping)

@@ -13,7 +13,8 @@ namespace tessera::compiler
 namespace
 {
 
-using trace::Operation;
+using trace::CompactOperation;
+using trace::CompactTrace;
 using trace::OpKind;
 
 /// Transfers of each unit that no operation of their image in the stage waits for.
@@ -25,7 +26,7 @@ struct Ends
     std::map<UnitId, OpId> latest;       ///< of units that end operations in order
     std::map<UnitId, std::size_t> loose; ///< how many transfers, up to the last
 
-    void add(const Operation& operation, const Loose& transfers)
+    void add(const CompactOperation& operation, const Loose& transfers)
     {
         if (operation.kind == OpKind::vec || operation.kind == OpKind::program)
         {
@@ -56,16 +57,99 @@ struct Ends
     }
 };
 
+/// Which operations of a stage have a successor of their image in it: they have ended when that one
+/// has.
+class Links
+{
+public:
+    Links(const CompactTrace& operations, std::size_t first)
+        : operations_(operations),
+          first_(first),
+          has_successor_(operations.size() - first, 0),
+          lists_(operations.lists(), Known::nothing)
+    {
+    }
+    /// Adds the next operation of the stage; true: it follows one of its image in the stage.
+    bool add(const CompactOperation& operation)
+    {
+        bool follows = false;
+        operations_.for_each_list(operation,
+                                  [&](CompactTrace::List list)
+                                  {
+                                      Known& known = lists_[list.index()];
+                                      if (known == Known::nothing)
+                                      {
+                                          known = add(operation, list) ? Known::of_stage
+                                                                       : Known::of_others;
+                                      }
+                                      follows = follows || known == Known::of_stage;
+                                  });
+        operations_.for_each_after(operation,
+                                   [&](OpId id)
+                                   {
+                                       if (in_stage(id, operation))
+                                       {
+                                           follows = true;
+                                           has_successor_[id.index() - first_] = 1;
+                                       }
+                                   });
+        return follows;
+    }
+    [[nodiscard]] bool has_successor(OpId id) const
+    {
+        return has_successor_[id.index() - first_] != 0;
+    }
+
+private:
+    /// Of a list: all that read it are of one image and stage.
+    enum class Known : std::uint8_t
+    {
+        nothing,
+        of_stage, ///< names operations of the stage and of its readers' image
+        of_others
+    };
+
+    [[nodiscard]] bool in_stage(OpId id, const CompactOperation& of) const
+    {
+        return id.index() >= first_ && operations_[id].image == of.image;
+    }
+    bool add(const CompactOperation& operation, CompactTrace::List list)
+    {
+        bool follows = false;
+        const auto [begin, end] = operations_.ids(list);
+        for (const std::uint32_t* id = begin; id != end; ++id)
+        {
+            if (!in_stage(OpId(*id), operation))
+            {
+                continue;
+            }
+            follows = true;
+            // The reader of one arrival of a multicast says nothing of the other arrivals, which
+            // may be for later stages. (Each arrival of a load is read in its stage.)
+            const CompactOperation& before = operations_[OpId(*id)];
+            if (before.kind != OpKind::move || !operations_.arrives_often(before))
+            {
+                has_successor_[*id - first_] = 1;
+            }
+        }
+        return follows;
+    }
+
+    const CompactTrace& operations_;
+    std::size_t first_;
+    std::vector<char> has_successor_; ///< by operation from `first` on
+    std::vector<Known> lists_;
+};
+
 } // namespace
 
-void Barrier::close(std::vector<Operation>& operations, std::size_t first, std::uint32_t in_flight)
+void Barrier::close(CompactTrace& operations, std::size_t first, std::uint32_t in_flight)
 {
     if (first == operations.size())
     {
         return; // what comes next follows the stage before
     }
-    // An operation with a successor of its image in the stage has ended when that one has.
-    std::vector<char> has_successor(operations.size() - first, 0);
+    Links links(operations, first);
     std::vector<OpId> starting; // a unit's work in the stage
     std::vector<OpId> entering; // a unit's work on an image
     std::vector<char> seen;
@@ -73,28 +157,8 @@ void Barrier::close(std::vector<Operation>& operations, std::size_t first, std::
     for (std::size_t i = first; i < operations.size(); ++i)
     {
         throw_if_interrupted();
-        const Operation& operation = operations[i];
-        bool follows = false;
-        for (const auto* list : {&operation.in, &operation.after})
-        {
-            for (const OpId id : *list)
-            {
-                if (id.index() < first || operations[id.index()].image != operation.image)
-                {
-                    continue;
-                }
-                follows = true;
-                // The reader of one arrival of a multicast says nothing of the other arrivals,
-                // which may be for later stages. (Each arrival of a load is read in its stage.)
-                const Operation& before = operations[id.index()];
-                const bool some_arrive =
-                    list == &operation.in && before.kind == OpKind::move && before.to.size() > 1;
-                if (!some_arrive)
-                {
-                    has_successor[id.index() - first] = 1;
-                }
-            }
-        }
+        const CompactOperation& operation = operations[OpId(i)];
+        const bool follows = links.add(operation);
         // Units issue in order: what is behind another operation of its unit starts after it.
         const std::size_t unit = operation.at.index();
         seen.resize(std::max(seen.size(), unit + 1), 0);
@@ -115,8 +179,8 @@ void Barrier::close(std::vector<Operation>& operations, std::size_t first, std::
     for (std::size_t i = first; i < operations.size(); ++i)
     {
         throw_if_interrupted();
-        const Operation& operation = operations[i];
-        if (has_successor[i - first] != 0)
+        const CompactOperation& operation = operations[OpId(i)];
+        if (links.has_successor(operation.id))
         {
             continue;
         }
@@ -132,8 +196,10 @@ void Barrier::close(std::vector<Operation>& operations, std::size_t first, std::
     }
     const auto wait = [&operations](OpId id, const std::vector<OpId>& for_these)
     {
-        std::vector<OpId>& after = operations[id.index()].after;
-        after.insert(after.end(), for_these.begin(), for_these.end());
+        for (const OpId before : for_these)
+        {
+            operations.add_after(id, before);
+        }
     };
     for (const OpId id : starting)
     {
@@ -141,13 +207,13 @@ void Barrier::close(std::vector<Operation>& operations, std::size_t first, std::
     }
     for (const OpId id : entering)
     {
-        wait(id, of_image[operations[id.index()].image - in_flight].last(transfers));
+        wait(id, of_image[operations[id].image - in_flight].last(transfers));
     }
     for (const auto& [unit, its] : transfers)
     {
         for (std::size_t k = kInFlight; k < its.size(); ++k)
         {
-            operations[its[k].index()].after.push_back(its[k - kInFlight]);
+            operations.add_after(its[k], its[k - kInFlight]);
         }
     }
     last_ = all.last(transfers);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "tessera/trace.h"
+#include "trace/compact.h"
 
 #include <cstddef>
 #include <vector>
@@ -20,8 +20,7 @@ public:
 
     /// Adds the edges for the stage that consists of the operations from `first` on. Its images
     /// enter when the one `in_flight` before them has left.
-    void close(std::vector<trace::Operation>& operations, std::size_t first,
-               std::uint32_t in_flight = kAll);
+    void close(trace::CompactTrace& operations, std::size_t first, std::uint32_t in_flight = kAll);
 
     static constexpr std::uint32_t kAll = ~std::uint32_t{0}; ///< images may be in flight together
 

@@ -19,104 +19,223 @@ namespace tessera::compiler
 namespace
 {
 
-using trace::Operation;
+using trace::CompactOperation;
+using trace::CompactTrace;
 using trace::OpKind;
 
-/// Which operations of a stage read each arrival of each datum of that stage.
-class ReaderLists
+/// When the data of a stage are gone. What reads a list of operands reads each of them, so this
+/// follows the lists and what is in them, however many operations read them.
+class Releases
 {
 public:
-    ReaderLists(const Emitter& emitter, std::size_t first) : emitter_(emitter), first_(first)
+    Releases(const Emitter& emitter, std::size_t first)
+        : emitter_(emitter), operations_(emitter.operations()), first_(first)
     {
-        const std::vector<Operation>& operations = emitter.operations();
-        arrivals_.push_back(0);
-        for (std::size_t i = first; i < operations.size(); ++i)
-        {
-            arrivals_.push_back(arrivals_.back() +
-                                std::max<std::size_t>(operations[i].to.size(), 1));
-        }
-        begin_.assign(arrivals_.back() + 1, 0);
-        for_each_use([this](std::size_t list, OpId /*reader*/) { ++begin_[list + 1]; });
-        std::partial_sum(begin_.begin(), begin_.end(), begin_.begin());
-        readers_.resize(begin_.back());
-        std::vector<std::size_t> next(begin_.begin(), begin_.end() - 1);
-        for_each_use([&](std::size_t list, OpId reader) { readers_[next[list]++] = reader; });
+        find_bases();
+        list_readers();
+        release_lists();
+        list_arrivals();
     }
     /// Appends the operations to wait for until the datum is gone, rising. Uses that operations of
     /// one vector unit end are over with the last of them, because it works on one at a time. A
     /// macro may overlap operations, so an mvm is replaced by the accumulation that waits for it.
-    void append_releases(OpId id, std::size_t arrival, std::vector<OpId>& out)
+    void append(OpId id, std::size_t arrival, std::vector<OpId>& out)
     {
-        const std::size_t list = arrivals_[id.index() - first_] + arrival;
-        if (begin_[list] == begin_[list + 1])
+        const std::size_t begin = lists_of_.begin[arrival];
+        const std::size_t end = lists_of_.begin[arrival + 1];
+        if (begin == end)
         {
             out.push_back(id);
             return;
         }
-        vectors_.clear();
+        merged_.clear();
+        for (std::size_t i = begin; i < end; ++i)
+        {
+            const std::size_t list = lists_of_.entries[i];
+            merged_.insert(merged_.end(), releases_.begin() + offset(release_begin_[list]),
+                           releases_.begin() + offset(release_begin_[list + 1]));
+        }
+        if (end - begin > 1)
+        {
+            keep_last(merged_, 0);
+        }
         const std::size_t before = out.size();
-        for (std::size_t r = begin_[list]; r < begin_[list + 1]; ++r)
+        for (const Release& release : merged_)
         {
-            const Operation* reader = &emitter_.operations()[readers_[r].index()];
-            if (reader->kind == OpKind::mvm)
-            {
-                reader = &emitter_.operations()[emitter_.note(reader->id).release.index()];
-            }
-            if (reader->kind == OpKind::vec)
-            {
-                vectors_.emplace_back(reader->at, reader->id);
-            }
-            else
-            {
-                out.push_back(reader->id);
-            }
+            out.push_back(release.by);
         }
-        std::sort(vectors_.begin(), vectors_.end());
-        for (std::size_t i = 0; i < vectors_.size(); ++i)
-        {
-            if (i + 1 == vectors_.size() || vectors_[i].first != vectors_[i + 1].first)
-            {
-                out.push_back(vectors_[i].second);
-            }
-        }
-        std::sort(out.begin() + static_cast<std::ptrdiff_t>(before), out.end());
+        std::sort(out.begin() + offset(before), out.end());
+    }
+    /// Of a transfer in a tile, or of what an operation leaves in its own.
+    [[nodiscard]] std::size_t arrival_of(const CompactOperation& operation, NodeId tile) const
+    {
+        return operations_.arrives(operation) ? operations_.arrival(operation, tile) - arrival_base_
+                                              : local(operation.id);
+    }
+    [[nodiscard]] std::size_t arrival_of(CompactTrace::Arrival arrival) const
+    {
+        return arrival - arrival_base_;
+    }
+    [[nodiscard]] std::size_t local(OpId id) const
+    {
+        return operations_.arrivals() - arrival_base_ + id.index() - first_;
     }
 
 private:
-    template <typename Use> void for_each_use(Use use) const
+    struct Release
     {
-        const std::vector<Operation>& operations = emitter_.operations();
-        for (std::size_t i = first_; i < operations.size(); ++i)
+        UnitId vector; ///< none(): not by a vector unit
+        OpId by;
+    };
+    /// Lists of numbers, by a number.
+    struct Table
+    {
+        std::vector<std::size_t> begin;
+        std::vector<std::uint32_t> entries;
+        /// `each` calls what it is given with pairs of numbers, twice the same.
+        template <typename Each> void fill(std::size_t size, Each each)
         {
-            const NodeId tile = emitter_.node_of(operations[i].at);
-            for (const OpId in : operations[i].in)
-            {
-                if (in.index() >= first_)
-                {
-                    use(list_of(in, tile), operations[i].id);
-                }
-            }
+            begin.assign(size + 1, 0);
+            each([this](std::size_t at, std::uint32_t /*entry*/) { ++begin[at + 1]; });
+            std::partial_sum(begin.begin(), begin.end(), begin.begin());
+            entries.resize(begin.back());
+            std::vector<std::size_t> next(begin.begin(), begin.end() - 1);
+            each([&](std::size_t at, std::uint32_t entry) { entries[next[at]++] = entry; });
+        }
+    };
+
+    [[nodiscard]] static std::ptrdiff_t offset(std::size_t position)
+    {
+        return static_cast<std::ptrdiff_t>(position);
+    }
+    /// Where lists and arrivals of the stage begin.
+    void find_bases()
+    {
+        list_base_ = operations_.lists();
+        arrival_base_ = operations_.arrivals();
+        for (std::size_t i = first_; i < operations_.size(); ++i)
+        {
+            const CompactOperation& operation = operations_[OpId(i)];
+            operations_.for_each_list(operation, [this](CompactTrace::List list)
+                                      { list_base_ = std::min(list_base_, list.index()); });
+            operations_.for_each_arrival(
+                operation, [this](CompactTrace::Arrival arrival)
+                { arrival_base_ = std::min<std::size_t>(arrival_base_, arrival); });
         }
     }
-    [[nodiscard]] std::size_t list_of(OpId id, NodeId tile) const
+    void list_readers()
     {
-        const auto& to = emitter_.operations()[id.index()].to;
-        const auto found = std::find_if(
-            to.begin(), to.end(), [tile](const trace::Destination& d) { return d.at == tile; });
-        return arrivals_[id.index() - first_] +
-               (found == to.end() ? 0 : static_cast<std::size_t>(found - to.begin()));
+        readers_.fill(operations_.lists() - list_base_,
+                      [this](auto add)
+                      {
+                          for (std::size_t i = first_; i < operations_.size(); ++i)
+                          {
+                              operations_.for_each_list(operations_[OpId(i)],
+                                                        [&](CompactTrace::List list) {
+                                                            add(list.index() - list_base_,
+                                                                static_cast<std::uint32_t>(i));
+                                                        });
+                          }
+                      });
+    }
+    void release_lists()
+    {
+        release_begin_.push_back(0);
+        for (std::size_t list = 0; list + 1 < readers_.begin.size(); ++list)
+        {
+            const std::size_t before = releases_.size();
+            for (std::size_t r = readers_.begin[list]; r < readers_.begin[list + 1]; ++r)
+            {
+                releases_.push_back(release(OpId(readers_.entries[r])));
+            }
+            keep_last(releases_, before);
+            release_begin_.push_back(releases_.size());
+        }
+    }
+    [[nodiscard]] Release release(OpId reader) const
+    {
+        const CompactOperation* by = &operations_[reader];
+        if (by->kind == OpKind::mvm)
+        {
+            by = &operations_[emitter_.note(reader).release];
+        }
+        return {by->kind == OpKind::vec ? by->at : UnitId::none(), by->id};
+    }
+    /// Of each vector unit the last operation from position `before` on.
+    static void keep_last(std::vector<Release>& releases, std::size_t before)
+    {
+        const auto first = releases.begin() + offset(before);
+        if (releases.end() - first < 2)
+        {
+            return;
+        }
+        std::sort(first, releases.end(),
+                  [](const Release& a, const Release& b)
+                  { return a.vector != b.vector ? a.vector < b.vector : a.by < b.by; });
+        auto kept = first;
+        for (auto its = first; its != releases.end(); ++its)
+        {
+            if (!its->vector.valid() || its + 1 == releases.end() ||
+                (its + 1)->vector != its->vector)
+            {
+                *kept++ = *its;
+            }
+        }
+        releases.erase(kept, releases.end());
+    }
+    void list_arrivals()
+    {
+        lists_of_.fill(operations_.arrivals() - arrival_base_ + operations_.size() - first_,
+                       [this](auto add)
+                       {
+                           for (std::size_t list = 0; list + 1 < readers_.begin.size(); ++list)
+                           {
+                               if (readers_.begin[list] == readers_.begin[list + 1])
+                               {
+                                   continue;
+                               }
+                               const OpId reader(readers_.entries[readers_.begin[list]]);
+                               const NodeId tile = emitter_.node_of(operations_[reader].at);
+                               const auto [begin, end] = operations_.ids(CompactTrace::List(
+                                   static_cast<std::uint32_t>(list + list_base_)));
+                               for (const std::uint32_t* id = begin; id != end; ++id)
+                               {
+                                   if (*id >= first_)
+                                   {
+                                       add(arrival_of(operations_[OpId(*id)], tile),
+                                           static_cast<std::uint32_t>(list));
+                                   }
+                               }
+                           }
+                       });
     }
 
     const Emitter& emitter_;
+    const CompactTrace& operations_;
     std::size_t first_;
-    std::vector<std::size_t> arrivals_; ///< by operation: position of its first list
-    std::vector<std::size_t> begin_;    ///< by list: its first reader
-    std::vector<OpId> readers_;
-    std::vector<std::pair<UnitId, OpId>> vectors_; // scratch
+    std::size_t list_base_ = 0;
+    std::size_t arrival_base_ = 0;
+    Table readers_;                          ///< by list
+    std::vector<Release> releases_;          ///< list by list
+    std::vector<std::size_t> release_begin_; ///< by list
+    Table lists_of_;                         ///< by arrival
+    std::vector<Release> merged_;            // scratch
 };
 
 /// Few stages are divided further; memory for the operations of this level is taken once.
 constexpr std::uint32_t kUsualLevel = 3;
+
+/// How many divisions of a stage's data may have to be tried with as many images in flight, or
+/// fewer.
+std::uint64_t attempts_of(const Plan& plan, std::size_t stage, std::uint32_t in_flight)
+{
+    std::uint64_t halvings = 1;
+    for (; in_flight > 1; in_flight = (in_flight + 1) / 2)
+    {
+        ++halvings;
+    }
+    return halvings * (plan.finest_level(stage) + 1);
+}
 
 std::uint32_t least_slots(const Ring& ring)
 {
@@ -139,24 +258,34 @@ std::uint32_t least_slots(const Ring& ring)
 
 } // namespace
 
-Tick makespan_if_only_mvms(const std::vector<Operation>& operations, std::size_t units,
+Tick makespan_if_only_mvms(const CompactTrace& operations, std::size_t units,
                            const config::ChipConfig& chip)
 {
     const Clock& clock = chip.macro.clock;
     const config::MacroTiming timing = config::macro_timing(chip.macro);
     std::vector<Tick> free(units, 0);
     std::vector<Tick> end(operations.size(), 0);
+    std::vector<Tick> list_end(operations.lists(), kNever); // when all of a list has ended
     Tick makespan = 0;
-    for (const Operation& operation : operations)
+    for (const CompactOperation& operation : operations)
     {
         Tick start = free[operation.at.index()];
-        for (const auto* list : {&operation.in, &operation.after})
-        {
-            for (const OpId id : *list)
-            {
-                start = std::max(start, end[id.index()]);
-            }
-        }
+        operations.for_each_list(operation,
+                                 [&](CompactTrace::List list)
+                                 {
+                                     Tick& all = list_end[list.index()];
+                                     if (all == kNever)
+                                     {
+                                         all = 0;
+                                         const auto [first, last] = operations.ids(list);
+                                         std::for_each(first, last,
+                                                       [&](std::uint32_t id)
+                                                       { all = std::max(all, end[id]); });
+                                     }
+                                     start = std::max(start, all);
+                                 });
+        operations.for_each_after(operation,
+                                  [&](OpId id) { start = std::max(start, end[id.index()]); });
         Tick& its = end[operation.id.index()];
         its = start;
         if (operation.kind == OpKind::mvm)
@@ -181,13 +310,13 @@ std::uint64_t Ring::bytes(std::uint32_t slack) const
     return std::min(total, slots(slack) * largest);
 }
 
-std::vector<Ring> rings_of(const Emitter& emitter, std::size_t first)
+std::vector<Ring> rings_of(const Emitter& emitter, std::size_t first, std::uint32_t images)
 {
-    const std::vector<Operation>& operations = emitter.operations();
-    ReaderLists readers(emitter, first);
+    const CompactTrace& operations = emitter.operations();
+    Releases releases(emitter, first);
     std::vector<Ring> rings;
     std::unordered_map<std::uint64_t, std::size_t> position; // by tile and stream
-    const auto add = [&](const Operation& operation, NodeId tile, std::size_t arrival)
+    const auto add = [&](const CompactOperation& operation, NodeId tile, std::size_t arrival)
     {
         const std::uint32_t stream = emitter.note(operation.id).stream;
         const auto [found, fresh] =
@@ -202,47 +331,50 @@ std::vector<Ring> rings_of(const Emitter& emitter, std::size_t first)
         Ring& ring = rings[found->second];
         ring.largest = std::max(ring.largest, operation.bytes);
         ring.total += operation.bytes;
-        readers.append_releases(operation.id, arrival, ring.until);
+        releases.append(operation.id, arrival, ring.until);
         ring.data.push_back({operation.id, ring.until.size()});
     };
     for (std::size_t i = first; i < operations.size(); ++i)
     {
         throw_if_interrupted();
-        const Operation& operation = operations[i];
+        const CompactOperation& operation = operations[OpId(i)];
         if (operation.kind == OpKind::mvm || operation.kind == OpKind::vec)
         {
-            add(operation, emitter.node_of(operation.at), 0);
+            add(operation, emitter.node_of(operation.at), releases.local(operation.id));
         }
         else if (operation.kind != OpKind::store)
         {
-            for (std::size_t k = 0; k < operation.to.size(); ++k)
-            {
-                add(operation, operation.to[k].at, k);
-            }
+            operations.for_each_arrival(operation,
+                                        [&](CompactTrace::Arrival arrival) {
+                                            add(operation, operations.destination(arrival).at,
+                                                releases.arrival_of(arrival));
+                                        });
         }
     }
     for (Ring& ring : rings)
     {
         ring.least = least_slots(ring);
+        ring.total *= images;
     }
     return rings;
 }
 
-void bound(const Ring& ring, std::uint32_t slack, std::vector<Operation>& operations)
+void bound(const Ring& ring, std::uint32_t slack, CompactTrace& operations)
 {
     const std::uint32_t slots = ring.slots(slack);
     for (std::size_t i = 0; i + slots < ring.data.size(); ++i)
     {
-        std::vector<OpId>& after = operations[ring.data[i + slots].by.index()].after;
-        const auto until = [&](std::size_t end)
-        { return ring.until.begin() + static_cast<std::ptrdiff_t>(end); };
-        after.insert(after.end(), until(i == 0 ? 0 : ring.data[i - 1].until_end),
-                     until(ring.data[i].until_end));
+        const OpId later = ring.data[i + slots].by;
+        for (std::size_t k = i == 0 ? 0 : ring.data[i - 1].until_end; k < ring.data[i].until_end;
+             ++k)
+        {
+            operations.add_after(later, ring.until[k]);
+        }
     }
 }
 
-BufferPlan::BufferPlan(Plan& plan, std::uint32_t images)
-    : capacity_(plan.chip().buffer.capacity), tiles_(plan.chip().tile_count())
+BufferPlan::BufferPlan(Plan& plan, std::uint32_t images, Reporter& reporter)
+    : reporter_(reporter), capacity_(plan.chip().buffer.capacity), tiles_(plan.chip().tile_count())
 {
     deliveries_.readers.resize(plan.graph().size());
     deliveries_.resident.assign(plan.graph().size(), 0);
@@ -251,6 +383,12 @@ BufferPlan::BufferPlan(Plan& plan, std::uint32_t images)
     wanted_ = flows ? keeping_busy(plan, images) : Flight{};
     pipelines_.assign(plan.stages().size(), wanted_.pipeline);
     held_back_.assign(plan.stages().size(), false);
+    std::uint64_t attempts = 0; // at most
+    for (std::size_t stage = 0; stage < plan.stages().size(); ++stage)
+    {
+        attempts += attempts_of(plan, stage, pipelines_[stage].in_flight);
+    }
+    reporter_.begin("dividing data", attempts);
     for (std::size_t stage = 0; stage < plan.stages().size(); ++stage)
     {
         divide(plan, stage);
@@ -322,10 +460,12 @@ bool BufferPlan::help(Plan& plan, std::size_t stage, Emitter& emitter, Shortage&
         std::optional<Fit> fit;
         if (held_back) // else it is known not to fit
         {
+            reporter_.begin("holding producers back", plan.finest_level(stage) + 1);
             fit = find_level(plan, stage, emitter, its);
         }
         if (!fit && sheltered)
         {
+            reporter_.begin("finding refuges for data", kShelterRounds);
             fit = shelter(plan, stage, emitter, its);
         }
         if (its.bytes < shortage.bytes)
@@ -348,8 +488,8 @@ bool BufferPlan::help(Plan& plan, std::size_t stage, Emitter& emitter, Shortage&
     }
     held_back_[stage] = best.held_back;
     refuges_ = best.refuges;
-    emit_level(plan, stage, emitter, best.level);
-    accept(stage, emitter, rings_of(emitter, 0), best.slack);
+    const std::uint32_t images = emit_level(plan, stage, emitter, best.level);
+    accept(stage, emitter, rings_of(emitter, 0, images), best.slack);
     return true;
 }
 
@@ -371,8 +511,8 @@ std::optional<BufferPlan::Wait> BufferPlan::longest_wait(const Emitter& emitter,
         Edge edge{maker, LayerId::none()};
         for (std::size_t i = 0; i < ring.data.size(); ++i)
         {
-            const trace::Operation& last =
-                emitter.operations()[ring.until[ring.data[i].until_end - 1].index()];
+            const CompactOperation& last =
+                emitter.operations()[ring.until[ring.data[i].until_end - 1]];
             const std::uint64_t wait = last.id.value() - ring.data[i].by.value();
             if (wait > longest && last.layer != maker)
             {
@@ -408,8 +548,9 @@ std::optional<BufferPlan::Fit> BufferPlan::shelter(Plan& plan, std::size_t stage
     for (std::uint32_t round = 0; round < kShelterRounds; ++round)
     {
         throw_if_interrupted();
-        emit_level(plan, stage, emitter, level);
-        const std::vector<Ring> rings = rings_of(emitter, 0);
+        reporter_.add();
+        const std::uint32_t images = emit_level(plan, stage, emitter, level);
+        const std::vector<Ring> rings = rings_of(emitter, 0, images);
         std::vector<std::uint64_t> bytes = space(rings, kShelterSlack);
         const auto most = std::max_element(bytes.begin(), bytes.end());
         if (*most <= capacity_)
@@ -486,7 +627,9 @@ NodeId BufferPlan::room_near(const Plan& plan, const Wait& wait,
 /// take time.
 Tick BufferPlan::cost_of(Plan& plan, std::size_t stage, Emitter& emitter, const Fit& fit)
 {
-    emit_level(plan, stage, emitter, fit.level);
+    plan.set_level(stage, fit.level);
+    emitter.restart();
+    emit(emitter, plan, stage, tried(stage)); // what overlaps of several images counts
     for (const Ring& ring : rings_of(emitter, 0))
     {
         bound(ring, fit.slack, emitter.operations());
@@ -531,17 +674,29 @@ void BufferPlan::emit(Emitter& emitter, const Plan& plan, std::size_t stage,
     }
 }
 
-void BufferPlan::emit_level(Plan& plan, std::size_t stage, Emitter& emitter,
-                            std::uint32_t level) const
+/// A few images in a row need what many do; bound_stage() makes sure.
+Pipeline BufferPlan::tried(std::size_t stage) const
 {
-    // A few images in a row need what many do; bound_stage() makes sure.
     const Pipeline& pipeline = pipelines_[stage];
-    const bool one = capacity_ == config::kUnlimited;
+    return capacity_ == config::kUnlimited
+               ? Pipeline{}
+               : Pipeline{std::min(pipeline.images, pipeline.in_flight + 2), pipeline.in_flight};
+}
+
+/// Returns for how many images that do the same one after the other it stands.
+std::uint32_t BufferPlan::emit_level(Plan& plan, std::size_t stage, Emitter& emitter,
+                                     std::uint32_t level) const
+{
     plan.set_level(stage, level);
     emitter.restart();
-    emit(emitter, plan, stage,
-         one ? Pipeline{}
-             : Pipeline{std::min(pipeline.images, pipeline.in_flight + 2), pipeline.in_flight});
+    const Pipeline pipeline = tried(stage);
+    if (!plan.schedule().as_soon_as_possible() || held_back_[stage])
+    {
+        emit(emitter, plan, stage, {});
+        return pipeline.images;
+    }
+    emitter.set_refuges(refuges_);
+    return emitter.emit_repeating(stage, pipeline);
 }
 
 void BufferPlan::accept(std::size_t stage, const Emitter& emitter, const std::vector<Ring>& rings,
@@ -556,18 +711,16 @@ bool BufferPlan::divide_for(Plan& plan, std::size_t stage, Emitter& emitter, Sho
 {
     if (capacity_ == config::kUnlimited)
     {
-        emit_level(plan, stage, emitter, 0);
+        (void)emit_level(plan, stage, emitter, 0); // all images are read in the same way
         accept(stage, emitter, {}, kSlack);
         return true;
     }
     const std::optional<Fit> fit = find_level(plan, stage, emitter, shortage);
     if (fit)
     {
-        if (!fit->emitted)
-        {
-            emit_level(plan, stage, emitter, fit->level);
-        }
-        accept(stage, emitter, rings_of(emitter, 0), fit->slack);
+        const std::uint32_t images =
+            fit->emitted != 0 ? fit->emitted : emit_level(plan, stage, emitter, fit->level);
+        accept(stage, emitter, rings_of(emitter, 0, images), fit->slack);
     }
     return fit.has_value();
 }
@@ -591,8 +744,9 @@ std::optional<BufferPlan::Fit> BufferPlan::find_level(Plan& plan, std::size_t st
     std::uint64_t before = config::kUnlimited;
     for (std::uint32_t next = std::min(plan.coarsest_level(stage), finest); next <= finest; ++next)
     {
-        emit_level(plan, stage, emitter, next);
-        const std::vector<Ring> rings = rings_of(emitter, 0);
+        reporter_.add();
+        const std::uint32_t images = emit_level(plan, stage, emitter, next);
+        const std::vector<Ring> rings = rings_of(emitter, 0, images);
         const auto most_with = [&](std::uint32_t slack)
         {
             const std::vector<std::uint64_t> bytes = space(rings, slack);
@@ -602,7 +756,7 @@ std::optional<BufferPlan::Fit> BufferPlan::find_level(Plan& plan, std::size_t st
         {
             if (most_with(s) <= capacity_ / 2)
             {
-                return Fit{next, s, true};
+                return Fit{next, s, images};
             }
             if (s == kSlack)
             {

@@ -36,15 +36,17 @@ struct Ring
     [[nodiscard]] std::uint64_t bytes(std::uint32_t slack) const;
 };
 
-/// Rings of the operations from `first` on, one stage, in the order of their first data.
-[[nodiscard]] std::vector<Ring> rings_of(const Emitter& emitter, std::size_t first);
+/// Rings of the operations from `first` on, one stage, in the order of their first data. They stand
+/// for so many images that do the same one after the other: those of all need no more slots.
+[[nodiscard]] std::vector<Ring> rings_of(const Emitter& emitter, std::size_t first,
+                                         std::uint32_t images = 1);
 
 /// Adds the `after` edges that bound a ring.
-void bound(const Ring& ring, std::uint32_t slack, std::vector<trace::Operation>& operations);
+void bound(const Ring& ring, std::uint32_t slack, trace::CompactTrace& operations);
 
 /// When the last operation ends if only MVMs take time and nothing waits for space.
-[[nodiscard]] Tick makespan_if_only_mvms(const std::vector<trace::Operation>& operations,
-                                         std::size_t units, const config::ChipConfig& chip);
+[[nodiscard]] Tick makespan_if_only_mvms(const trace::CompactTrace& operations, std::size_t units,
+                                         const config::ChipConfig& chip);
 
 /// How the space of the buffers is shared out.
 ///
@@ -67,7 +69,7 @@ public:
     /// too small. Where even one does not fit, producers are held back, or data that wait long find
     /// refuge in other tiles or in memory, whatever costs the least time. Throws InputError when a
     /// stage does not fit at all.
-    explicit BufferPlan(Plan& plan, std::uint32_t images);
+    BufferPlan(Plan& plan, std::uint32_t images, Reporter& reporter);
 
     [[nodiscard]] const Deliveries& deliveries() const { return deliveries_; }
     /// How images pass a stage of a cross-layer schedule.
@@ -108,7 +110,7 @@ private:
     {
         std::uint32_t level = 0;
         std::uint32_t slack = 0;
-        bool emitted = false; ///< just now
+        std::uint32_t emitted = 0; ///< just now, for so many images
     };
     /// Data that wait in a tile, and for whom most of the time.
     struct Wait
@@ -133,7 +135,9 @@ private:
     [[nodiscard]] NodeId room_near(const Plan& plan, const Wait& wait,
                                    std::vector<std::uint64_t>& bytes) const;
     [[nodiscard]] Tick cost_of(Plan& plan, std::size_t stage, Emitter& emitter, const Fit& fit);
-    void emit_level(Plan& plan, std::size_t stage, Emitter& emitter, std::uint32_t level) const;
+    [[nodiscard]] Pipeline tried(std::size_t stage) const;
+    [[nodiscard]] std::uint32_t emit_level(Plan& plan, std::size_t stage, Emitter& emitter,
+                                           std::uint32_t level) const;
     void accept(std::size_t stage, const Emitter& emitter, const std::vector<Ring>& rings,
                 std::uint32_t slack);
     void settle(const Plan& plan);
@@ -141,6 +145,7 @@ private:
     [[nodiscard]] std::vector<std::uint64_t> space(const std::vector<Ring>& rings,
                                                    std::uint32_t slack) const;
 
+    Reporter& reporter_; ///< while it is made
     std::uint64_t capacity_ = 0;
     std::size_t tiles_ = 0;
     Deliveries deliveries_;

@@ -8,6 +8,7 @@
 #include "compiler/emit.h"
 #include "compiler/forecast.h"
 #include "compiler/plan.h"
+#include "compiler/reporter.h"
 #include "compiler/set_order.h"
 #include "compiler/set_sizes.h"
 #include "compiler/timetable.h"
@@ -23,26 +24,38 @@ namespace tessera::compiler
 namespace
 {
 
-using trace::Operation;
+using trace::CompactOperation;
+using trace::CompactTrace;
 
 /// Every operand slot is one use of the datum in the reader's tile.
-void count_uses(const Emitter& emitter, std::vector<Operation>& operations)
+void count_uses(CompactTrace& trace, const Emitter& emitter)
 {
-    for (const Operation& reader : operations)
+    std::vector<std::uint32_t> readers(trace.lists(), 0);
+    std::vector<NodeId> tile(trace.lists());
+    for (const CompactOperation& reader : trace)
+    {
+        const NodeId its = emitter.node_of(reader.at);
+        trace.for_each_list(reader,
+                            [&](CompactTrace::List list)
+                            {
+                                ++readers[list.index()];
+                                tile[list.index()] = its;
+                            });
+    }
+    for (std::size_t i = 0; i < readers.size(); ++i)
     {
         throw_if_interrupted();
-        const NodeId tile = emitter.node_of(reader.at);
-        for (const OpId in : reader.in)
+        const auto [begin, end] = trace.ids(CompactTrace::List(static_cast<std::uint32_t>(i)));
+        for (const std::uint32_t* id = begin; id != end; ++id)
         {
-            Operation& made = operations[in.index()];
-            if (made.to.empty())
+            CompactOperation& made = trace[OpId(*id)];
+            if (!trace.arrives(made))
             {
-                ++made.uses;
-                continue;
+                made.uses += readers[i];
             }
-            for (trace::Destination& destination : made.to)
+            else if (trace.arrives_at(made, tile[i]))
             {
-                destination.uses += destination.at == tile ? 1 : 0;
+                trace.destination(trace.arrival(made, tile[i])).uses += readers[i];
             }
         }
     }
@@ -50,20 +63,29 @@ void count_uses(const Emitter& emitter, std::vector<Operation>& operations)
 
 /// No edge twice, none that an operand implies already. (A transfer to several tiles has not ended
 /// when it has arrived at one.)
-void tidy(std::vector<Operation>& operations)
+void tidy(CompactTrace& trace)
 {
-    for (Operation& operation : operations)
+    std::vector<OpId> after;
+    std::vector<OpId> in;
+    for (const CompactOperation& operation : trace)
     {
         throw_if_interrupted();
-        std::vector<OpId>& after = operation.after;
+        after.clear();
+        trace.for_each_after(operation, [&](OpId id) { after.push_back(id); });
+        if (after.empty())
+        {
+            continue;
+        }
+        in.clear();
+        trace.for_each_operand(operation, [&](OpId id) { in.push_back(id); });
         std::sort(after.begin(), after.end());
         after.erase(std::unique(after.begin(), after.end()), after.end());
-        const auto implied = [&](OpId id)
-        {
-            return operations[id.index()].to.size() < 2 &&
-                   std::find(operation.in.begin(), operation.in.end(), id) != operation.in.end();
+        const auto implied = [&](OpId id) {
+            return !trace.arrives_often(trace[id]) &&
+                   std::find(in.begin(), in.end(), id) != in.end();
         };
         after.erase(std::remove_if(after.begin(), after.end(), implied), after.end());
+        trace.set_after(operation.id, after);
     }
 }
 
@@ -95,10 +117,10 @@ trace::Header describe(const Plan& plan, const Options& options)
 }
 
 /// The units that have operations, the blocks in theirs, and counts.
-void list_units(const Plan& plan, const Emitter& emitter, trace::Trace& trace)
+void list_units(const Plan& plan, const Emitter& emitter, CompactTrace& trace)
 {
     std::vector<UnitId> number(emitter.unit_count());
-    for (const Operation& operation : trace.operations)
+    for (const CompactOperation& operation : trace)
     {
         number[operation.at.index()] = UnitId(0);
     }
@@ -110,7 +132,7 @@ void list_units(const Plan& plan, const Emitter& emitter, trace::Trace& trace)
             trace.header.units.push_back(emitter.traced(UnitId(unit)));
         }
     }
-    for (Operation& operation : trace.operations)
+    for (CompactOperation& operation : trace)
     {
         operation.at = number[operation.at.index()];
     }
@@ -188,11 +210,26 @@ std::optional<MappingReport::Buffers> costs(const Plan& plan, const BufferPlan& 
     return result;
 }
 
+std::uint64_t tasks_of(const Plan& plan)
+{
+    std::uint64_t tasks = 0;
+    for (const Stage& stage : plan.stages())
+    {
+        for (const LayerId id : stage)
+        {
+            tasks += plan[id].grid.tasks();
+        }
+    }
+    return tasks;
+}
+
 /// Emits everything as planned; returns the first operation of every stage, and of every time that
 /// it comes again.
 std::vector<std::size_t> emit_all(const Plan& plan, const BufferPlan& buffers, std::uint32_t images,
-                                  Emitter& emitter)
+                                  Emitter& emitter, Reporter& reporter)
 {
+    reporter.begin("making operations", tasks_of(plan) * images);
+    emitter.report_to(reporter);
     std::vector<std::size_t> stages(plan.stages().size());
     std::iota(stages.begin(), stages.end(), std::size_t{0});
     emitter.reserve(stages, images);
@@ -233,11 +270,14 @@ std::vector<std::size_t> emit_all(const Plan& plan, const BufferPlan& buffers, s
 /// The whole way, for a graph and options that are settled.
 Compiled program(const Graph& graph, const config::ChipConfig& chip, const Options& options)
 {
+    Reporter reporter(options.monitor);
+    reporter.begin("placing weights", 0);
     Plan plan(graph, chip, schedule(options.schedule), options.plan);
-    const BufferPlan buffers(plan, options.images);
+    const BufferPlan buffers(plan, options.images, reporter);
 
     Emitter emitter(plan, &buffers.deliveries());
-    (void)emit_all(plan, buffers, options.images, emitter);
+    static_cast<void>(emit_all(plan, buffers, options.images, emitter, reporter));
+    reporter.begin("completing operations", 0);
     Compiled result;
     result.pipeline = pipeline(plan, buffers, emitter);
     result.buffers = costs(plan, buffers, emitter);
@@ -246,10 +286,10 @@ Compiled program(const Graph& graph, const config::ChipConfig& chip, const Optio
     {
         result.computed += static_cast<std::uint32_t>(stage.size());
     }
+    result.trace = std::move(emitter.operations());
     result.trace.header = describe(plan, options);
-    result.trace.operations = std::move(emitter.operations());
-    count_uses(emitter, result.trace.operations);
-    tidy(result.trace.operations);
+    count_uses(result.trace, emitter);
+    tidy(result.trace);
     list_units(plan, emitter, result.trace);
     return result;
 }
@@ -264,10 +304,11 @@ Outlook outlook(const Graph& graph, const config::ChipConfig& chip, Options opti
     Outlook result;
     try
     {
+        Reporter reporter(options.monitor);
         Plan plan(graph, chip, schedule(options.schedule), options.plan);
-        const BufferPlan buffers(plan, 1);
+        const BufferPlan buffers(plan, 1, reporter);
         Emitter emitter(plan, &buffers.deliveries());
-        const std::vector<std::size_t> begins = emit_all(plan, buffers, 1, emitter);
+        const std::vector<std::size_t> begins = emit_all(plan, buffers, 1, emitter, reporter);
         const Forecast forecast(emitter);
         result.operations = emitter.operations().size();
         result.time = forecast.makespan();
@@ -362,7 +403,7 @@ std::vector<MappingReport::Divided> divided_sets(const Plan& plan)
 trace::Trace compile(const network::Network& network, const config::ChipConfig& chip,
                      const Options& options)
 {
-    return compile_and_plan(network, chip, options).trace;
+    return compile_and_plan(network, chip, options).trace.expanded();
 }
 
 } // namespace tessera::compiler

@@ -5,7 +5,8 @@
 #include "config/chip_config.h"
 #include "network/network.h"
 #include "tessera/mapping_report.h"
-#include "tessera/trace.h"
+#include "tessera/progress.h"
+#include "trace/compact.h"
 
 #include <cstdint>
 #include <map>
@@ -55,6 +56,7 @@ struct Options
     std::uint32_t images =
         1; ///< one behind the other, see Pipeline; layer by layer, one after the other
     std::map<std::string, std::string> mapping; ///< mapping-relevant config keys, for the header
+    CompileMonitor monitor{};                   ///< told how far it has come; may be empty
 };
 
 /// Throws InputError when the chip has too few macros or too small buffers for the network, or its
@@ -65,7 +67,7 @@ struct Options
 /// A trace, and what was planned besides.
 struct Compiled
 {
-    trace::Trace trace;
+    trace::CompactTrace trace;
     std::optional<MappingReport::Pipeline> pipeline; ///< of several images across layers
     std::optional<MappingReport::Buffers> buffers;   ///< finite ones, across layers
     std::vector<MappingReport::Divided> divided;     ///< layers whose sets are not made whole

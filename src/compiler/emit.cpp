@@ -18,7 +18,7 @@ namespace tessera::compiler
 namespace
 {
 
-using trace::Operation;
+using trace::CompactOperation;
 using trace::OpKind;
 
 /// Rows of weights that are loaded at once: writing begins before all of them are there.
@@ -34,13 +34,18 @@ std::uint8_t bits_of_sum(std::uint8_t bits, std::size_t terms)
     return bits;
 }
 
-void add_destination(Operation& transfer, NodeId tile)
+void add_destination(trace::CompactTrace& operations, OpId transfer, NodeId tile)
 {
-    if (std::none_of(transfer.to.begin(), transfer.to.end(),
-                     [tile](const trace::Destination& d) { return d.at == tile; }))
+    if (!operations.arrives_at(operations[transfer], tile))
     {
-        transfer.to.push_back({tile, 0});
+        operations.add_destination(transfer, tile);
     }
+}
+
+void make_ofm(CompactOperation& operation, const Volume& made)
+{
+    operation.box = made.box();
+    operation.has_ofm = true;
 }
 
 std::uint32_t count(std::uint64_t value, const network::Network& network,
@@ -55,14 +60,34 @@ std::uint32_t count(std::uint64_t value, const network::Network& network,
     return static_cast<std::uint32_t>(value);
 }
 
+/// True: one image comes after the other, each with the same tasks in the same order.
+bool repeats(const std::vector<Task>& order, std::uint32_t images)
+{
+    const std::size_t of_image = order.size() / images;
+    for (std::size_t i = 0; i < order.size(); ++i)
+    {
+        const Task& first = order[i % of_image];
+        const Task& task = order[i];
+        if (task.image != i / of_image || task.layer != first.layer || task.index != first.index ||
+            task.writes != first.writes)
+        {
+            return false;
+        }
+    }
+    return true;
+}
+
 } // namespace
 
 Emitter::Emitter(const Plan& plan, const Deliveries* deliveries)
-    : plan_(plan), deliveries_(deliveries)
+    : plan_(plan), deliveries_(deliveries), arguments_(plan.graph().size())
 {
     std::uint32_t next = 0;
+    std::uint64_t operands = 0;
     for (std::uint32_t i = 0; i < plan.graph().size(); ++i)
     {
+        first_operand_.push_back(operands);
+        operands += plan.graph().layer(LayerId(i)).inputs.size();
         streams_.push_back(next);
         next += static_cast<std::uint32_t>(plan[LayerId(i)].grid.groups.size());
     }
@@ -93,13 +118,14 @@ void Emitter::reserve(const std::vector<std::size_t>& stages, std::uint32_t imag
     }
     const std::size_t wanted = operations_.size() + count * images;
     operations_.reserve(std::min(wanted, kMostOperations));
-    notes_.reserve(operations_.capacity());
+    notes_.reserve(std::min(wanted, kMostOperations));
 }
 
 void Emitter::restart()
 {
     operations_.clear();
     notes_.clear();
+    arguments_.assign(arguments_.size(), std::nullopt);
     marks_ = 0;
     images_.clear();
     work_on(0);
@@ -182,30 +208,57 @@ void Emitter::emit_weights(std::uint32_t segment)
             const NodeId tile = part.block->slot.tile;
             std::vector<OpId>& before = writes[tile];
             const auto n = static_cast<std::uint32_t>(std::min<std::uint64_t>(rows, left));
-            Operation load = operation(OpKind::load,
-                                       memory_port(turn++ % plan_.chip().memory.ports), part.layer);
-            load.to = {{tile, 0}};
+            CompactOperation load = operation(
+                OpKind::load, memory_port(turn++ % plan_.chip().memory.ports), part.layer);
             load.bits = static_cast<std::uint8_t>(plan_.chip().macro.weight_bits);
             load.bytes = n * part.row_bytes;
+            const OpId loaded = push(load, nullptr, 0, stream);
+            operations_.add_destination(loaded, tile);
             if (before.size() >= slots)
             {
-                load.after = {before[before.size() - slots]};
+                operations_.add_after(loaded, before[before.size() - slots]);
             }
-            Operation program = operation(OpKind::program, macro(part.block->slot), part.layer);
-            program.in = {push(std::move(load), stream)};
+            CompactOperation program =
+                operation(OpKind::program, macro(part.block->slot), part.layer);
             program.block = part.block->id;
             program.n = n * plan_[part.layer].replicas;
-            before.push_back(push(std::move(program), stream));
+            before.push_back(push(program, operations_.add_list({loaded}), stream));
             part.written += n;
             more = true;
         }
     }
 }
 
-void Emitter::emit(std::size_t stage, const Pipeline& pipeline)
+/// Lists of the stage before name operations that this one cannot read from.
+void Emitter::enter(std::size_t stage)
 {
     stage_ = static_cast<std::uint32_t>(stage);
+    for (Progress& image : images_)
+    {
+        image.known.clear();
+    }
+}
+
+void Emitter::emit(std::size_t stage, const Pipeline& pipeline)
+{
     const Timetable timetable(plan_, pipeline);
+    emit(stage, pipeline, timetable, timetable.order(stage));
+}
+
+std::uint32_t Emitter::emit_repeating(std::size_t stage, const Pipeline& pipeline)
+{
+    const Timetable timetable(plan_, pipeline);
+    std::vector<Task> order = timetable.order(stage);
+    const std::uint32_t copies = repeats(order, pipeline.images) ? pipeline.images : 1;
+    order.resize(order.size() / copies);
+    emit(stage, {pipeline.images / copies, pipeline.in_flight}, timetable, order);
+    return copies;
+}
+
+void Emitter::emit(std::size_t stage, const Pipeline& pipeline, const Timetable& timetable,
+                   const std::vector<Task>& order)
+{
+    enter(stage);
     const auto by_start = [&](const Task& a, const Task& b)
     { return timetable[a].start < timetable[b].start; };
     // Tasks that read what is not on the chip: by image, as they start.
@@ -227,7 +280,7 @@ void Emitter::emit(std::size_t stage, const Pipeline& pipeline)
     {
         std::stable_sort(tasks.begin(), tasks.end(), by_start);
     }
-    for (const Task& task : timetable.order(stage))
+    for (const Task& task : order)
     {
         // Memory ports load in the order of emission, and an image's first loads wait until it
         // enters: those of images before must not come behind them, though their tasks end later.
@@ -299,7 +352,7 @@ void Emitter::load_operands(LayerId id, std::uint32_t task)
 
 void Emitter::emit(std::size_t stage)
 {
-    stage_ = static_cast<std::uint32_t>(stage);
+    enter(stage);
     const Stage& layers = plan_.stages()[stage];
     std::vector<Cursor> cursors(layers.size());
     std::map<LayerId, std::size_t> position;
@@ -384,6 +437,10 @@ LayerId Emitter::missing_input(Cursor& cursor)
 void Emitter::emit_task(LayerId id, std::uint32_t task)
 {
     consumer_ = id;
+    if (reporter_ != nullptr)
+    {
+        reporter_->add();
+    }
     if (plan_.graph().role(id) == Role::crossbar)
     {
         emit_crossbar(id, task);
@@ -410,14 +467,14 @@ void Emitter::emit_portion(LayerId id, std::uint32_t portion)
         const Volume written = plan_.graph().second_operand(id, rows, block.columns);
         regions_.clear();
         plan_.graph().resolve(second, written, regions_);
-        Operation program = operation(OpKind::program, macro(block.slot), id);
-        ++marks_;
-        read(regions_, block.slot.tile, program.in);
+        CompactOperation program = operation(OpKind::program, macro(block.slot), id);
         program.block = block.id;
         program.n = rows.size();
         program.tensor = TensorId(second.value());
         program.box = written.box();
-        push(std::move(program), 0); // leaves nothing in a buffer
+        program.has_box = true;
+        const List in = read(block.slot.tile);
+        push(program, in, 0); // leaves nothing in a buffer
     }
 }
 
@@ -443,7 +500,6 @@ void Emitter::emit_group(LayerId id, std::uint32_t task, std::size_t group)
     // Partial sums: one stream per block, then one per block for sums of a tile on their way.
     const std::uint32_t streams = streams_.back();
     const auto blocks = static_cast<std::uint32_t>(plan_.block_count());
-
     std::map<NodeId, std::vector<Partial>> partials;
     std::map<NodeId, BlockId> first;
     for (std::size_t i = first_block; i < first_block + rows; ++i)
@@ -451,15 +507,14 @@ void Emitter::emit_group(LayerId id, std::uint32_t task, std::size_t group)
         const PlacedBlock& block = plan.blocks[i];
         regions_.clear();
         plan_.graph().block_operand(id, block.rows, made, regions_);
-        Operation mvm = operation(OpKind::mvm, macro(block.slot), id);
-        ++marks_;
-        read(regions_, block.slot.tile, mvm.in);
+        CompactOperation mvm = operation(OpKind::mvm, macro(block.slot), id);
+        const List in = read(block.slot.tile);
         mvm.block = block.id;
-        mvm.ofm = made.box();
+        make_ofm(mvm, made);
         mvm.n = made.rows.size() * made.columns.size(); // of a product: one column, that of a head
         mvm.bits = block.bits;
         mvm.bytes = (made.elements() * block.bits + 7) / 8;
-        const OpId made_by = push(std::move(mvm), streams + block.id.value());
+        const OpId made_by = push(mvm, in, streams + block.id.value());
         partials[block.slot.tile].push_back({made_by, block.bits});
         first.emplace(block.slot.tile, block.id);
     }
@@ -482,28 +537,28 @@ void Emitter::emit_group(LayerId id, std::uint32_t task, std::size_t group)
         const std::uint32_t stream = streams + blocks + first.at(tile).value();
         if (parts.size() > 1)
         {
-            Operation local = accumulation(id, made, tile, parts);
+            CompactOperation local = accumulation(id, made, tile, parts.size());
             local.bits = sum.bits = bits_of_sum(sum.bits, parts.size());
             local.bytes = (made.elements() * sum.bits + 7) / 8;
-            sum.operation = push(std::move(local), stream);
+            sum.operation = push(local, sum_of(parts), stream);
             release(parts, sum.operation);
         }
-        Operation move = operation(OpKind::move, network_interface(tile), id);
-        move.in = {sum.operation};
-        move.to = {{home, 0}};
-        move.ofm = made.box();
+        CompactOperation move = operation(OpKind::move, network_interface(tile), id);
+        make_ofm(move, made);
         move.bits = sum.bits;
         move.bytes = (made.elements() * sum.bits + 7) / 8;
-        arrived.push_back({push(std::move(move), stream), sum.bits});
+        const OpId moved = push(move, operations_.add_list({sum.operation}), stream);
+        operations_.add_destination(moved, home);
+        arrived.push_back({moved, sum.bits});
         if (parts.size() == 1)
         {
             sent.push_back(sum);
         }
     }
-    Operation total = accumulation(id, made, home, arrived);
+    CompactOperation total = accumulation(id, made, home, arrived.size());
     total.bits = plan.grid.bits;
     total.bytes = plan.grid.bytes(datum);
-    const OpId producer = push(std::move(total), stream(id, group));
+    const OpId producer = push(total, sum_of(arrived), stream(id, group));
     release(partials[home], producer);
     release(sent, producer);
     deliver(id, datum, producer);
@@ -519,21 +574,26 @@ void Emitter::emit_vector(LayerId id, std::uint32_t task)
         const std::size_t datum = task * grid.groups.size() + group;
         const NodeId tile = grid.home(datum);
         const Volume made = grid.datum(datum);
-        Operation vec = operation(OpKind::vec, vector_unit(tile), id);
+        CompactOperation vec = operation(OpKind::vec, vector_unit(tile), id);
+        lists_.clear();
         for (std::size_t k = 0; k < layer.inputs.size(); ++k)
         {
             regions_.clear();
             graph.operand(id, k, made, regions_);
-            ++marks_;
-            read(regions_, tile, vec.in);
+            lists_.push_back(read_again(id, k, tile));
+        }
+        if (!arguments_[id.index()])
+        {
+            arguments_[id.index()] =
+                operations_.add_arguments(arguments_of(graph.network(), layer));
         }
         vec.function = function_of(layer);
-        vec.arguments = arguments_of(graph.network(), layer);
-        vec.ofm = made.box();
+        vec.arguments = *arguments_[id.index()];
+        make_ofm(vec, made);
         vec.n = count(graph.work(id, made), graph.network(), layer);
         vec.bits = grid.bits;
         vec.bytes = grid.bytes(datum);
-        deliver(id, datum, push(std::move(vec), stream(id, group)));
+        deliver(id, datum, push(vec, lists_.data(), lists_.size(), stream(id, group)));
     }
 }
 
@@ -569,29 +629,30 @@ void Emitter::deliver(LayerId id, std::size_t datum, OpId producer)
     stored = stored || waits_in_memory(id);
     Datum& state = data(id)[datum];
     state.producer = producer;
-    if (deliveries_ == nullptr || !tiles.empty())
+    const bool moves = deliveries_ == nullptr || !tiles.empty();
+    const List in = moves || stored ? operations_.add_list({producer}) : List::none();
+    if (moves)
     {
-        Operation move = operation(OpKind::move, network_interface(home), id);
-        move.in = {producer};
-        for (const NodeId tile : tiles)
-        {
-            move.to.push_back({tile, 0});
-        }
-        move.ofm = plan.grid.datum(datum).box();
+        CompactOperation move = operation(OpKind::move, network_interface(home), id);
+        make_ofm(move, plan.grid.datum(datum));
         move.bits = plan.grid.bits;
         move.bytes = plan.grid.bytes(datum);
-        state.move = push(std::move(move), stream(id, group));
+        state.move = push(move, in, stream(id, group));
+        for (const NodeId tile : tiles)
+        {
+            operations_.add_destination(state.move, tile);
+        }
     }
     if (stored)
     {
-        Operation store = operation(OpKind::store, network_interface(home), id);
-        store.in = {producer};
-        store.to = {{port_of(id, datum), 0}};
-        store.ofm = store.box = plan.grid.datum(datum).box();
+        CompactOperation store = operation(OpKind::store, network_interface(home), id);
+        make_ofm(store, plan.grid.datum(datum));
+        store.has_box = true;
         store.tensor = TensorId(plan_.graph().value(id).value());
         store.bits = plan.grid.bits;
         store.bytes = plan.grid.bytes(datum);
-        state.store = push(std::move(store), stream(id, group));
+        state.store = push(store, in, stream(id, group));
+        operations_.add_destination(state.store, port_of(id, datum));
     }
 }
 
@@ -622,16 +683,13 @@ OpId Emitter::carried(LayerId id, std::size_t datum, NodeId tile)
     {
         return state.producer;
     }
-    std::vector<trace::Destination>& to = operations_[state.move.index()].to;
-    const bool goes = std::any_of(to.begin(), to.end(),
-                                  [tile](const trace::Destination& d) { return d.at == tile; });
-    if (!goes)
+    if (!operations_.arrives_at(operations_[state.move], tile))
     {
         if (deliveries_ != nullptr)
         {
             throw std::logic_error("a datum is read where nothing brings it");
         }
-        to.push_back({tile, 0});
+        operations_.add_destination(state.move, tile);
     }
     return state.move;
 }
@@ -642,18 +700,17 @@ OpId Emitter::send(LayerId id, std::size_t datum, NodeId from, NodeId tile)
     Datum& state = data(id)[datum];
     if (state.load.valid() && state.loaded_for == consumer_)
     {
-        add_destination(operations_[state.load.index()], tile);
+        add_destination(operations_, state.load, tile);
         return state.load;
     }
     const OpId there = carried(id, datum, from);
     const Grid& grid = plan_[id].grid;
-    Operation move = operation(OpKind::move, network_interface(from), id);
-    move.in = {there};
-    move.to = {{tile, 0}};
-    move.ofm = grid.datum(datum).box();
+    CompactOperation move = operation(OpKind::move, network_interface(from), id);
+    make_ofm(move, grid.datum(datum));
     move.bits = grid.bits;
     move.bytes = grid.bytes(datum);
-    const OpId sent = push(std::move(move), stream(id, grid.group_of(datum)));
+    const OpId sent = push(move, operations_.add_list({there}), stream(id, grid.group_of(datum)));
+    operations_.add_destination(sent, tile);
     Datum& its = data(id)[datum];
     its.load = sent;
     its.loaded_for = consumer_;
@@ -691,49 +748,79 @@ OpId Emitter::load(LayerId id, std::size_t datum, NodeId tile)
     const LayerId reader = on_chip(id) ? consumer_ : LayerId::none();
     if (state.load.valid() && state.load_stage == stage_ && state.loaded_for == reader)
     {
-        add_destination(operations_[state.load.index()], tile);
+        add_destination(operations_, state.load, tile);
         return state.load;
     }
     const Grid& grid = plan_[id].grid;
     const NodeId port = port_of(id, datum);
-    Operation load =
+    CompactOperation load =
         operation(OpKind::load, memory_port(port.value() - plan_.chip().tile_count()), consumer_);
-    if (state.store.valid())
-    {
-        load.after = {state.store};
-    }
-    load.to = {{tile, 0}};
     load.tensor = TensorId(plan_.graph().value(id).value());
     load.box = grid.datum(datum).box();
+    load.has_box = true;
     load.bits = grid.bits;
     load.bytes = grid.bytes(datum);
-    state.load = push(std::move(load), stream(id, grid.group_of(datum)));
+    state.load = push(load, nullptr, 0, stream(id, grid.group_of(datum)));
+    operations_.add_destination(state.load, tile);
+    if (state.store.valid())
+    {
+        operations_.add_after(state.load, state.store);
+    }
     state.loaded_for = reader;
     state.load_stage = stage_;
     return state.load;
 }
 
-void Emitter::read(const std::vector<Region>& regions, NodeId tile, std::vector<OpId>& in)
+/// What makes `regions_` there in the tile.
+Emitter::List Emitter::read(NodeId tile)
 {
-    for (const Region& region : regions)
+    ++marks_;
+    in_.clear();
+    for (const Region& region : regions_)
     {
         overlaps_.clear();
         plan_[region.layer].grid.overlapping(region.volume, overlaps_);
+        std::vector<Datum>& its = data(region.layer);
         for (const std::size_t datum : overlaps_)
         {
-            Datum& state = data(region.layer)[datum];
-            if (state.mark != marks_)
+            if (its[datum].mark != marks_)
             {
-                state.mark = marks_;
-                in.push_back(fetch(region.layer, datum, tile));
+                its[datum].mark = marks_;
+                in_.push_back(fetch(region.layer, datum, tile));
             }
         }
     }
+    return operations_.add_list(in_);
 }
 
-Operation Emitter::operation(OpKind kind, UnitId at, LayerId layer) const
+/// The same for an operand of a vector layer, whose tasks often read the same of it, all of a
+/// sequence say: they then share the list. What waits in a refuge is brought for each of several
+/// layers again, and so may come by another operation.
+Emitter::List Emitter::read_again(LayerId id, std::size_t operand, NodeId tile)
 {
-    Operation result;
+    const bool settled =
+        refuges_.empty() || std::none_of(regions_.begin(), regions_.end(),
+                                         [&](const Region& region) {
+                                             return refuges_.count({region.layer, consumer_}) != 0;
+                                         });
+    if (!settled)
+    {
+        return read(tile);
+    }
+    const std::uint64_t key =
+        (first_operand_[id.index()] + operand) * plan_.chip().tile_count() + tile.value();
+    Known& known = images_[image_].known[key];
+    if (!known.list.valid() || known.regions != regions_)
+    {
+        known.regions = regions_;
+        known.list = read(tile);
+    }
+    return known.list;
+}
+
+CompactOperation Emitter::operation(OpKind kind, UnitId at, LayerId layer) const
+{
+    CompactOperation result;
     result.kind = kind;
     result.at = at;
     result.layer = layer;
@@ -741,21 +828,28 @@ Operation Emitter::operation(OpKind kind, UnitId at, LayerId layer) const
     return result;
 }
 
-Operation Emitter::accumulation(LayerId id, const Volume& made, NodeId tile,
-                                const std::vector<Partial>& parts) const
+CompactOperation Emitter::accumulation(LayerId id, const Volume& made, NodeId tile,
+                                       std::size_t parts) const
 {
-    Operation sum = operation(OpKind::vec, vector_unit(tile), id);
+    CompactOperation sum = operation(OpKind::vec, vector_unit(tile), id);
     sum.function = accumulate_function();
-    sum.ofm = made.box();
-    sum.n = count(made.elements() * parts.size(), plan_.graph().network(), plan_.graph().layer(id));
-    for (const Partial& part : parts)
-    {
-        sum.in.push_back(part.operation);
-    }
+    make_ofm(sum, made);
+    sum.n = count(made.elements() * parts, plan_.graph().network(), plan_.graph().layer(id));
     return sum;
 }
 
-OpId Emitter::push(Operation operation, std::uint32_t stream)
+Emitter::List Emitter::sum_of(const std::vector<Partial>& parts)
+{
+    in_.clear();
+    for (const Partial& part : parts)
+    {
+        in_.push_back(part.operation);
+    }
+    return operations_.add_list(in_);
+}
+
+OpId Emitter::push(const CompactOperation& operation, const List* lists, std::size_t count,
+                   std::uint32_t stream)
 {
     throw_if_interrupted();
     if (operations_.size() == kMostOperations)
@@ -765,10 +859,8 @@ OpId Emitter::push(Operation operation, std::uint32_t stream)
                              std::to_string(kMostOperations) + " operations",
                          "take smaller feature maps, or larger macros");
     }
-    operation.id = OpId(operations_.size());
-    operations_.push_back(std::move(operation));
     notes_.push_back({stream, kNoOperation});
-    return operations_.back().id;
+    return operations_.push(operation, lists, count);
 }
 
 std::vector<Emitter::Datum>& Emitter::data(LayerId id)
@@ -799,15 +891,6 @@ NodeId Emitter::port_of(LayerId id, std::size_t datum) const
 
 void Emitter::collect(std::size_t stage, std::vector<Readers>& readers) const
 {
-    const auto tiles_of = [this](OpId id)
-    {
-        std::vector<NodeId> tiles;
-        for (const trace::Destination& destination : operations_[id.index()].to)
-        {
-            tiles.push_back(destination.at);
-        }
-        return tiles;
-    };
     for (std::uint32_t i = 0; i < plan_.graph().size(); ++i)
     {
         const bool own =
@@ -825,8 +908,10 @@ void Emitter::collect(std::size_t stage, std::vector<Readers>& readers) const
             if (by.valid())
             {
                 std::vector<NodeId>& all = own ? its.same_stage[d] : its.later[d];
-                const std::vector<NodeId> more = tiles_of(by);
-                all.insert(all.end(), more.begin(), more.end());
+                operations_.for_each_arrival(operations_[by],
+                                             [&](trace::CompactTrace::Arrival arrival) {
+                                                 all.push_back(operations_.destination(arrival).at);
+                                             });
                 std::sort(all.begin(), all.end());
                 all.erase(std::unique(all.begin(), all.end()), all.end());
             }

@@ -3,11 +3,14 @@
 
 #include "compiler/plan.h"
 #include "compiler/refuges.h"
+#include "compiler/reporter.h"
 #include "compiler/timetable.h"
-#include "tessera/trace.h"
+#include "trace/compact.h"
 
 #include <cstdint>
 #include <limits>
+#include <optional>
+#include <unordered_map>
 #include <vector>
 
 namespace tessera::compiler
@@ -54,6 +57,9 @@ public:
     /// For what is emitted from now on.
     void set_refuges(const Refuges& refuges) { refuges_ = refuges; }
 
+    /// Counts the tasks that are emitted from now on.
+    void report_to(Reporter& reporter) { reporter_ = &reporter; }
+
     /// Makes room for the operations of so many images of these stages, about: growing step by step
     /// takes longer than making them.
     void reserve(const std::vector<std::size_t>& stages, std::uint32_t images);
@@ -67,10 +73,13 @@ public:
     void emit(std::size_t stage);
     /// The stage, for all images of the pipeline, as its timetable says.
     void emit(std::size_t stage, const Pipeline& pipeline);
+    /// The same, but for the first image alone if the others do exactly the same after it. Returns
+    /// for how many images it stands.
+    [[nodiscard]] std::uint32_t emit_repeating(std::size_t stage, const Pipeline& pipeline);
 
     [[nodiscard]] const Plan& plan() const { return plan_; }
-    [[nodiscard]] std::vector<trace::Operation>& operations() { return operations_; }
-    [[nodiscard]] const std::vector<trace::Operation>& operations() const { return operations_; }
+    [[nodiscard]] trace::CompactTrace& operations() { return operations_; }
+    [[nodiscard]] const trace::CompactTrace& operations() const { return operations_; }
     [[nodiscard]] const Note& note(OpId id) const { return notes_[id.value()]; }
     /// Stream of the data of channel group `group` of a layer.
     [[nodiscard]] std::uint32_t stream(LayerId id, std::size_t group) const
@@ -116,6 +125,13 @@ private:
         bool known = false;                                   ///< `waits` belongs to task `next`
         std::vector<std::pair<LayerId, std::uint32_t>> waits; ///< tasks of layers of this stage
     };
+    using List = trace::CompactTrace::List;
+    /// What a task read: the next one may read the same.
+    struct Known
+    {
+        std::vector<Region> regions;
+        List list;
+    };
     /// A partial sum and how wide it is.
     struct Partial
     {
@@ -137,34 +153,53 @@ private:
     [[nodiscard]] OpId send(LayerId id, std::size_t datum, NodeId from, NodeId tile);
     [[nodiscard]] OpId carried(LayerId id, std::size_t datum, NodeId tile);
     [[nodiscard]] bool waits_in_memory(LayerId id) const;
-    void read(const std::vector<Region>& regions, NodeId tile, std::vector<OpId>& in);
-    [[nodiscard]] trace::Operation operation(trace::OpKind kind, UnitId at, LayerId layer) const;
-    [[nodiscard]] trace::Operation accumulation(LayerId id, const Volume& made, NodeId tile,
-                                                const std::vector<Partial>& parts) const;
-    OpId push(trace::Operation operation, std::uint32_t stream);
+    [[nodiscard]] List read(NodeId tile);
+    [[nodiscard]] List read_again(LayerId id, std::size_t operand, NodeId tile);
+    [[nodiscard]] trace::CompactOperation operation(trace::OpKind kind, UnitId at,
+                                                    LayerId layer) const;
+    [[nodiscard]] trace::CompactOperation accumulation(LayerId id, const Volume& made, NodeId tile,
+                                                       std::size_t parts) const;
+    [[nodiscard]] List sum_of(const std::vector<Partial>& parts);
+    OpId push(const trace::CompactOperation& operation, const List* lists, std::size_t count,
+              std::uint32_t stream);
+    OpId push(const trace::CompactOperation& operation, List list, std::uint32_t stream)
+    {
+        return push(operation, &list, 1, stream);
+    }
+    void enter(std::size_t stage);
+    void emit(std::size_t stage, const Pipeline& pipeline, const Timetable& timetable,
+              const std::vector<Task>& order);
     [[nodiscard]] std::vector<Datum>& data(LayerId id);
     [[nodiscard]] bool on_chip(LayerId id) const;
     [[nodiscard]] NodeId port_of(LayerId id, std::size_t datum) const;
 
     const Plan& plan_;
     const Deliveries* deliveries_;
+    Reporter* reporter_ = nullptr;
     Refuges refuges_;
     std::vector<std::uint32_t> streams_; ///< by layer: its first; one more for partial sums
-    std::vector<trace::Operation> operations_;
+    trace::CompactTrace operations_;
     std::vector<Note> notes_;
     /// What is known of an image.
     struct Progress
     {
         std::vector<std::vector<Datum>> data; ///< by layer
         std::vector<std::uint32_t> done;      ///< by layer: tasks emitted, depth first
+        /// By layer, operand and tile: what was read last.
+        std::unordered_map<std::uint64_t, Known> known;
     };
     std::vector<Progress> images_;
     std::uint32_t image_ = 0;
     std::uint32_t stage_ = 0;
     LayerId consumer_; ///< layer whose task is being emitted: loads are made for it
     std::uint64_t marks_ = 0;
-    std::vector<Region> regions_;       // scratch
-    std::vector<std::size_t> overlaps_; // scratch
+    std::vector<Region> regions_;              // scratch
+    std::vector<std::size_t> overlaps_;        // scratch
+    std::vector<OpId> in_;                     // scratch
+    std::vector<List> lists_;                  // scratch
+    std::vector<std::uint64_t> first_operand_; ///< by layer: how many those before it have
+    /// By layer: of its operations that are not sums.
+    std::vector<std::optional<std::uint32_t>> arguments_;
 };
 
 } // namespace tessera::compiler

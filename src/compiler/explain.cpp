@@ -5,6 +5,7 @@
 #include "compiler/live.h"
 #include "compiler/plan.h"
 #include "compiler/report.h"
+#include "compiler/reporter.h"
 #include "compiler/set_order.h"
 #include "compiler/timetable.h"
 #include "tessera/error.h"
@@ -141,7 +142,8 @@ Json explain(const network::Network& network, const config::ChipConfig& chip,
     std::string problem;
     try
     {
-        const BufferPlan buffers(plan, options.images);
+        Reporter reporter(options.monitor);
+        const BufferPlan buffers(plan, options.images, reporter);
         pipeline = plan.stages().empty() ? Pipeline{} : buffers.pipeline(0);
     }
     catch (const InputError& error)

@@ -16,14 +16,14 @@ namespace tessera::compiler
 namespace
 {
 
-using trace::Operation;
+using Operation = trace::CompactOperation;
 using trace::OpKind;
 
 /// The operations of every unit, in order.
 class Queues
 {
 public:
-    Queues(const std::vector<Operation>& operations, std::size_t units)
+    Queues(const trace::CompactTrace& operations, std::size_t units)
         : begin_(units + 1, 0), operations_(operations.size())
     {
         for (const Operation& operation : operations)
@@ -90,7 +90,7 @@ Forecast::Forecast(const Emitter& emitter)
       nodes_(std::size_t{chip_.tile_count()} + chip_.memory.ports),
       memory_(chip_.memory.ports, 0),
       end_(operations_.size(), kNever),
-      arrivals_at_(operations_.size(), kNone),
+      arrivals_(operations_.arrivals(), kNever),
       work_(emitter.unit_count(), 0)
 {
     const Plan& plan = emitter.plan();
@@ -131,26 +131,29 @@ void Forecast::run()
         {
             return;
         }
-        const Operation& next = operations_[queues.front(unit)];
+        const Operation& next = operations_[OpId(queues.front(unit))];
         const NodeId tile = emitter_.node_of(next.at);
         Tick ready = free[unit];
-        for (const OpId id : next.in)
+        OpId unknown;
+        const auto wait_for = [&](OpId id, auto when)
         {
-            if (!known(id))
+            if (!unknown.valid() && !known(id))
             {
-                waiting.add(id, unit);
-                return;
+                unknown = id;
             }
-            ready = std::max(ready, available(id, tile));
-        }
-        for (const OpId id : next.after)
+            else if (!unknown.valid())
+            {
+                ready = std::max(ready, when(id));
+            }
+        };
+        operations_.for_each_operand(
+            next, [&](OpId id) { wait_for(id, [&](OpId it) { return available(it, tile); }); });
+        operations_.for_each_after(
+            next, [&](OpId id) { wait_for(id, [&](OpId it) { return end_[it.index()]; }); });
+        if (unknown.valid())
         {
-            if (!known(id))
-            {
-                waiting.add(id, unit);
-                return;
-            }
-            ready = std::max(ready, end_[id.index()]);
+            waiting.add(unknown, unit);
+            return;
         }
         turns.emplace(ready, unit);
     };
@@ -164,7 +167,7 @@ void Forecast::run()
         throw_if_interrupted();
         const auto [ready, unit] = turns.top();
         turns.pop();
-        const Operation& operation = operations_[queues.front(unit)];
+        const Operation& operation = operations_[OpId(queues.front(unit))];
         queues.pop(unit);
         const Span span = start(operation, ready);
         end_[operation.id.index()] = span.end;
@@ -192,16 +195,18 @@ UnitId Forecast::busiest() const
 /// When a tile has what an operation makes or brings.
 Tick Forecast::available(OpId id, NodeId tile) const
 {
-    const std::uint32_t first = arrivals_at_[id.index()];
-    if (first == kNone)
-    {
-        return end_[id.index()];
-    }
-    const auto& to = operations_[id.index()].to;
-    const auto found =
-        std::find_if(to.begin(), to.end(), [tile](const auto& its) { return its.at == tile; });
-    return found == to.end() ? end_[id.index()]
-                             : arrivals_[first + static_cast<std::size_t>(found - to.begin())];
+    const Operation& operation = operations_[id];
+    const Tick arrival = operations_.arrives_at(operation, tile)
+                             ? arrivals_[operations_.arrival(operation, tile)]
+                             : kNever;
+    return arrival == kNever ? end_[id.index()] : arrival;
+}
+
+std::size_t Forecast::destinations(const Operation& operation) const
+{
+    std::size_t count = 0;
+    operations_.for_each_arrival(operation, [&](auto /*arrival*/) { ++count; });
+    return count;
 }
 
 Forecast::Span Forecast::start(const Operation& operation, Tick from)
@@ -229,10 +234,7 @@ std::uint64_t Forecast::bytes_read(const Operation& operation) const
         return operation.n * ceil_div(bits, 8);
     }
     std::uint64_t bytes = 0;
-    for (const OpId id : operation.in)
-    {
-        bytes += operations_[id.index()].bytes;
-    }
+    operations_.for_each_operand(operation, [&](OpId id) { bytes += operations_[id].bytes; });
     return bytes;
 }
 
@@ -304,14 +306,20 @@ Forecast::Span Forecast::calculate(const Operation& operation, Tick begin) const
 
 Forecast::Span Forecast::transfer(const Operation& operation, Tick from)
 {
-    if (operation.to.empty())
+    if (!operations_.arrives(operation))
     {
         return {from, from}; // only a plan has such: nobody reads it elsewhere
     }
     if (operation.kind == OpKind::store)
     {
         Span span = travel(operation, from);
-        span.end = access_memory(operation.to.front().at, operation.bytes, span.end);
+        operations_.for_each_arrival(
+            operation,
+            [&](trace::CompactTrace::Arrival arrival)
+            {
+                const NodeId port = operations_.destination(arrival).at;
+                span.end = access_memory(port, operation.bytes, span.end);
+            });
         return span;
     }
     Tick sent = work_end(chip_.noc.clock, from, chip_.noc.reserve);
@@ -352,26 +360,21 @@ Forecast::Span Forecast::cross_mesh(const Operation& operation, Tick from)
     const std::uint64_t its = flits(operation.bytes);
     const GridPlace source = grid_place(chip_, emitter_.node_of(operation.at));
     const Tick edge = clock.align(from);
-    const bool several = operation.to.size() > 1;
-    if (several)
-    {
-        arrivals_at_[operation.id.index()] = static_cast<std::uint32_t>(arrivals_.size());
-    }
-    Span span{clock.after(edge, its * operation.to.size()), 0};
+    Span span{clock.after(edge, its * destinations(operation)), 0};
     std::uint64_t before = 0;
-    for (const trace::Destination& destination : operation.to)
-    {
-        const std::uint64_t routers = hops(source, grid_place(chip_, destination.at)) + 1;
-        const std::uint64_t way = (4 + chip_.noc.routing_delay) * routers + 1;
-        Tick& entry = nodes_[destination.at.index()].entry;
-        entry = clock.after(std::max(entry, clock.after(edge, before + way)), its);
-        span.end = std::max(span.end, entry);
-        if (several)
+    operations_.for_each_arrival(
+        operation,
+        [&](trace::CompactTrace::Arrival arrival)
         {
-            arrivals_.push_back(entry);
-        }
-        before += its;
-    }
+            const NodeId to = operations_.destination(arrival).at;
+            const std::uint64_t routers = hops(source, grid_place(chip_, to)) + 1;
+            const std::uint64_t way = (4 + chip_.noc.routing_delay) * routers + 1;
+            Tick& entry = nodes_[to.index()].entry;
+            entry = clock.after(std::max(entry, clock.after(edge, before + way)), its);
+            span.end = std::max(span.end, entry);
+            arrivals_[arrival] = entry;
+            before += its;
+        });
     work_[operation.at.index()] += span.free - edge;
     return span;
 }

@@ -55,15 +55,16 @@ private:
     void run();
     [[nodiscard]] bool known(OpId id) const { return end_[id.index()] != kNever; }
     [[nodiscard]] Tick available(OpId id, NodeId tile) const;
-    [[nodiscard]] Span start(const trace::Operation& operation, Tick from);
-    [[nodiscard]] Span compute(const trace::Operation& operation, Tick from);
-    [[nodiscard]] Span calculate(const trace::Operation& operation, Tick begin) const;
-    [[nodiscard]] Span transfer(const trace::Operation& operation, Tick from);
-    [[nodiscard]] Span travel(const trace::Operation& operation, Tick from);
-    [[nodiscard]] Span cross_mesh(const trace::Operation& operation, Tick from);
+    [[nodiscard]] std::size_t destinations(const trace::CompactOperation& operation) const;
+    [[nodiscard]] Span start(const trace::CompactOperation& operation, Tick from);
+    [[nodiscard]] Span compute(const trace::CompactOperation& operation, Tick from);
+    [[nodiscard]] Span calculate(const trace::CompactOperation& operation, Tick begin) const;
+    [[nodiscard]] Span transfer(const trace::CompactOperation& operation, Tick from);
+    [[nodiscard]] Span travel(const trace::CompactOperation& operation, Tick from);
+    [[nodiscard]] Span cross_mesh(const trace::CompactOperation& operation, Tick from);
     [[nodiscard]] Tick memory_time(std::uint64_t bytes) const;
     [[nodiscard]] Tick access_memory(NodeId port, std::uint64_t bytes, Tick from);
-    [[nodiscard]] std::uint64_t bytes_read(const trace::Operation& operation) const;
+    [[nodiscard]] std::uint64_t bytes_read(const trace::CompactOperation& operation) const;
     [[nodiscard]] std::uint64_t flits(std::uint64_t bytes) const;
     [[nodiscard]] const config::ChipConfig::Macro& macro(NodeId tile) const
     {
@@ -72,7 +73,7 @@ private:
 
     const config::ChipConfig& chip_;
     const Emitter& emitter_;
-    const std::vector<trace::Operation>& operations_;
+    const trace::CompactTrace& operations_;
     config::MacroTiming crossbar_;
     config::MacroTiming digital_;
     std::vector<std::uint32_t> cost_; ///< of a vector function: cycles per element and lane
@@ -81,9 +82,7 @@ private:
     std::vector<Tick> memory_;        ///< by port: its channels are free
     Tick bus_ = 0;                    ///< it is free
     std::vector<Tick> end_;           ///< by operation; kNever: not started yet
-    /// By operation: where its arrivals begin, if it goes to several tiles.
-    std::vector<std::uint32_t> arrivals_at_;
-    std::vector<Tick> arrivals_;
+    std::vector<Tick> arrivals_;      ///< by destination of an operation; kNever: its end
     std::vector<Tick> work_; ///< by unit
     Tick makespan_ = 0;
 };

@@ -39,6 +39,10 @@ struct Volume
         return std::uint64_t{rows.size()} * columns.size() * channels.size();
     }
     [[nodiscard]] trace::Box box() const;
+    friend bool operator==(const Volume& a, const Volume& b)
+    {
+        return a.rows == b.rows && a.columns == b.columns && a.channels == b.channels;
+    }
 };
 
 /// What becomes of a layer.
@@ -56,6 +60,10 @@ struct Region
 {
     LayerId layer;
     Volume volume;
+    friend bool operator==(const Region& a, const Region& b)
+    {
+        return a.layer == b.layer && a.volume == b.volume;
+    }
 };
 
 /// The network as the compiler sees it: who makes data, and which part of whose data it takes to

@@ -62,15 +62,15 @@ std::vector<std::vector<std::uint32_t>> needs_of(const Plan& plan, const Reads& 
         const SetReads& its = *reads[layer];
         std::vector<std::uint32_t>& made = needs[layer];
         made.assign(plan[LayerId(static_cast<std::uint32_t>(layer))].grid.tasks(), 0);
-        std::size_t next = 0;
         for (std::size_t i = 0; i < its.sequence.size(); ++i)
         {
             std::uint32_t& need = made[its.sequence[i]];
-            for (; next < its.end[i]; ++next)
-            {
-                const std::vector<std::uint32_t>& read = needs[its.tasks[next].layer.index()];
-                need = read.empty() ? need : std::max(need, read[its.tasks[next].index]);
-            }
+            its.for_each(i,
+                         [&](const Task& task)
+                         {
+                             const std::vector<std::uint32_t>& read = needs[task.layer.index()];
+                             need = read.empty() ? need : std::max(need, read[task.index]);
+                         });
         }
     }
     return needs;
@@ -110,21 +110,21 @@ std::vector<LiveData> live_data(const Plan& plan, const Timetable& timetable)
         std::vector<std::optional<std::size_t>> last(grid.tasks());
         std::vector<Tick> until(grid.tasks(), 0);
         std::vector<std::uint32_t> made_by(its.sequence.size()); // a step: so many of `from`
-        std::size_t next = 0;
         std::uint32_t made = 0;
         for (std::size_t i = 0; i < its.sequence.size(); ++i)
         {
             made = std::max(made, needs[to.index()][its.sequence[i]]);
             made_by[i] = made;
-            for (; next < its.end[i]; ++next)
-            {
-                if (its.tasks[next].layer == from)
-                {
-                    const std::uint32_t set = its.tasks[next].index;
-                    last[set] = i;
-                    until[set] = std::max(until[set], timetable[{to, its.sequence[i]}].end);
-                }
-            }
+            const Tick ends = timetable[{to, its.sequence[i]}].end;
+            its.for_each(i,
+                         [&](const Task& task)
+                         {
+                             if (task.layer == from)
+                             {
+                                 last[task.index] = i;
+                                 until[task.index] = std::max(until[task.index], ends);
+                             }
+                         });
         }
         Lives least;
         Lives planned;

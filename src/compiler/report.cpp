@@ -102,12 +102,13 @@ void add_placement(const trace::Header& header, const network::Network& network,
 }
 
 /// Writes to crossbars: how many cells, and how often the same.
-void add_writes(const trace::Trace& trace, const network::Network& network,
-                const config::ChipConfig& chip, MappingReport& result)
+template <typename Operations>
+void add_writes(const trace::Header& header, const Operations& operations,
+                const network::Network& network, const config::ChipConfig& chip,
+                MappingReport& result)
 {
-    const trace::Header& header = trace.header;
     std::vector<std::uint64_t> rows(header.blocks.size(), 0);
-    for (const trace::Operation& operation : trace.operations)
+    for (const auto& operation : operations)
     {
         const NodeId tile = header.units[operation.at.index()].node;
         if (operation.kind == trace::OpKind::program && !chip.is_digital(tile.value()))
@@ -291,25 +292,30 @@ std::string divided_text(const nlohmann::ordered_json& divided, std::uint32_t co
     return text.empty() ? text : text + '\n';
 }
 
-MappingReport report(const trace::Trace& trace, const network::Network& network,
+namespace
+{
+
+template <typename Operations>
+MappingReport report(const trace::Header& header, const Operations& operations,
+                     const std::vector<Flow>& flows, const network::Network& network,
                      const config::ChipConfig& chip)
 {
     MappingReport result;
-    add_placement(trace.header, network, chip, result);
-    add_writes(trace, network, chip, result);
+    add_placement(header, network, chip, result);
+    add_writes(header, operations, network, chip, result);
     result.attention = products_of(network, chip);
-    for (const trace::Block& block : trace.header.blocks)
+    for (const trace::Block& block : header.blocks)
     {
         if (holds_operand(block, network))
         {
-            const NodeId tile = trace.header.units[block.at.index()].node;
+            const NodeId tile = header.units[block.at.index()].node;
             add_operand(block.row_end - block.row_begin, block.column_end - block.column_begin,
                         chip.macro_of(tile.value()), result.attention);
         }
     }
     std::uint32_t segments = 0;
     bool writing = false;
-    for (const trace::Operation& operation : trace.operations)
+    for (const auto& operation : operations)
     {
         result.images = std::max(result.images, operation.image + 1);
         if (operation.kind == trace::OpKind::program && !operation.tensor.valid())
@@ -323,13 +329,26 @@ MappingReport report(const trace::Trace& trace, const network::Network& network,
         }
     }
     result.segments = std::max(segments, 1U);
-    const std::vector<Flow> flows = traffic(trace);
     for (const Flow& flow : flows)
     {
         result.bytes_sent += flow.bytes;
     }
     result.byte_hops = byte_hops(flows, chip);
     return result;
+}
+
+} // namespace
+
+MappingReport report(const trace::Trace& trace, const network::Network& network,
+                     const config::ChipConfig& chip)
+{
+    return report(trace.header, trace.operations, traffic(trace), network, chip);
+}
+
+MappingReport report(const trace::CompactTrace& trace, const network::Network& network,
+                     const config::ChipConfig& chip)
+{
+    return report(trace.header, trace, traffic(trace), network, chip);
 }
 
 } // namespace tessera::compiler

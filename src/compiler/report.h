@@ -5,7 +5,7 @@
 #include "config/chip_config.h"
 #include "network/network.h"
 #include "tessera/mapping_report.h"
-#include "tessera/trace.h"
+#include "trace/compact.h"
 
 #include <nlohmann/json.hpp>
 #include <string>
@@ -16,6 +16,8 @@ namespace tessera::compiler
 /// What a trace made by compile() for this network takes of the chip.
 [[nodiscard]] MappingReport report(const trace::Trace& trace, const network::Network& network,
                                    const config::ChipConfig& chip);
+[[nodiscard]] MappingReport report(const trace::CompactTrace& trace,
+                                   const network::Network& network, const config::ChipConfig& chip);
 
 /// What a plan's products of feature maps take of the chip.
 [[nodiscard]] MappingReport::Attention attention(const Plan& plan);

@@ -44,14 +44,34 @@ void append_dependencies(const Plan& plan, const Task& task, std::vector<Task>& 
 
 SetReads reads_of(const Plan& plan, LayerId id)
 {
+    const Graph& graph = plan.graph();
+    // What lies in macros beforehand is no operand, and rows of a matrix are taken together.
+    const bool whole = graph.role(id) == Role::crossbar && !graph.dynamic(id);
+    const std::size_t operands = whole ? 1 : graph.layer(id).inputs.size();
+    std::vector<std::vector<Region>> before(operands); // what the task before has read
+    std::vector<std::uint32_t> list(operands);
+    std::vector<Region> regions;
     SetReads result;
     result.sequence = plan[id].grid.sequence();
     result.end.reserve(result.sequence.size());
     for (const std::uint32_t index : result.sequence)
     {
         throw_if_interrupted();
-        append_dependencies(plan, {id, index}, result.tasks);
-        result.end.push_back(result.tasks.size());
+        const Volume made = plan[id].grid.task(index);
+        for (std::size_t k = 0; k < operands; ++k)
+        {
+            regions.clear();
+            whole ? graph.operands(id, made, regions) : graph.operand(id, k, made, regions);
+            if (result.end.empty() || regions != before[k])
+            {
+                list[k] = static_cast<std::uint32_t>(result.list_end.size());
+                append_tasks(plan, regions, result.tasks);
+                result.list_end.push_back(result.tasks.size());
+                std::swap(before[k], regions);
+            }
+            result.lists.push_back(list[k]);
+        }
+        result.end.push_back(result.lists.size());
     }
     return result;
 }
@@ -199,14 +219,25 @@ Tick Timetable::run(LayerId id, const SetReads& reads, std::uint32_t image, Tick
     slices.resize(grid.tasks());
     Tick end = begin;
     std::size_t next = 0;
+    std::vector<Tick> list_end(reads.list_end.size(), kNever); // when all of a list has ended
     for (std::size_t i = 0; i < reads.sequence.size(); ++i)
     {
         throw_if_interrupted();
         Tick ready = begin;
         for (; next < reads.end[i]; ++next)
         {
-            const Task& read = reads.tasks[next];
-            ready = std::max(ready, slices_[image][read.layer.index()][read.index].end);
+            const std::uint32_t list = reads.lists[next];
+            if (list_end[list] == kNever)
+            {
+                list_end[list] = begin;
+                for (std::size_t k = reads.begin_of(list); k < reads.list_end[list]; ++k)
+                {
+                    const Task& read = reads.tasks[k];
+                    list_end[list] = std::max(list_end[list],
+                                              slices_[image][read.layer.index()][read.index].end);
+                }
+            }
+            ready = std::max(ready, list_end[list]);
         }
         const std::uint32_t index = reads.sequence[i];
         Slice& slice = slices[index];

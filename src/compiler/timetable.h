@@ -36,12 +36,31 @@ struct Slice
     Tick end = 0;
 };
 
-/// The tasks of a layer, in the order in which they are made, and what they read.
+/// The tasks of a layer, in the order in which they are made, and what they read. Tasks that read
+/// the same of an operand, all of a sequence say, share a list.
 struct SetReads
 {
     std::vector<std::uint32_t> sequence;
-    std::vector<std::size_t> end; ///< by position in the sequence: behind its part of `tasks`
+    std::vector<std::size_t> end;      ///< by position in the sequence: behind its part of `lists`
+    std::vector<std::uint32_t> lists;  ///< positions in `list_end`
+    std::vector<std::size_t> list_end; ///< behind a list's part of `tasks`
     std::vector<Task> tasks;
+
+    [[nodiscard]] std::size_t begin_of(std::uint32_t list) const
+    {
+        return list == 0 ? 0 : list_end[list - 1];
+    }
+    /// Calls visit(Task) for all that the task at a position of the sequence reads.
+    template <typename Visit> void for_each(std::size_t position, Visit visit) const
+    {
+        for (std::size_t i = position == 0 ? 0 : end[position - 1]; i < end[position]; ++i)
+        {
+            for (std::size_t k = begin_of(lists[i]); k < list_end[lists[i]]; ++k)
+            {
+                visit(tasks[k]);
+            }
+        }
+    }
 };
 [[nodiscard]] SetReads reads_of(const Plan& plan, LayerId id);
 

@@ -14,9 +14,26 @@ GridPlace grid_place(const config::ChipConfig& chip, NodeId node)
                : GridPlace{chip.row_of_port(node.value() - tiles), 0};
 }
 
+namespace
+{
+
+using Sums = std::map<std::pair<NodeId, NodeId>, std::uint64_t>; ///< bytes
+
+std::vector<Flow> flows(const Sums& bytes)
+{
+    std::vector<Flow> result;
+    for (const auto& [ends, sum] : bytes)
+    {
+        result.push_back({ends.first, ends.second, sum});
+    }
+    return result;
+}
+
+} // namespace
+
 std::vector<Flow> traffic(const trace::Trace& trace)
 {
-    std::map<std::pair<NodeId, NodeId>, std::uint64_t> bytes;
+    Sums bytes;
     for (const trace::Operation& operation : trace.operations)
     {
         const NodeId from = trace.header.units[operation.at.index()].node;
@@ -25,12 +42,21 @@ std::vector<Flow> traffic(const trace::Trace& trace)
             bytes[{from, destination.at}] += operation.bytes;
         }
     }
-    std::vector<Flow> result;
-    for (const auto& [ends, sum] : bytes)
+    return flows(bytes);
+}
+
+std::vector<Flow> traffic(const trace::CompactTrace& trace)
+{
+    Sums bytes;
+    for (const trace::CompactOperation& operation : trace)
     {
-        result.push_back({ends.first, ends.second, sum});
+        const NodeId from = trace.header.units[operation.at.index()].node;
+        trace.for_each_arrival(operation,
+                               [&](trace::CompactTrace::Arrival arrival) {
+                                   bytes[{from, trace.destination(arrival).at}] += operation.bytes;
+                               });
     }
-    return result;
+    return flows(bytes);
 }
 
 std::uint64_t byte_hops(const std::vector<Flow>& traffic, const config::ChipConfig& chip)

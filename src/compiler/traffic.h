@@ -3,7 +3,7 @@
 
 #include "config/chip_config.h"
 #include "tessera/ids.h"
-#include "tessera/trace.h"
+#include "trace/compact.h"
 
 #include <cstdint>
 #include <vector>
@@ -37,6 +37,7 @@ struct GridPlace
 /// All transfers of a trace, by source and destination, rising; each destination of a multicast
 /// counts, as it is served on its own.
 [[nodiscard]] std::vector<Flow> traffic(const trace::Trace& trace);
+[[nodiscard]] std::vector<Flow> traffic(const trace::CompactTrace& trace);
 
 /// Sum of bytes x hops on a mesh, whatever the interconnect of the chip really is.
 [[nodiscard]] std::uint64_t byte_hops(const std::vector<Flow>& traffic,

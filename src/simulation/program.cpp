@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/nearest.h"
 #include "compiler/compiler.h"
-#include "compiler/emit.h"
 #include "compiler/report.h"
+#include "compiler/reporter.h"
 #include "config/chip_keys.h"
 #include "config/load.h"
 #include "network/network.h"
 #include "simulation/compiler_choices.h"
 #include "simulation/repeat.h"
 #include "tessera/simulation.h"
+#include "trace/compact.h"
 #include "trace/h5_trace.h"
 #include "trace/packed.h"
 #include "trace/text_file.h"
 #include "trace/tools.h"
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <optional>
 
@@ -78,11 +80,11 @@ private:
 };
 
 /// Operations of each image, those that write crossbars apart; 0: images differ.
-std::uint64_t count_per_image(const std::vector<trace::Operation>& operations)
+template <class Operations> std::uint64_t count_per_image(const Operations& operations)
 {
     std::map<std::uint32_t, std::uint64_t> counts;
     auto at = counts.end();
-    for (const trace::Operation& operation : operations)
+    for (const auto& operation : operations)
     {
         if (operation.kind == trace::OpKind::program)
         {
@@ -107,59 +109,86 @@ class Program::Impl
 public:
     [[nodiscard]] std::unique_ptr<trace::RewindableSource> held() const
     {
+        if (compiled_ != nullptr)
+        {
+            return std::make_unique<trace::CompactSource>(compiled_);
+        }
         if (trace_ != nullptr)
         {
             return std::make_unique<trace::MemorySource>(trace_);
         }
         return std::make_unique<trace::H5Source>(file_, trace::OpenOptions().memory);
     }
-    [[nodiscard]] trace::Trace expanded() const;
+    void each_held(const std::function<void(trace::Operation&)>& take) const;
+    void each(const std::function<void(trace::Operation&)>& take) const;
 
     std::string name_;
     trace::Header header_;
-    std::shared_ptr<const trace::Trace> trace_; ///< null: `file_` is read while it runs
+    std::shared_ptr<const trace::CompactTrace> compiled_;
+    std::shared_ptr<const trace::Trace> trace_; ///< this and compiled_ null: `file_` is read
     std::string file_;
     std::optional<simulation::Repetition> repetition_;
     std::uint64_t repeated_operations_ = 0; ///< of `file_`: see operations_per_image()
     std::optional<MappingReport> mapping_;
 };
 
-/// All the images in memory.
-trace::Trace Program::Impl::expanded() const
+/// What is held or in the file, in the order of ids.
+void Program::Impl::each_held(const std::function<void(trace::Operation&)>& take) const
 {
-    trace::Trace all = trace_ != nullptr ? *trace_ : trace::load(file_);
-    if (repetition_)
+    trace::Operation operation;
+    if (compiled_ != nullptr)
     {
-        const auto first = std::find_if(all.operations.begin(), all.operations.end(),
-                                        [&](const trace::Operation& operation)
-                                        { return operation.image + 1 == repetition_->held; });
-        const std::vector<trace::Operation> last_image(first, all.operations.end());
-        if (last_image.size() > compiler::kMostOperations / repetition_->images)
+        for (std::size_t i = 0; i < compiled_->size(); ++i)
         {
-            throw UsageError(std::to_string(repetition_->images) + " images of " +
-                             std::to_string(last_image.size()) + " operations are more than the " +
-                             std::to_string(compiler::kMostOperations) +
-                             " that are held in memory; compile one, and run it with --images");
-        }
-        for (std::uint32_t copy = 1; copy <= repetition_->images - repetition_->held; ++copy)
-        {
-            for (const trace::Operation& original : last_image)
-            {
-                simulation::shift(all.operations.emplace_back(original), *repetition_, copy);
-            }
+            compiled_->expand(OpId(i), operation);
+            take(operation);
         }
     }
-    all.header = header_;
-    return all;
+    else if (trace_ != nullptr)
+    {
+        for (const trace::Operation& original : trace_->operations)
+        {
+            operation = original;
+            take(operation);
+        }
+    }
+    else
+    {
+        const std::unique_ptr<trace::Reader> reader = trace::open_in_order(file_);
+        while (reader->next(operation))
+        {
+            take(operation);
+        }
+    }
+}
+
+/// All the images.
+void Program::Impl::each(const std::function<void(trace::Operation&)>& take) const
+{
+    each_held(take);
+    const std::uint32_t copies = repetition_ ? repetition_->images - repetition_->held : 0;
+    for (std::uint32_t copy = 1; copy <= copies; ++copy)
+    {
+        each_held(
+            [&](trace::Operation& operation)
+            {
+                if (operation.image + 1 == repetition_->held)
+                {
+                    simulation::shift(operation, *repetition_, copy);
+                    take(operation);
+                }
+            });
+    }
 }
 
 Program Program::compile(const std::string& network, const ChipModel& chip,
-                         const CompileOptions& options)
+                         const CompileOptions& options, const CompileMonitor& monitor)
 {
     auto [choices, config] = simulation::compiler_choices(chip.config(), options);
+    choices.monitor = monitor;
     const network::Network layers = network::load(network::find(network), options.batch_axis);
     compiler::Compiled compiled = compiler::compile_and_plan(layers, config, choices);
-    auto trace = std::make_shared<const trace::Trace>(std::move(compiled.trace));
+    auto trace = std::make_shared<const trace::CompactTrace>(std::move(compiled.trace));
     auto impl = std::make_shared<Impl>();
     impl->name_ = network;
     impl->mapping_ = compiler::report(*trace, layers, config);
@@ -171,12 +200,11 @@ Program Program::compile(const std::string& network, const ChipModel& chip,
     impl->header_ = trace->header;
     if (options.images > choices.images)
     {
-        impl->repetition_ = {choices.images, options.images,
-                             trace->operations.size() / choices.images};
+        impl->repetition_ = {choices.images, options.images, trace->size() / choices.images};
         impl->header_ =
             simulation::repeated(trace->header, *impl->repetition_, trace->header.window);
     }
-    impl->trace_ = std::move(trace);
+    impl->compiled_ = std::move(trace);
     return Program(impl);
 }
 
@@ -216,27 +244,13 @@ Program Program::repeat(std::uint32_t images) const
         several.at = UnitId(0);
         scan.add(several);
     }
-    if (impl->trace_ == nullptr && !trace::is_hdf5(trace::first_bytes(impl->file_, 8)))
+    if (impl->compiled_ == nullptr && impl->trace_ == nullptr &&
+        !trace::is_hdf5(trace::first_bytes(impl->file_, 8)))
     {
         // Lines can only be read in their order, and the units are in different images.
         impl->trace_ = std::make_shared<const trace::Trace>(trace::load(impl->file_));
     }
-    if (impl->trace_ != nullptr)
-    {
-        for (const trace::Operation& operation : impl->trace_->operations)
-        {
-            scan.add(operation);
-        }
-    }
-    else
-    {
-        const std::unique_ptr<trace::Reader> reader = trace::open_in_order(impl->file_);
-        trace::Operation operation;
-        while (reader->next(operation))
-        {
-            scan.add(operation);
-        }
-    }
+    impl->each_held([&](trace::Operation& operation) { scan.add(operation); });
     impl->repetition_ = {1, images, scan.stride()};
     impl->repeated_operations_ = scan.operations();
     impl->header_ = simulation::repeated(impl->header_, *impl->repetition_, scan.window());
@@ -260,25 +274,40 @@ const std::optional<MappingReport>& Program::mapping() const
 
 std::uint64_t Program::operations_per_image() const
 {
-    return impl_->trace_ != nullptr ? count_per_image(impl_->trace_->operations)
-                                    : impl_->repeated_operations_;
+    return impl_->compiled_ != nullptr ? count_per_image(*impl_->compiled_)
+           : impl_->trace_ != nullptr  ? count_per_image(impl_->trace_->operations)
+                                       : impl_->repeated_operations_;
 }
 
-void Program::save(const std::filesystem::path& file, bool replace) const
+void Program::save(const std::filesystem::path& file, bool replace,
+                    const CompileMonitor& monitor) const
 {
     const Existing existing = replace ? Existing::replace : Existing::keep;
-    if (impl_->trace_ == nullptr && !impl_->repetition_)
+    if (impl_->compiled_ == nullptr && !impl_->repetition_)
     {
-        trace::convert(impl_->file_, file.string(), true, existing);
+        if (impl_->trace_ == nullptr)
+        {
+            trace::convert(impl_->file_, file.string(), true, existing);
+        }
+        else
+        {
+            trace::write(*impl_->trace_, file.string(), existing);
+        }
+        return;
     }
-    else if (impl_->repetition_)
+    // Some encodings are measured before they are written.
+    const auto each = [&](const std::function<void(trace::Operation&)>& take)
     {
-        trace::write(impl_->expanded(), file.string(), existing);
-    }
-    else
-    {
-        trace::write(*impl_->trace_, file.string(), existing);
-    }
+        compiler::Reporter reporter(monitor);
+        reporter.begin("writing the trace", impl_->header_.operations);
+        impl_->each(
+            [&](trace::Operation& operation)
+            {
+                take(operation);
+                reporter.add();
+            });
+    };
+    trace::write(impl_->header_, each, file.string(), existing);
 }
 
 std::unique_ptr<trace::OperationSource> Program::source() const
@@ -288,7 +317,8 @@ std::unique_ptr<trace::OperationSource> Program::source() const
         return std::make_unique<simulation::RepeatingSource>(impl_->held(), *impl_->repetition_,
                                                              impl_->header_.window);
     }
-    return impl_->trace_ != nullptr ? impl_->held() : trace::open(impl_->file_);
+    return impl_->compiled_ != nullptr || impl_->trace_ != nullptr ? impl_->held()
+                                                                   : trace::open(impl_->file_);
 }
 
 } // namespace tessera

@@ -3,6 +3,7 @@
 
 #include "base/interrupt.h"
 #include "tessera/error.h"
+#include "trace/compact.h"
 
 #include <algorithm>
 #include <charconv>
@@ -218,9 +219,11 @@ bool OperationSource::images_left(const TellImages& tell)
     return true;
 }
 
-void finalize(Trace& trace)
+namespace
 {
-    Header& header = trace.header;
+
+template <typename Operations> void finalize(Header& header, Operations& operations)
+{
     std::vector<std::uint32_t> order(header.units.size());
     std::iota(order.begin(), order.end(), 0U);
     const auto key = [&](std::uint32_t unit)
@@ -258,7 +261,7 @@ void finalize(Trace& trace)
     std::vector<std::uint64_t> latest(header.units.size(), 0);
     header.operations = 0;
     header.window = 0;
-    for (Operation& operation : trace.operations)
+    for (auto& operation : operations)
     {
         throw_if_interrupted();
         operation.at =
@@ -269,6 +272,18 @@ void finalize(Trace& trace)
         header.window = std::max(header.window, header.operations - predecessor);
         predecessor = header.operations;
     }
+}
+
+} // namespace
+
+void finalize(Trace& trace)
+{
+    finalize(trace.header, trace.operations);
+}
+
+void finalize(CompactTrace& trace)
+{
+    finalize(trace.header, trace);
 }
 
 } // namespace tessera::trace

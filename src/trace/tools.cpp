@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "trace/tools.h"
 
+#include "base/interrupt.h"
 #include "tessera/error.h"
 #include "trace/h5_trace.h"
 #include "trace/reader.h"
@@ -668,29 +669,44 @@ void head(const std::string& path, std::uint64_t count, std::ostream& out)
 
 void write(const Trace& trace, const std::string& path, Existing existing)
 {
-    const auto put = [&](auto& writer)
+    if (encoding_of(path) == Encoding::h5)
+    {
+        const MemorySource sound(trace); // sizes can only be taken of operations that are valid
+    }
+    const auto each = [&trace](const std::function<void(Operation&)>& take)
     {
         Operation operation;
         for (const Operation& original : trace.operations)
         {
             operation = original;
-            writer.write(operation);
+            take(operation);
         }
+    };
+    write(trace.header, each, path, existing);
+}
+
+void write(const Header& header, const EachOperation& each, const std::string& path,
+           Existing existing)
+{
+    const auto put = [&](auto& writer)
+    {
+        each([&](Operation& operation) { writer.write(operation); });
         writer.finish();
     };
     if (encoding_of(path) == Encoding::text)
     {
-        TextWriter writer(path, trace.header, existing);
+        TextWriter writer(path, header, existing);
         put(writer);
         return;
     }
-    const MemorySource sound(trace); // sizes can only be taken of operations that are valid
-    H5Sizes sizes(trace.header);
-    for (const Operation& operation : trace.operations)
-    {
-        sizes.add(operation);
-    }
-    H5Writer writer(path, trace.header, sizes.words(), existing);
+    H5Sizes sizes(header);
+    each(
+        [&](Operation& operation)
+        {
+            throw_if_interrupted();
+            sizes.add(operation);
+        });
+    H5Writer writer(path, header, sizes.words(), existing);
     put(writer);
 }
 

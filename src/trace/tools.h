@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <ostream>
@@ -66,6 +67,13 @@ void head(const std::string& path, std::uint64_t count, std::ostream& out);
 /// Writes a whole trace; the ending of `path` decides how, as for convert(). The trace must be
 /// finalized. Throws UsageError, InputError, IoError.
 void write(const Trace& trace, const std::string& path, Existing existing = Existing::replace);
+/// Hands every operation of a trace, in the order of ids, to the function that it is given. It may
+/// do so several times.
+using EachOperation = std::function<void(const std::function<void(Operation&)>&)>;
+/// The same for a trace that need not be in memory as a whole. Contract: every operation keeps the
+/// rules of the format.
+void write(const Header& header, const EachOperation& each, const std::string& path,
+           Existing existing = Existing::replace);
 /// Reads a whole trace into memory. Throws InputError, IoError.
 [[nodiscard]] Trace load(const std::string& path);
 

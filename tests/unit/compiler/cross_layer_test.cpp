@@ -195,13 +195,13 @@ TEST_P(Pipelined, ImagesFollowEachOtherAsPlanned)
     ASSERT_LT(pipeline.in_flight, its.images) << "nothing is held back";
 
     const Compiled compiled = compile_and_plan(network, chip, options);
-    const test::TraceChecks checks(compiled.trace, network, chip);
+    const trace::Trace trace = compiled.trace.expanded();
+    const test::TraceChecks checks(trace, network, chip);
     checks.structure();
-    const test::Simulated run =
-        test::ListSimulator(compiled.trace, config::kUnlimited, only_mvm).run();
+    const test::Simulated run = test::ListSimulator(trace, config::kUnlimited, only_mvm).run();
     ASSERT_TRUE(run.finished);
     std::vector<Passage> images(its.images);
-    for (const trace::Operation& operation : compiled.trace.operations)
+    for (const trace::Operation& operation : trace.operations)
     {
         Passage& image = images[operation.image];
         image.begin = std::min(image.begin, run.start[operation.id.index()]);
@@ -249,15 +249,16 @@ TEST(CrossLayer, ImagesAreHeldBackWhereBuffersAreSmall)
         config::ChipConfig small = chip;
         small.buffer.capacity = capacity;
         const Compiled compiled = compile_and_plan(network, small, options);
-        const test::TraceChecks checks(compiled.trace, network, small);
+        const trace::Trace trace = compiled.trace.expanded();
+        const test::TraceChecks checks(trace, network, small);
         checks.structure();
         std::mt19937 random(5);
         const auto duration = [&random](const trace::Operation& /*operation*/, std::size_t /*k*/)
         { return Tick{random() % 8 == 0 ? random() % 1000 : random() % 10}; };
-        const test::Simulated run = test::ListSimulator(compiled.trace, capacity, duration).run();
+        const test::Simulated run = test::ListSimulator(trace, capacity, duration).run();
         checks.run(run, capacity, "xinf");
         std::vector<Passage> images(options.images);
-        for (const trace::Operation& operation : compiled.trace.operations)
+        for (const trace::Operation& operation : trace.operations)
         {
             Passage& image = images[operation.image];
             image.begin = std::min(image.begin, run.start[operation.id.index()]);
@@ -308,18 +309,18 @@ TEST_P(Transformer, WhatWaitsLongFindsRefuge)
     Options options;
     options.schedule = "xinf";
     const Compiled compiled = compile_and_plan(network, chip, options);
+    const trace::Trace trace = compiled.trace.expanded();
     ASSERT_TRUE(compiled.buffers);
     EXPECT_TRUE(compiled.buffers->held_back || !compiled.buffers->refuges.empty());
     EXPECT_GE(compiled.buffers->bounded, compiled.buffers->unbounded);
-    const test::TraceChecks checks(compiled.trace, network, chip);
+    const test::TraceChecks checks(trace, network, chip);
     checks.structure();
     std::mt19937 random(11);
     const auto duration = [&random](const trace::Operation& /*operation*/, std::size_t /*k*/)
     { return Tick{random() % 8 == 0 ? random() % 1000 : random() % 10}; };
-    checks.run(test::ListSimulator(compiled.trace, chip.buffer.capacity, duration).run(),
+    checks.run(test::ListSimulator(trace, chip.buffer.capacity, duration).run(),
                chip.buffer.capacity, options.schedule);
-    const test::Simulated run =
-        test::ListSimulator(compiled.trace, chip.buffer.capacity, only_mvm).run();
+    const test::Simulated run = test::ListSimulator(trace, chip.buffer.capacity, only_mvm).run();
     EXPECT_EQ(run.makespan, compiled.buffers->bounded);
 }
 

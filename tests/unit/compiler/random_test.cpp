@@ -57,7 +57,7 @@ Helped check(const network::Network& network, const config::ChipConfig& chip, st
         options.plan.extra_pes = dice(0, 12);
     }
     const Compiled compiled = compile_and_plan(network, chip, options);
-    const trace::Trace& trace = compiled.trace;
+    const trace::Trace trace = compiled.trace.expanded();
     const test::TraceChecks checks(trace, network, chip);
     checks.structure();
     checks.values();
