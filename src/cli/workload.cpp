@@ -328,8 +328,7 @@ void print_images(std::ostream& out, const ImageSummary& images, double most_bus
     const std::string served = rate(images.served, "served");
     if (!offered.empty() || !served.empty())
     {
-        print_row(out, "rates",
-                  offered + (offered.empty() || served.empty() ? "" : ", ") + served);
+        print_row(out, "rates", offered + (offered.empty() || served.empty() ? "" : ", ") + served);
     }
 }
 

@@ -148,8 +148,8 @@ void Forecast::run()
         };
         operations_.for_each_operand(
             next, [&](OpId id) { wait_for(id, [&](OpId it) { return available(it, tile); }); });
-        operations_.for_each_after(
-            next, [&](OpId id) { wait_for(id, [&](OpId it) { return end_[it.index()]; }); });
+        operations_.for_each_after(next, [&](OpId id)
+                                   { wait_for(id, [&](OpId it) { return end_[it.index()]; }); });
         if (unknown.valid())
         {
             waiting.add(unknown, unit);
@@ -313,13 +313,12 @@ Forecast::Span Forecast::transfer(const Operation& operation, Tick from)
     if (operation.kind == OpKind::store)
     {
         Span span = travel(operation, from);
-        operations_.for_each_arrival(
-            operation,
-            [&](trace::CompactTrace::Arrival arrival)
-            {
-                const NodeId port = operations_.destination(arrival).at;
-                span.end = access_memory(port, operation.bytes, span.end);
-            });
+        operations_.for_each_arrival(operation,
+                                     [&](trace::CompactTrace::Arrival arrival)
+                                     {
+                                         const NodeId port = operations_.destination(arrival).at;
+                                         span.end = access_memory(port, operation.bytes, span.end);
+                                     });
         return span;
     }
     Tick sent = work_end(chip_.noc.clock, from, chip_.noc.reserve);

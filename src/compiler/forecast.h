@@ -83,7 +83,7 @@ private:
     Tick bus_ = 0;                    ///< it is free
     std::vector<Tick> end_;           ///< by operation; kNever: not started yet
     std::vector<Tick> arrivals_;      ///< by destination of an operation; kNever: its end
-    std::vector<Tick> work_; ///< by unit
+    std::vector<Tick> work_;          ///< by unit
     Tick makespan_ = 0;
 };
 

@@ -280,7 +280,7 @@ std::uint64_t Program::operations_per_image() const
 }
 
 void Program::save(const std::filesystem::path& file, bool replace,
-                    const CompileMonitor& monitor) const
+                   const CompileMonitor& monitor) const
 {
     const Existing existing = replace ? Existing::replace : Existing::keep;
     if (impl_->compiled_ == nullptr && !impl_->repetition_)
