@@ -172,7 +172,9 @@ TEST_F(Damaged, ByMembersOfAnotherType)
         {
             if (changed.name == field.name)
             {
-                changed.type = field.bytes() == 8 ? FieldType::f64 : FieldType::u8;
+                changed.type = field.bytes() == 8            ? FieldType::f64
+                               : field.type == FieldType::u8 ? FieldType::cause
+                                                             : FieldType::u8;
             }
         }
         change([&](hid_t file) { replace(file, "/ops", layout.type(), 5); });
