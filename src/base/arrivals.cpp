@@ -50,14 +50,18 @@ Tick Arrivals::at(std::uint32_t image)
     }
     if (image < last_image_)
     {
-        last_image_ = 0;
-        last_ = 0;
+        last_image_ = image / kStride * kStride;
+        last_ = marks_[image / kStride];
     }
     while (last_image_ < image)
     {
         const double gap = exponential(++last_image_) * static_cast<double>(gap_);
         last_ = gap >= static_cast<double>(kTooLate - last_) ? kTooLate
                                                              : last_ + static_cast<Tick>(gap);
+        if (last_image_ == marks_.size() * kStride)
+        {
+            marks_.push_back(last_);
+        }
     }
     return last_;
 }

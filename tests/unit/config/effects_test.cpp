@@ -377,7 +377,7 @@ TEST(Effects, DumpsOfRandomChipsAreAcceptedAndTheSame)
         for (unsigned round = 0; round < 50; ++round)
         {
             Settings settings;
-            for (unsigned i = 1 + random() % 3; i > 0; --i)
+            for (auto i = 1 + random() % 3; i > 0; --i)
             {
                 const Key& key = keys()[random() % keys().size()];
                 settings.push_back(key.path + '=' + any_value(key, random).dump());

@@ -215,7 +215,7 @@ assert [n.decode() for n in f['units']['name']] == ['t0.m0', 't0.vec']
 assert f['units']['time_convert'].tolist() == [500, 0]
 assert f['noc/links']['busy'].tolist() == [1000, 2000]
 assert f['layers']['moved_bytes'].tolist() == [64, 0]
-assert set(f) == {'meta', 'units', 'ops', 'deps', 'intervals', 'stalls', 'cycles', 'noc', 'buffers', 'layers'}
+assert set(f) == {'meta', 'units', 'ops', 'deps', 'intervals', 'stalls', 'cycles', 'images', 'noc', 'buffers', 'layers'}
 )");
     const auto result = shell(python + " " + (folder.path() / "read.py").string() + " " +
                               (folder.path() / "activity.h5").string());

@@ -78,7 +78,6 @@ inline OpRecord operation(std::uint64_t id, Tick start, Tick end, Cause cause = 
     record.layer = layer;
     record.kind = static_cast<std::uint8_t>(kind);
     record.cause = static_cast<std::uint8_t>(cause);
-    record.reserved[0] = static_cast<std::uint8_t>(id * 37 + 1);
     return record;
 }
 
