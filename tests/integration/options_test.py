@@ -32,6 +32,7 @@ NO_EFFECT = {
     ("run", "watchdog"): "ends what hangs, and only that",
     ("compile", "quiet"): "its own case: it leaves the standard output empty",
     ("reproduce", "quick"): "without it a reproduction takes minutes; refused where a paper has no quick part",
+    ("reproduce", "real"): "takes longer than all other cases together; refused where a paper has no such part",
 }
 
 
@@ -70,7 +71,7 @@ def compiler_cases(command):
     yield case("time-multiplex", chip="small.json", network="attention.json")
     yield case("pack", network="attention.json")
     yield case("replicate-in-crossbar")
-    yield case("order", "demand:50", needs=["--schedule", "xinf"])
+    yield case("order", "demand:50", needs=["--schedule", "xinf", "--sets", "pixel"])
     yield case("batch-axis", "none", names="--network") if not HAS_ONNX else \
         Case("batch-axis", "none", base=base("rows.onnx"))
     yield case("images", 2)
@@ -83,7 +84,7 @@ def run_cases():
     yield Case("output", "elsewhere", base=base)
     yield Case("force", base=base, needs=["--output", "older"])
     yield Case("level", "stage", base=base)
-    yield Case("seed", 7, base=[*base, "--images", 3], needs=["--arrivals", "poisson:1us"])
+    yield Case("seed", 7, base=[*base, "--images", 3], needs=["--arrivals", "poisson:1ms"])
     yield Case("until", "1us", base=base)
     yield Case("arrivals", "1ms", base=base, needs=["--images", 3])
     yield Case("stats-every", "1us", base=base)
@@ -101,9 +102,11 @@ def run_cases():
         yield Case("values-first", 3, base=["run", "-n", "lenet5-fashion", "-c", "full.json"], needs=given)
         yield Case("errors", "noiseless", base=["run", "-n", "lenet5-fashion", "-c", "full.json"], needs=given)
         yield Case("integers", "coarse.integers", base=["run", "-n", "lenet5-fashion", "-c", "full.json"], needs=given)
+        one = ["--calibrate", IMAGES, "--calibrate-images", 1]
         yield Case("calibrate", IMAGES, base=values, needs=given)
-        for option in ("calibrate-first", "calibrate-images"):
-            yield Case(option, 1, base=[*values, *given], needs=["--calibrate", IMAGES])
+        yield Case("calibrate-first", 150, base=[*values, *given], needs=one)
+        yield Case("calibrate-images", 1, base=[*values, *given], names="--calibrate")
+        yield Case("calibrate-images", base=[*values, *given, *one], instead=[*values, *given, *one[:-1], 2])
 
 
 def compile_cases():
@@ -118,7 +121,7 @@ def compile_cases():
 
 
 def accuracy_cases():
-    base = ["accuracy", "-n", "lenet5-fashion", "--dataset", LABELLED, "-c", "full.json", "--trials", 1]
+    base = ["accuracy", "-n", "lenet5-fashion", "--dataset", LABELLED, "-c", "full.json", "--only", "all", "--trials", 1]
     yield Case("network", base=base, instead=["accuracy", "-n", "coarse.integers", *base[3:]])
     yield Case("dataset", base=base, instead=[*base[:4], "other.npz", *base[5:]])
     yield Case("chip", base=base, instead=[*base[:6], "tiny", *base[7:]])
@@ -127,12 +130,17 @@ def accuracy_cases():
     yield Case("images", 2, base=base)
     yield Case("trials", base=base, instead=[*base[:-1], 2])
     yield Case("seed", 7, base=base)
-    yield Case("only", "all", base=base)
-    yield Case("seed", 7, base=[*base[:-2], "--only", "noiseless"], names="--only")
-    yield Case("trials", 2, base=[*base[:-2], "--only", "noiseless"], names="--only")
-    yield Case("calibrate", IMAGES, base=base, needs=["--set", "macro.adc.range=calibrated"], names="macro.adc.range")
-    for option in ("calibrate-first", "calibrate-images"):
-        yield Case(option, 1, base=[*base, "--set", "macro.adc.range=calibrated"], needs=["--calibrate", IMAGES])
+    yield Case("only", "noiseless", base=base)
+    yield Case("seed", 7, base=[*base[:-4], "--only", "noiseless"], names="--only")
+    yield Case("trials", 2, base=[*base[:-4], "--only", "noiseless"], names="--only")
+    wanted = ["--set", "macro.adc.range=calibrated"]
+    one = ["--calibrate", IMAGES, "--calibrate-images", 1]
+    calibrated = [*base, "--json", *wanted]
+    yield Case("calibrate", IMAGES, base=base, names="macro.adc.range")
+    yield Case("calibrate", base=calibrated, instead=[*calibrated, *one])
+    yield Case("calibrate-first", 150, base=calibrated, needs=one)
+    yield Case("calibrate-images", 1, base=calibrated, names="--calibrate")
+    yield Case("calibrate-images", base=[*calibrated, *one], instead=[*calibrated, *one[:-1], 2])
     yield Case("logits", "logits.h5", base=base)
     yield Case("force", base=base, needs=["--logits", "older.h5"])
     yield Case("threads", 1, base=base)
@@ -199,7 +207,6 @@ def reproduce_cases():
     yield Case("output", "report", base=base)
     yield Case("force", base=base, needs=["--output", "reports"])
     yield Case("quick", base=["reproduce", "aidac"], names="reproduce clsa-cim")
-    yield Case("real", base=base)
     yield Case("real", base=["reproduce", "aidac"], names="reproduce clsa-cim")
 
 
@@ -252,12 +259,12 @@ def prepare(folder):
             sys.exit(f"{arguments}: {done.stderr}")
 
     subprocess.run([sys.executable, SOURCE / "tools" / "two_layer_trace.py", folder], check=True)
-    def network(name, *layers):
-        text = {"name": name, "layers": [{"name": "x", "kind": "input", "shape": [8, 8, 16]}, *layers]}
+    def network(name, shape, *layers):
+        text = {"name": name, "layers": [{"name": "x", "kind": "input", "shape": shape}, *layers]}
         (folder / f"{name}.json").write_text(json.dumps(text))
 
-    network("depthwise", {"name": "d", "kind": "conv2d", "channels": 16, "kernel": 3, "padding": 1, "groups": 16})
-    network("attention", *({"name": name, "kind": "conv2d", "inputs": ["x"], "channels": 24, "kernel": 1}
+    network("depthwise", [8, 8, 16], {"name": "d", "kind": "conv2d", "channels": 16, "kernel": 3, "padding": 1, "groups": 16})
+    network("attention", [8, 1, 16], *({"name": name, "kind": "conv2d", "inputs": ["x"], "channels": 24, "kernel": 1}
                            for name in ("q", "k", "v")),
             {"name": "scores", "kind": "matmul", "inputs": ["q", "k"], "heads": 2, "transpose_second": True})
     for name, chip in (("wide", {"extends": "tiny", "tiles": {"columns": 3}}),
