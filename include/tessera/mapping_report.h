@@ -50,17 +50,17 @@ struct MappingReport
         /// The unit that works longest on an image, a macro or what moves data, and how long, as
         /// planned with all that takes time.
         std::string busiest;
-        Tick work = 0;
+        Tick work = 0;            ///< of that unit on one image, ps
         std::uint32_t wanted = 1; ///< in flight, to keep that unit at work: buffers may hold fewer
     };
     /// How a layer's sets are made, if not whole.
     struct Divided
     {
-        std::string layer;
-        std::uint32_t rows = 1; ///< of a set
-        std::uint32_t columns = 1;
-        std::uint32_t part_rows = 1; ///< made at once
-        std::uint32_t part_columns = 1;
+        std::string layer;              ///< its name
+        std::uint32_t rows = 1;         ///< of a set
+        std::uint32_t columns = 1;      ///< of a set
+        std::uint32_t part_rows = 1;    ///< made at once
+        std::uint32_t part_columns = 1; ///< made at once
         bool chosen = false; ///< for a shorter plan; else buffers have no room for more
     };
     /// What finite buffers cost a schedule across layers.

@@ -232,11 +232,12 @@ public:
     /// Next operation of `unit` (index into header().units) in issue order. False: no more.
     /// Throws InputError (malformed), IoError.
     virtual bool next(UnitId unit, Operation& operation) = 0;
+    /// Told of images first..last; false: that is enough.
+    using TellImages = std::function<bool(std::uint32_t first, std::uint32_t last)>;
     /// For whoever stops before the end: calls `tell(first, last)` for ranges of images all of
     /// which have operations, programs of weights apart, that next() has not handed out, until
     /// every such image was told at least once or `tell` returns false; then it returns false, too.
     /// Contract: the last call. Throws what next() throws.
-    using TellImages = std::function<bool(std::uint32_t first, std::uint32_t last)>;
     virtual bool images_left(const TellImages& tell);
     /// What messages about its operations call it: the path of a file.
     [[nodiscard]] virtual std::string name() const { return "trace"; }

@@ -17,15 +17,17 @@ constexpr Tick kWorthwhile = 400;
 constexpr Tick kAsGood = 1000;
 /// Levels without gain after which finer ones are not tried.
 constexpr std::uint32_t kInVain = 2;
-/// All plans together have at most so many operations, or a multiple of those of whole sets.
+/// All plans together have at most so many operations, within these multiples of those of whole
+/// sets: large networks are planned twice at least, small ones in sixteenths of rows.
 constexpr std::size_t kMostPlanned = 1'000'000;
-constexpr std::size_t kMostTimesPlanned = 4;
+constexpr std::size_t kLeastMultiple = 4;
+constexpr std::size_t kMostMultiple = 48;
 /// Plans with some layers made coarser again.
 constexpr std::uint32_t kCoarserPlans = 8;
 
 bool as_good(Tick time, Tick least)
 {
-    return time <= least + least / kAsGood;
+    return least == kNever ? time == kNever : time <= least + least / kAsGood;
 }
 
 class Search
@@ -62,8 +64,9 @@ private:
 
     [[nodiscard]] bool affordable(std::size_t operations) const
     {
+        const std::size_t whole = trials_.front().outlook.operations;
         return planned_ + operations <=
-               std::max(kMostPlanned, kMostTimesPlanned * trials_.front().outlook.operations);
+               std::clamp(kMostPlanned, kLeastMultiple * whole, kMostMultiple * whole);
     }
     Outlook look(const Fineness& fineness)
     {
@@ -156,6 +159,10 @@ private:
             alike[{std::uint64_t{shape.height} * shape.width, shape.width}].push_back(id);
         }
         Fineness fineness = best.fineness;
+        if (best.outlook.time == kNever)
+        {
+            return fineness;
+        }
         Tick least = best.outlook.time;
         for (const Trial& trial : trials_)
         {

@@ -780,6 +780,10 @@ private:
         change_attribute(file, "crossbars", std::uint64_t{summary.crossbars});
         change_attribute(file, "utilization", summary.utilization);
         change_attribute(file, "in_turns", std::uint64_t{summary.images.in_turns ? 1U : 0U});
+        // /images says it all now; runs of the same operations leave the same bytes, whether they
+        // knew this number or not.
+        const h5::Handle meta(H5Gopen2(file, "/meta", H5P_DEFAULT), H5Gclose, "open /meta");
+        change_attribute(meta.get(), "operations_per_image", std::uint64_t{0});
         const auto& units = summary.units;
         units_.set("operations", units, [](const UnitSummary& unit) { return unit.operations; });
         units_.set("vectors", units, [](const UnitSummary& unit) { return unit.vectors; });

@@ -280,7 +280,9 @@ def bad_circuits():
         (constant("unit_fF", high=2), "/constants/unit_fF/high: 2 is out of range"),
         (constant("unit_fF", status="guessed"), "/constants/unit_fF/status: 'guessed' is not known"),
         (constant("tdc_bits", value=8.5), "/constants/tdc_bits/value: is not whole"),
-        (constant("tdc_fJ", status="calibrated"), "is calibrated, and so is unit_fF"),
+        (constant("tdc_fJ", status="calibrated"), 'has no "calibrated_on"'),
+        (constant("tdc_fJ", status="calibrated", calibrated_on="efficiency"),
+         "is calibrated on efficiency, and so is unit_fF"),
         (constant("array_rows", value=100, low=100), "100 rows cannot be weighed"),
     ]
 

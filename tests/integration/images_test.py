@@ -109,7 +109,8 @@ def check_load(folder):
     for schedule, mean, most in (("layer-by-layer", 57.80, 114.37), ("xinf", 50.51, 99.91)):
         for arrivals in ("100us", "poisson:1500us", None):
             title = f"{schedule}-{arrivals}".replace(":", "")
-            timed = ["--arrivals", arrivals, "--seed", "4"] if arrivals else []
+            seed = ["--seed", "4"] if arrivals and arrivals.startswith("poisson") else []
+            timed = ["--arrivals", arrivals, *seed] if arrivals else []
             told = run(folder / title, *lenet, "--schedule", schedule, *timed)["images"]
             lists = check_figures(folder / title, title, told, bool(arrivals))
             if arrivals == "100us":

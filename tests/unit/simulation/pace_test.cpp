@@ -27,6 +27,7 @@ Summary simulated(const network::Network& network, const config::ChipConfig& chi
     ActivitySink sink;
     chip::Chip hardware(chip, source, sink);
     EXPECT_TRUE(chip::run_native(hardware, nullptr));
+    hardware.close();
     return hardware.summary();
 }
 
