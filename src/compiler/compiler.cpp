@@ -216,7 +216,7 @@ Compiled program(const Graph& graph, const config::ChipConfig& chip, const Optio
     Reporter reporter(options.monitor);
     reporter.begin("placing weights", 0);
     Plan plan(graph, chip, schedule(options.schedule), options.plan);
-    const BufferPlan buffers(plan, options.images, reporter);
+    const BufferPlan buffers(plan, options.images, &reporter);
 
     Emitter emitter(plan, &buffers.deliveries());
     reporter.begin("making operations", tasks_of(plan) * options.images);
