@@ -2,16 +2,15 @@
 #include "compiler/buffers.h"
 
 #include "base/interrupt.h"
+#include "compiler/releases.h"
 #include "compiler/traffic.h"
 #include "config/macro_timing.h"
 #include "tessera/error.h"
 
 #include <algorithm>
 #include <map>
-#include <numeric>
 #include <stdexcept>
 #include <string>
-#include <unordered_map>
 #include <utility>
 
 namespace tessera::compiler
@@ -23,207 +22,40 @@ using trace::CompactOperation;
 using trace::CompactTrace;
 using trace::OpKind;
 
-/// When the data of a stage are gone. What reads a list of operands reads each of them, so this
-/// follows the lists and what is in them, however many operations read them.
-class Releases
+/// Where the ring of a stream in a tile is. Data of a stream go to the same tiles in turn, so the
+/// next one is tried first.
+class RingIndex
 {
 public:
-    Releases(const Emitter& emitter, std::size_t first)
-        : emitter_(emitter), operations_(emitter.operations()), first_(first)
+    /// `fresh`: the position that it gets if it has none.
+    [[nodiscard]] std::size_t find(std::uint32_t stream, NodeId tile, std::size_t fresh)
     {
-        find_bases();
-        list_readers();
-        release_lists();
-        list_arrivals();
-    }
-    /// Appends the operations to wait for until the datum is gone, rising. Uses that operations of
-    /// one vector unit end are over with the last of them, because it works on one at a time. A
-    /// macro may overlap operations, so an mvm is replaced by the accumulation that waits for it.
-    void append(OpId id, std::size_t arrival, std::vector<OpId>& out)
-    {
-        const std::size_t begin = lists_of_.begin[arrival];
-        const std::size_t end = lists_of_.begin[arrival + 1];
-        if (begin == end)
+        if (streams_.size() <= stream)
         {
-            out.push_back(id);
-            return;
+            streams_.resize(std::size_t{stream} + 1);
         }
-        merged_.clear();
-        for (std::size_t i = begin; i < end; ++i)
+        Stream& its = streams_[stream];
+        for (std::size_t tried = 0; tried < its.rings.size(); ++tried)
         {
-            const std::size_t list = lists_of_.entries[i];
-            merged_.insert(merged_.end(), releases_.begin() + offset(release_begin_[list]),
-                           releases_.begin() + offset(release_begin_[list + 1]));
+            its.next = its.next + 1 < its.rings.size() ? its.next + 1 : 0;
+            if (its.rings[its.next].first == tile)
+            {
+                return its.rings[its.next].second;
+            }
         }
-        if (end - begin > 1)
-        {
-            keep_last(merged_, 0);
-        }
-        const std::size_t before = out.size();
-        for (const Release& release : merged_)
-        {
-            out.push_back(release.by);
-        }
-        std::sort(out.begin() + offset(before), out.end());
-    }
-    /// Of a transfer in a tile, or of what an operation leaves in its own.
-    [[nodiscard]] std::size_t arrival_of(const CompactOperation& operation, NodeId tile) const
-    {
-        return operations_.arrives(operation) ? operations_.arrival(operation, tile) - arrival_base_
-                                              : local(operation.id);
-    }
-    [[nodiscard]] std::size_t arrival_of(CompactTrace::Arrival arrival) const
-    {
-        return arrival - arrival_base_;
-    }
-    [[nodiscard]] std::size_t local(OpId id) const
-    {
-        return operations_.arrivals() - arrival_base_ + id.index() - first_;
+        its.next = its.rings.size();
+        its.rings.emplace_back(tile, fresh);
+        return fresh;
     }
 
 private:
-    struct Release
+    struct Stream
     {
-        UnitId vector; ///< none(): not by a vector unit
-        OpId by;
+        std::vector<std::pair<NodeId, std::size_t>> rings;
+        std::size_t next = 0; ///< found last
     };
-    /// Lists of numbers, by a number.
-    struct Table
-    {
-        std::vector<std::size_t> begin;
-        std::vector<std::uint32_t> entries;
-        /// `each` calls what it is given with pairs of numbers, twice the same.
-        template <typename Each> void fill(std::size_t size, Each each)
-        {
-            begin.assign(size + 1, 0);
-            each([this](std::size_t at, std::uint32_t /*entry*/) { ++begin[at + 1]; });
-            std::partial_sum(begin.begin(), begin.end(), begin.begin());
-            entries.resize(begin.back());
-            std::vector<std::size_t> next(begin.begin(), begin.end() - 1);
-            each([&](std::size_t at, std::uint32_t entry) { entries[next[at]++] = entry; });
-        }
-    };
-
-    [[nodiscard]] static std::ptrdiff_t offset(std::size_t position)
-    {
-        return static_cast<std::ptrdiff_t>(position);
-    }
-    /// Where lists and arrivals of the stage begin.
-    void find_bases()
-    {
-        list_base_ = operations_.lists();
-        arrival_base_ = operations_.arrivals();
-        for (std::size_t i = first_; i < operations_.size(); ++i)
-        {
-            const CompactOperation& operation = operations_[OpId(i)];
-            operations_.for_each_list(operation, [this](CompactTrace::List list)
-                                      { list_base_ = std::min(list_base_, list.index()); });
-            operations_.for_each_arrival(
-                operation, [this](CompactTrace::Arrival arrival)
-                { arrival_base_ = std::min<std::size_t>(arrival_base_, arrival); });
-        }
-    }
-    void list_readers()
-    {
-        readers_.fill(operations_.lists() - list_base_,
-                      [this](auto add)
-                      {
-                          for (std::size_t i = first_; i < operations_.size(); ++i)
-                          {
-                              operations_.for_each_list(operations_[OpId(i)],
-                                                        [&](CompactTrace::List list) {
-                                                            add(list.index() - list_base_,
-                                                                static_cast<std::uint32_t>(i));
-                                                        });
-                          }
-                      });
-    }
-    void release_lists()
-    {
-        release_begin_.push_back(0);
-        for (std::size_t list = 0; list + 1 < readers_.begin.size(); ++list)
-        {
-            const std::size_t before = releases_.size();
-            for (std::size_t r = readers_.begin[list]; r < readers_.begin[list + 1]; ++r)
-            {
-                releases_.push_back(release(OpId(readers_.entries[r])));
-            }
-            keep_last(releases_, before);
-            release_begin_.push_back(releases_.size());
-        }
-    }
-    [[nodiscard]] Release release(OpId reader) const
-    {
-        const CompactOperation* by = &operations_[reader];
-        if (by->kind == OpKind::mvm)
-        {
-            by = &operations_[emitter_.note(reader).release];
-        }
-        return {by->kind == OpKind::vec ? by->at : UnitId::none(), by->id};
-    }
-    /// Of each vector unit the last operation from position `before` on.
-    static void keep_last(std::vector<Release>& releases, std::size_t before)
-    {
-        const auto first = releases.begin() + offset(before);
-        if (releases.end() - first < 2)
-        {
-            return;
-        }
-        std::sort(first, releases.end(),
-                  [](const Release& a, const Release& b)
-                  { return a.vector != b.vector ? a.vector < b.vector : a.by < b.by; });
-        auto kept = first;
-        for (auto its = first; its != releases.end(); ++its)
-        {
-            if (!its->vector.valid() || its + 1 == releases.end() ||
-                (its + 1)->vector != its->vector)
-            {
-                *kept++ = *its;
-            }
-        }
-        releases.erase(kept, releases.end());
-    }
-    void list_arrivals()
-    {
-        lists_of_.fill(operations_.arrivals() - arrival_base_ + operations_.size() - first_,
-                       [this](auto add)
-                       {
-                           for (std::size_t list = 0; list + 1 < readers_.begin.size(); ++list)
-                           {
-                               if (readers_.begin[list] == readers_.begin[list + 1])
-                               {
-                                   continue;
-                               }
-                               const OpId reader(readers_.entries[readers_.begin[list]]);
-                               const NodeId tile = emitter_.node_of(operations_[reader].at);
-                               const auto [begin, end] = operations_.ids(CompactTrace::List(
-                                   static_cast<std::uint32_t>(list + list_base_)));
-                               for (const std::uint32_t* id = begin; id != end; ++id)
-                               {
-                                   if (*id >= first_)
-                                   {
-                                       add(arrival_of(operations_[OpId(*id)], tile),
-                                           static_cast<std::uint32_t>(list));
-                                   }
-                               }
-                           }
-                       });
-    }
-
-    const Emitter& emitter_;
-    const CompactTrace& operations_;
-    std::size_t first_;
-    std::size_t list_base_ = 0;
-    std::size_t arrival_base_ = 0;
-    Table readers_;                          ///< by list
-    std::vector<Release> releases_;          ///< list by list
-    std::vector<std::size_t> release_begin_; ///< by list
-    Table lists_of_;                         ///< by arrival
-    std::vector<Release> merged_;            // scratch
+    std::vector<Stream> streams_;
 };
-
-/// Few stages are divided further; memory for the operations of this level is taken once.
-constexpr std::uint32_t kUsualLevel = 3;
 
 /// How many divisions of a stage's data may have to be tried with as many images in flight, or
 /// fewer.
@@ -315,20 +147,19 @@ std::vector<Ring> rings_of(const Emitter& emitter, std::size_t first, std::uint3
     const CompactTrace& operations = emitter.operations();
     Releases releases(emitter, first);
     std::vector<Ring> rings;
-    std::unordered_map<std::uint64_t, std::size_t> position; // by tile and stream
+    RingIndex index;
     const auto add = [&](const CompactOperation& operation, NodeId tile, std::size_t arrival)
     {
         const std::uint32_t stream = emitter.note(operation.id).stream;
-        const auto [found, fresh] =
-            position.emplace(std::uint64_t{tile.value()} << 32U | stream, rings.size());
-        if (fresh)
+        const std::size_t position = index.find(stream, tile, rings.size());
+        if (position == rings.size())
         {
             Ring& ring = rings.emplace_back();
             ring.stream = stream;
             ring.tile = tile;
             ring.partial = emitter.partial(stream);
         }
-        Ring& ring = rings[found->second];
+        Ring& ring = rings[position];
         ring.largest = std::max(ring.largest, operation.bytes);
         ring.total += operation.bytes;
         releases.append(operation.id, arrival, ring.until);
@@ -373,7 +204,7 @@ void bound(const Ring& ring, std::uint32_t slack, CompactTrace& operations)
     }
 }
 
-BufferPlan::BufferPlan(Plan& plan, std::uint32_t images, Reporter& reporter)
+BufferPlan::BufferPlan(Plan& plan, std::uint32_t images, Reporter* reporter)
     : reporter_(reporter), capacity_(plan.chip().buffer.capacity), tiles_(plan.chip().tile_count())
 {
     deliveries_.readers.resize(plan.graph().size());
@@ -388,7 +219,7 @@ BufferPlan::BufferPlan(Plan& plan, std::uint32_t images, Reporter& reporter)
     {
         attempts += attempts_of(plan, stage, pipelines_[stage].in_flight);
     }
-    reporter_.begin("dividing data", attempts);
+    begin("dividing data", attempts);
     for (std::size_t stage = 0; stage < plan.stages().size(); ++stage)
     {
         divide(plan, stage);
@@ -402,6 +233,22 @@ BufferPlan::BufferPlan(Plan& plan, std::uint32_t images, Reporter& reporter)
         its.later.resize(its.same_stage.size());
     }
     settle(plan);
+}
+
+void BufferPlan::begin(std::string_view phase, std::uint64_t attempts) const
+{
+    if (reporter_ != nullptr)
+    {
+        reporter_->begin(phase, attempts);
+    }
+}
+
+void BufferPlan::count_attempt() const
+{
+    if (reporter_ != nullptr)
+    {
+        reporter_->add();
+    }
 }
 
 void BufferPlan::divide(Plan& plan, std::size_t stage)
@@ -460,12 +307,12 @@ bool BufferPlan::help(Plan& plan, std::size_t stage, Emitter& emitter, Shortage&
         std::optional<Fit> fit;
         if (held_back) // else it is known not to fit
         {
-            reporter_.begin("holding producers back", plan.finest_level(stage) + 1);
+            begin("holding producers back", plan.finest_level(stage) + 1);
             fit = find_level(plan, stage, emitter, its);
         }
         if (!fit && sheltered)
         {
-            reporter_.begin("finding refuges for data", kShelterRounds);
+            begin("finding refuges for data", kShelterRounds);
             fit = shelter(plan, stage, emitter, its);
         }
         if (its.bytes < shortage.bytes)
@@ -548,7 +395,7 @@ std::optional<BufferPlan::Fit> BufferPlan::shelter(Plan& plan, std::size_t stage
     for (std::uint32_t round = 0; round < kShelterRounds; ++round)
     {
         throw_if_interrupted();
-        reporter_.add();
+        count_attempt();
         const std::uint32_t images = emit_level(plan, stage, emitter, level);
         const std::vector<Ring> rings = rings_of(emitter, 0, images);
         std::vector<std::uint64_t> bytes = space(rings, kShelterSlack);
@@ -690,7 +537,9 @@ std::uint32_t BufferPlan::emit_level(Plan& plan, std::size_t stage, Emitter& emi
     plan.set_level(stage, level);
     emitter.restart();
     const Pipeline pipeline = tried(stage);
-    if (!plan.schedule().as_soon_as_possible() || held_back_[stage])
+    const bool apart = !plan.schedule().as_soon_as_possible() || held_back_[stage];
+    emitter.reserve({stage}, apart || pipeline.in_flight == 1 ? 1 : pipeline.images);
+    if (apart)
     {
         emit(emitter, plan, stage, {});
         return pipeline.images;
@@ -737,14 +586,11 @@ std::optional<BufferPlan::Fit> BufferPlan::find_level(Plan& plan, std::size_t st
     }
     // Copies work side by side only if each has data.
     const std::uint32_t for_copies = kSlack * most_copies;
-    plan.set_level(stage, std::min(finest, kUsualLevel));
-    emitter.restart();
-    emitter.reserve({stage}, std::min(pipelines_[stage].images, pipelines_[stage].in_flight + 2));
     std::optional<Fit> found; // something that fits, though not into half
     std::uint64_t before = config::kUnlimited;
     for (std::uint32_t next = std::min(plan.coarsest_level(stage), finest); next <= finest; ++next)
     {
-        reporter_.add();
+        count_attempt();
         const std::uint32_t images = emit_level(plan, stage, emitter, next);
         const std::vector<Ring> rings = rings_of(emitter, 0, images);
         const auto most_with = [&](std::uint32_t slack)

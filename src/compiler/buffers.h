@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <set>
+#include <string_view>
 #include <vector>
 
 namespace tessera::compiler
@@ -69,7 +70,8 @@ public:
     /// too small. Where even one does not fit, producers are held back, or data that wait long find
     /// refuge in other tiles or in memory, whatever costs the least time. Throws InputError when a
     /// stage does not fit at all.
-    BufferPlan(Plan& plan, std::uint32_t images, Reporter& reporter);
+    /// `reporter`: told of attempts, in phases of their own; null: nobody is.
+    BufferPlan(Plan& plan, std::uint32_t images, Reporter* reporter = nullptr);
 
     [[nodiscard]] const Deliveries& deliveries() const { return deliveries_; }
     /// How images pass a stage of a cross-layer schedule.
@@ -121,6 +123,8 @@ private:
         NodeId tile;               ///< where
         std::uint64_t in_tile = 0; ///< bytes of everything there
     };
+    void begin(std::string_view phase, std::uint64_t attempts) const;
+    void count_attempt() const;
     void divide(Plan& plan, std::size_t stage);
     [[nodiscard]] bool divide_for(Plan& plan, std::size_t stage, Emitter& emitter,
                                   Shortage& shortage);
@@ -145,7 +149,7 @@ private:
     [[nodiscard]] std::vector<std::uint64_t> space(const std::vector<Ring>& rings,
                                                    std::uint32_t slack) const;
 
-    Reporter& reporter_; ///< while it is made
+    Reporter* reporter_; ///< while it is made; may be null
     std::uint64_t capacity_ = 0;
     std::size_t tiles_ = 0;
     Deliveries deliveries_;

@@ -273,7 +273,7 @@ Compiled program(const Graph& graph, const config::ChipConfig& chip, const Optio
     Reporter reporter(options.monitor);
     reporter.begin("placing weights", 0);
     Plan plan(graph, chip, schedule(options.schedule), options.plan);
-    const BufferPlan buffers(plan, options.images, reporter);
+    const BufferPlan buffers(plan, options.images, &reporter);
 
     Emitter emitter(plan, &buffers.deliveries());
     static_cast<void>(emit_all(plan, buffers, options.images, emitter, reporter));
@@ -306,7 +306,7 @@ Outlook outlook(const Graph& graph, const config::ChipConfig& chip, Options opti
     {
         Reporter reporter(options.monitor);
         Plan plan(graph, chip, schedule(options.schedule), options.plan);
-        const BufferPlan buffers(plan, 1, reporter);
+        const BufferPlan buffers(plan, 1, &reporter);
         Emitter emitter(plan, &buffers.deliveries());
         const std::vector<std::size_t> begins = emit_all(plan, buffers, 1, emitter, reporter);
         const Forecast forecast(emitter);

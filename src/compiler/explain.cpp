@@ -143,7 +143,7 @@ Json explain(const network::Network& network, const config::ChipConfig& chip,
     try
     {
         Reporter reporter(options.monitor);
-        const BufferPlan buffers(plan, options.images, reporter);
+        const BufferPlan buffers(plan, options.images, &reporter);
         pipeline = plan.stages().empty() ? Pipeline{} : buffers.pipeline(0);
     }
     catch (const InputError& error)
