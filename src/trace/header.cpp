@@ -560,10 +560,10 @@ void check_header(const Header& header)
              "the limits are 1048576 tiles and 65536 memory ports");
     }
     Faults faults;
-    faults.attempt([&] { check_units(header); });
     faults.attempt(
         [&]
         {
+            check_units(header);
             if (header.window > header.operations)
             {
                 fail("/window",

@@ -359,7 +359,7 @@ header("unknown key", lambda h: h.update(tile=1), "/tile: ", "is an unknown key"
 header("tiles negative", lambda h: h.update(tiles=-1), "/tiles: ", "not a whole number")
 header("tiles 2^20 + 1", lambda h: h.update(tiles=(1 << 20) + 1), "/tiles: ", "from 0 to 1048576")
 header("memory ports", lambda h: h.update(memory_ports=65537), "/memory_ports: ", "from 0 to 65536")
-header("no counts", lambda h: h.pop("counts"), "", 'lacks "counts"')
+header("no counts", lambda h: h.pop("counts"), "", '/counts: is missing')
 header("counts disagree", lambda h: h["counts"].update(operations=3), "/counts/operations: ", "add up to 2")
 header("counts overflow", lambda h: h["counts"].update(
     operations=1, units={"t0.m0": (1 << 63) - 1, "t0.ni": (1 << 63) - 1}), "/counts/units: ", "too great")
