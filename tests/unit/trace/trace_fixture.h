@@ -256,7 +256,7 @@ inline Trace random_trace(std::uint64_t seed)
             op.layer = LayerId(below32(layers));
         }
         op.image = chance(2) ? 0 : below32(0xffff'ffffU);
-        op.release = chance(2) ? 0 : wide();
+        op.release = chance(2) ? 0 : wide() >> 1U;
         if (chance(3))
         {
             op.start_hint = chance(3) ? 0 : wide();
