@@ -5,6 +5,8 @@
 #include "base/time_limit.h"
 #include "tessera/error.h"
 
+#include <algorithm>
+
 namespace tessera
 {
 namespace
@@ -48,10 +50,11 @@ Tick Arrivals::at(std::uint32_t image)
     {
         return image > kTooLate / gap_ ? kTooLate : image * gap_;
     }
-    if (image < last_image_)
+    const auto mark = std::min(image / kStride, static_cast<std::uint32_t>(marks_.size() - 1));
+    if (image < last_image_ || last_image_ < mark * kStride)
     {
-        last_image_ = image / kStride * kStride;
-        last_ = marks_[image / kStride];
+        last_image_ = mark * kStride;
+        last_ = marks_[mark];
     }
     while (last_image_ < image)
     {
