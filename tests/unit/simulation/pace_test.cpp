@@ -67,8 +67,9 @@ TEST(Pace, OfADenseChainIsTheBusiestUnitsWork)
                 more + "]}",
             "chain.json");
         const Summary summary = simulated(network, chip, across_layers(16));
-        EXPECT_EQ(summary.images.interval, 2'420'000);
-        EXPECT_EQ(work(summary), 2'420'000);
+        // 2'420'000 in an empty mesh; moves of the second layer cross the way of the loads.
+        EXPECT_NEAR(work(summary), 2'420'000, 0.005 * 2'420'000);
+        EXPECT_NEAR(summary.images.interval, work(summary), 0.001 * work(summary));
     }
 }
 
