@@ -168,6 +168,7 @@ def quantize_cases():
 
 def inspect_cases():
     base = ["inspect", "older"]
+    yield Case("images", base=base)
     yield Case("top", 1, base=base)
     yield Case("top", 1, base=[*base, "--why", 9])
     yield Case("top", 1, base=[*base, "--windows"], names="--windows")
