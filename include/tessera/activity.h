@@ -82,12 +82,12 @@ struct OpRecord
     Tick end;         ///< its result became available; of an unfinished one: the cut
     std::uint64_t because; ///< operation id; ~0 when the cause has none
     Tick wait; ///< time in [start, end] lost to contention for ports, interconnect or memory
-    std::uint32_t unit;       ///< position in Summary::units
-    std::uint32_t layer;      ///< ~0: none
-    std::uint32_t image;      ///< that it works for
-    std::uint8_t kind;        ///< trace::OpKind
-    std::uint8_t cause;       ///< Cause
-    std::uint8_t unfinished;  ///< 1: in flight where the run was cut
+    std::uint32_t unit;      ///< position in Summary::units
+    std::uint32_t layer;     ///< ~0: none
+    std::uint32_t image;     ///< that it works for
+    std::uint8_t kind;       ///< trace::OpKind
+    std::uint8_t cause;      ///< Cause
+    std::uint8_t unfinished; ///< 1: in flight where the run was cut
     /// 1: all that it reads is padding. It has no operands, or only results of such operations, in
     /// a trace that declares tensors (else the trace may just not say what it reads).
     std::uint8_t padding;

@@ -61,7 +61,7 @@ struct MappingReport
         std::uint32_t columns = 1;      ///< of a set
         std::uint32_t part_rows = 1;    ///< made at once
         std::uint32_t part_columns = 1; ///< made at once
-        bool chosen = false; ///< for a shorter plan; else buffers have no room for more
+        bool chosen = false;            ///< for a shorter plan; else buffers have no room for more
     };
     /// What finite buffers cost a schedule across layers.
     struct Buffers

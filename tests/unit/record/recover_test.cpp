@@ -446,11 +446,7 @@ TEST(UncompressedWriter, WritesTheSameRecordsAndBytesAgain)
     const ResultReader reader(first.path());
     ASSERT_EQ(reader.count<OpRecord>(), kChunkRecords + 3);
     std::uint64_t next = 0;
-    reader.for_each<OpRecord>(
-        [&](const OpRecord& record)
-        {
-            ASSERT_EQ(record.id, next++);
-        });
+    reader.for_each<OpRecord>([&](const OpRecord& record) { ASSERT_EQ(record.id, next++); });
 }
 
 TEST(Follower, KnowsRunsThatDied)
