@@ -52,8 +52,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         compiled = ["compile", "-n", NETWORK, "-c", "clsa-256", "--schedule", "xinf", "--images", "2", "--force",
                     "-o", os.path.join(folder, "out.trace.h5")]
-        ran = ["run", "-n", NETWORK, "--schedule", "xinf", "--images", "2", "--until", "1us", "--force",
-               "-o", os.path.join(folder, "results")]
+        ran = ["run", "-n", NETWORK, "-c", "clsa-256", "--schedule", "xinf", "--images", "2", "--until", "1us",
+               "--force", "-o", os.path.join(folder, "results")]
         phases = [b"dividing data", b"holding producers back", b"making operations", b"writing the trace"]
         failures = check_line("compile", errors_on_a_terminal(compiled), phases)
         text = errors_on_a_terminal(ran)
