@@ -255,17 +255,40 @@ void BufferPlan::divide(Plan& plan, std::size_t stage)
 {
     Emitter emitter(plan, nullptr);
     Shortage shortage;
-    // Where they do not fit, fewer images are in flight: producers of the next ones are held back.
-    for (Pipeline& pipeline = pipelines_[stage];; pipeline.in_flight = (pipeline.in_flight + 1) / 2)
+    Pipeline& pipeline = pipelines_[stage];
+    const std::uint32_t wanted = pipeline.in_flight;
+    Least least;
+    std::optional<Fit> fit;
+    if (capacity_ == config::kUnlimited)
     {
-        if (divide_for(plan, stage, emitter, shortage))
+        fit = Fit{0, kSlack, 0}; // all images are read in the same way
+    }
+    else
+    {
+        // One at a time is quickly tried, and where that does not fit more do not either.
+        pipeline.in_flight = 1;
+        const std::optional<Fit> one = find_level(plan, stage, emitter, shortage, least);
+        // Where they do not fit, fewer images are in flight: producers of the next are held back.
+        Shortage unused;
+        for (pipeline.in_flight = wanted; !fit && one && pipeline.in_flight > 1;)
         {
-            return;
+            fit = find_level(plan, stage, emitter, unused, least);
+            pipeline.in_flight = fit ? pipeline.in_flight : (pipeline.in_flight + 1) / 2;
         }
-        if (pipeline.in_flight == 1)
+        pipeline.in_flight = fit ? pipeline.in_flight : 1;
+        if (!fit && one)
         {
-            break;
+            fit = wanted == 1 ? one : Fit{one->level, one->slack, 0};
         }
+    }
+    if (fit)
+    {
+        const std::uint32_t images =
+            fit->emitted != 0 ? fit->emitted : emit_level(plan, stage, emitter, fit->level);
+        accept(stage, emitter,
+               capacity_ == config::kUnlimited ? std::vector<Ring>{} : rings_of(emitter, 0, images),
+               fit->slack);
+        return;
     }
     if (plan.schedule().as_soon_as_possible() && help(plan, stage, emitter, shortage))
     {
@@ -308,7 +331,8 @@ bool BufferPlan::help(Plan& plan, std::size_t stage, Emitter& emitter, Shortage&
         if (held_back) // else it is known not to fit
         {
             begin("holding producers back", plan.finest_level(stage) + 1);
-            fit = find_level(plan, stage, emitter, its);
+            Least least;
+            fit = find_level(plan, stage, emitter, its, least);
         }
         if (!fit && sheltered)
         {
@@ -556,27 +580,10 @@ void BufferPlan::accept(std::size_t stage, const Emitter& emitter, const std::ve
     emitter.collect(stage, deliveries_.readers);
 }
 
-bool BufferPlan::divide_for(Plan& plan, std::size_t stage, Emitter& emitter, Shortage& shortage)
-{
-    if (capacity_ == config::kUnlimited)
-    {
-        (void)emit_level(plan, stage, emitter, 0); // all images are read in the same way
-        accept(stage, emitter, {}, kSlack);
-        return true;
-    }
-    const std::optional<Fit> fit = find_level(plan, stage, emitter, shortage);
-    if (fit)
-    {
-        const std::uint32_t images =
-            fit->emitted != 0 ? fit->emitted : emit_level(plan, stage, emitter, fit->level);
-        accept(stage, emitter, rings_of(emitter, 0, images), fit->slack);
-    }
-    return fit.has_value();
-}
-
 /// Nothing: it does not fit, however it is divided.
 std::optional<BufferPlan::Fit> BufferPlan::find_level(Plan& plan, std::size_t stage,
-                                                      Emitter& emitter, Shortage& shortage)
+                                                      Emitter& emitter, Shortage& shortage,
+                                                      Least& least)
 {
     const std::uint32_t finest = plan.finest_level(stage);
     std::uint32_t most_copies = 1;
@@ -586,18 +593,36 @@ std::optional<BufferPlan::Fit> BufferPlan::find_level(Plan& plan, std::size_t st
     }
     // Copies work side by side only if each has data.
     const std::uint32_t for_copies = kSlack * most_copies;
+    const bool alone = pipelines_[stage].in_flight == 1;
+    least.resize(std::size_t{finest} + 1, 0);
     std::optional<Fit> found; // something that fits, though not into half
-    std::uint64_t before = config::kUnlimited;
-    for (std::uint32_t next = std::min(plan.coarsest_level(stage), finest); next <= finest; ++next)
+    std::vector<Ring> rings;
+    const auto try_level = [&](std::uint32_t level)
+    {
+        const std::uint32_t images = emit_level(plan, stage, emitter, level);
+        rings = rings_of(emitter, 0, images);
+        return images;
+    };
+    const auto most_with = [&](std::uint32_t slack)
+    {
+        const std::vector<std::uint64_t> bytes = space(rings, slack);
+        return *std::max_element(bytes.begin(), bytes.end());
+    };
+    const std::uint32_t coarsest = std::min(plan.coarsest_level(stage), finest);
+    std::uint64_t before = config::kUnlimited; // what the level before takes
+    for (std::uint32_t next = coarsest; next <= finest; ++next)
     {
         count_attempt();
-        const std::uint32_t images = emit_level(plan, stage, emitter, next);
-        const std::vector<Ring> rings = rings_of(emitter, 0, images);
-        const auto most_with = [&](std::uint32_t slack)
+        if (least[next] > capacity_)
         {
-            const std::vector<std::uint64_t> bytes = space(rings, slack);
-            return *std::max_element(bytes.begin(), bytes.end());
-        };
+            continue;
+        }
+        if (!alone && next > coarsest && least[next - 1] > capacity_)
+        {
+            static_cast<void>(try_level(next - 1));
+            before = most_with(kSlack);
+        }
+        const std::uint32_t images = try_level(next);
         for (std::uint32_t s = for_copies; s >= kSlack; s = (s + 1) / 2)
         {
             if (most_with(s) <= capacity_ / 2)
@@ -610,6 +635,7 @@ std::optional<BufferPlan::Fit> BufferPlan::find_level(Plan& plan, std::size_t st
             }
         }
         const std::uint64_t most_wanted = most_with(kSlack);
+        least[next] = alone ? most_with(0) : least[next];
         for (std::uint32_t s = kSlack + 1; !found && s > 0; --s)
         {
             throw_if_interrupted();

@@ -100,7 +100,7 @@ private:
     using Edge = Refuges::key_type;
     using Edges = std::set<Edge>;
 
-    /// The least that any attempt took in the fullest tile.
+    /// The least that any attempt with one image in flight took in the fullest tile.
     struct Shortage
     {
         std::uint64_t bytes = ~std::uint64_t{0};
@@ -114,6 +114,9 @@ private:
         std::uint32_t slack = 0;
         std::uint32_t emitted = 0; ///< just now, for so many images
     };
+    /// By level: what the fullest tile takes at least, with one image in flight, in bytes; 0: not
+    /// known. More images take as much or more.
+    using Least = std::vector<std::uint64_t>;
     /// Data that wait in a tile, and for whom most of the time.
     struct Wait
     {
@@ -126,10 +129,8 @@ private:
     void begin(std::string_view phase, std::uint64_t attempts) const;
     void count_attempt() const;
     void divide(Plan& plan, std::size_t stage);
-    [[nodiscard]] bool divide_for(Plan& plan, std::size_t stage, Emitter& emitter,
-                                  Shortage& shortage);
     [[nodiscard]] std::optional<Fit> find_level(Plan& plan, std::size_t stage, Emitter& emitter,
-                                                Shortage& shortage);
+                                                Shortage& shortage, Least& least);
     [[nodiscard]] bool help(Plan& plan, std::size_t stage, Emitter& emitter, Shortage& shortage);
     [[nodiscard]] std::optional<Wait> longest_wait(const Emitter& emitter,
                                                    const std::vector<Ring>& rings, NodeId tile,
