@@ -22,7 +22,7 @@ std::string to_text(const Cell& cell)
     return std::visit(Overloaded{[](std::monostate) { return std::string("-"); },
                                  [](const std::string& text) { return text; },
                                  [](std::uint64_t value) { return std::to_string(value); },
-                                 [](double value) { return fmt::format("{:.1f}", value); },
+                                 [](double value) { return fmt::format("{:.3f}", value); },
                                  [](TimeCell time) { return nanoseconds(time.ps); },
                                  [](TimeChangeCell time)
                                  {

@@ -43,6 +43,8 @@ def line(tessera, network, choices, folder):
             cells.append(f"{name} {sets}: " + ("does not fit" if its is None else f"{its[0]:.1f} us {its[1]:.2f} s"))
             if its is not None and (name in CAPACITIES or sets == "auto"):
                 (finite if name in CAPACITIES else free).append(its[0])
+    if not free:
+        sys.exit(f"{network} {' '.join(choices)}: does not run even on the ideal chip")
     return cells, bool(finite) and max(free) > SLOWER * min(finite)
 
 
