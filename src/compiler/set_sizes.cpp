@@ -17,13 +17,9 @@ constexpr Tick kWorthwhile = 400;
 constexpr Tick kAsGood = 1000;
 /// Levels without gain after which finer ones are not tried.
 constexpr std::uint32_t kInVain = 2;
-/// All plans together have at most so many operations, within these multiples of those of whole
-/// sets: large networks are planned twice at least, small ones in sixteenths of rows.
-constexpr std::size_t kMostPlanned = 1'000'000;
-constexpr std::size_t kLeastMultiple = 4;
-constexpr std::size_t kMostMultiple = 48;
-/// Plans with some layers made coarser again.
+/// Plans with some layers made coarser again, and the operations that they may have together.
 constexpr std::uint32_t kCoarserPlans = 8;
+constexpr std::size_t kCoarserOperations = 1'000'000;
 
 bool as_good(Tick time, Tick least)
 {
@@ -62,18 +58,10 @@ private:
         Outlook outlook;
     };
 
-    [[nodiscard]] bool affordable(std::size_t operations) const
-    {
-        const std::size_t whole = trials_.front().outlook.operations;
-        return planned_ + operations <=
-               std::clamp(kMostPlanned, kLeastMultiple * whole, kMostMultiple * whole);
-    }
     Outlook look(const Fineness& fineness)
     {
         ++plans_;
-        Outlook its = outlook_(fineness);
-        planned_ += its.operations;
-        return its;
+        return outlook_(fineness);
     }
     [[nodiscard]] Fineness at(std::uint32_t level) const
     {
@@ -104,10 +92,6 @@ private:
         std::uint32_t in_vain = 0;
         for (std::uint32_t level = 0; level <= finest && in_vain < kInVain;)
         {
-            if (!trials_.empty() && !affordable(2 * trials_.back().outlook.operations))
-            {
-                break;
-            }
             const Fineness fineness = at(level);
             trials_.push_back({fineness, look(fineness)});
             const Outlook& its = trials_.back().outlook;
@@ -168,13 +152,14 @@ private:
         {
             least = std::min(least, trial.outlook.time);
         }
-        std::uint32_t left = kCoarserPlans;
+        std::size_t left = std::min<std::size_t>(
+            kCoarserPlans, kCoarserOperations / std::max<std::size_t>(best.outlook.operations, 1));
         for (auto its = alike.rbegin(); its != alike.rend(); ++its)
         {
             const std::uint32_t now = fineness[its->second.front().index()];
             for (std::uint32_t level = 0; level < now; level = (level + now + 1) / 2)
             {
-                if (left == 0 || !affordable(best.outlook.operations))
+                if (left == 0)
                 {
                     return fineness;
                 }
@@ -200,7 +185,6 @@ private:
     Fineness finest_; ///< by layer: what cannot be divided further
     std::vector<Trial> trials_;
     std::uint32_t plans_ = 0;
-    std::size_t planned_ = 0; ///< operations
 };
 
 } // namespace

@@ -34,7 +34,7 @@ struct SetSizes
 /// each other gain nothing worth their operations; so every level is tried to which full buffers
 /// would divide. Stages do not overlap: each takes the level that is best for it. Where all layers
 /// are in one stage, those of the same size are made coarser again as far as that costs hardly any
-/// time. The search ends when it has planned some multiple of the operations of whole sets.
+/// time.
 [[nodiscard]] SetSizes choose_set_sizes(const Plan& plan,
                                         const std::function<Outlook(const Fineness&)>& outlook);
 

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the sizes of sets are worth: simulated times of a network with finite buffers, unlimited ones and on the ideal
 chip, with row sets and with --sets auto, and how long compiling takes. A line ends in `SLOWER` where unlimited buffers or
-the ideal chip with auto are more than 0.5 % slower than any finite capacity:
+the ideal chip with auto are more than 0.5 % slower than any finite capacity. Without names: every shipped network, which
+takes an hour:
     sets_bench.py TESSERA [NETWORK ...]"""
 import json
 import os
@@ -10,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 
-NETWORKS = ["lenet5", "resnet18", "resnet34", "tinyyolov3", "tinyyolov4", "resnet50"]
 CAPACITIES = ["256 KiB", "512 KiB", "1 MiB"]
 SLOWER = 1.005
 
@@ -49,7 +49,10 @@ def line(tessera, network, choices, folder):
 
 
 def main():
-    tessera, networks = sys.argv[1], sys.argv[2:] or NETWORKS
+    tessera, networks = sys.argv[1], sys.argv[2:]
+    if not networks:
+        listed = subprocess.run([tessera, "network", "list"], stdout=subprocess.PIPE, text=True, check=True)
+        networks = list(dict.fromkeys(its.split()[0] for its in listed.stdout.splitlines()))
     slower = 0
     with tempfile.TemporaryDirectory() as folder:
         for network in networks:

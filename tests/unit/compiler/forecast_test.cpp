@@ -148,10 +148,17 @@ TEST_F(Sizes, TakeWhatFits)
     EXPECT_EQ(search({kNever, kNever, 1, 1, 1, 1, 1}).fineness[1], 0) << "nothing was found";
 }
 
-TEST_F(Sizes, EndWhereThereWouldBeTooManyOperations)
+/// Every level is tried that gains something, however many operations it has; layers are made
+/// coarser again only where planning that is quick.
+TEST_F(Sizes, AreMadeCoarserAgainWhereThatIsQuick)
 {
-    (void)search({100, 90, 80, 70, 60, 50, 40}, 300'000);
-    EXPECT_EQ(asked_, (std::vector<std::uint32_t>{0, 1})) << "0.3 and 0.6 million; not 1.2 more";
+    const std::vector<Tick> times{100, 90, 80, 70, 60, 50, 40};
+    const std::vector<std::uint32_t> all{0, 1, 2, 3, 4, 5, 6};
+    EXPECT_EQ(search(times, 15'626).fineness[1], 6); // 64 times so many are more than a million
+    EXPECT_EQ(asked_, all);
+    asked_.clear();
+    EXPECT_EQ(search(times, 15'625).fineness[1], 6);
+    EXPECT_EQ(asked_.size(), all.size() + 1);
 }
 
 TEST(SetSizes, AutoIsNeverPlannedLonger)
