@@ -19,15 +19,15 @@ struct Progress
     std::uint64_t total = 0;      ///< operations of the program
 };
 
-/// How far a compilation, or the writing of its trace, has come. Phases follow each other; which of
-/// them are needed shows on the way.
-struct CompileProgress
+/// How far work that has phases has come: compiling, writing a trace, classifying images. Phases
+/// follow each other; which of them are needed shows on the way.
+struct PhaseProgress
 {
     std::string_view phase;  ///< what is at work, in a few words
     std::uint64_t done = 0;  ///< of `total`
     std::uint64_t total = 0; ///< 0: not known
 };
-/// Told now and then, in the thread that compiles. What it throws ends the work.
-using CompileMonitor = std::function<void(const CompileProgress&)>;
+/// Told now and then, in the thread that asked for the work. What it throws ends that.
+using PhaseMonitor = std::function<void(const PhaseProgress&)>;
 
 } // namespace tessera

@@ -92,7 +92,7 @@ public:
     /// (also when it does not fit the chip), IoError.
     [[nodiscard]] static Program compile(const std::string& network, const ChipModel& chip,
                                          const CompileOptions& options = {},
-                                         const CompileMonitor& monitor = {});
+                                         const PhaseMonitor& monitor = {});
     /// A trace file of either encoding; it is read while it runs. Throws InputError, IoError.
     [[nodiscard]] static Program open(const std::filesystem::path& trace);
     /// A trace made in memory, after trace::finalize(). Throws InputError.
@@ -114,7 +114,7 @@ public:
     /// Writes it as a trace file: .trace.jsonl, .trace.jsonl.gz or .trace.h5. Throws IoError,
     /// UsageError (another ending; a file that is there, unless `replace`).
     void save(const std::filesystem::path& file, bool replace = true,
-              const CompileMonitor& monitor = {}) const;
+              const PhaseMonitor& monitor = {}) const;
     /// A fresh cursor over the operations. Throws InputError, IoError.
     [[nodiscard]] std::unique_ptr<trace::OperationSource> source() const;
 

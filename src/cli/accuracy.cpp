@@ -4,6 +4,7 @@
 #include "base/h5.h"
 #include "base/json.h"
 #include "cli/command.h"
+#include "cli/progress.h"
 #include "cli/workload.h"
 #include "config/load.h"
 #include "tessera/error.h"
@@ -333,6 +334,9 @@ int accuracy(const Arguments& arguments, const Streams& streams)
         options.has("json") ? print_json(streams.out, known, complete)
                             : print_tables(streams.out, known, complete);
     };
+    std::optional<ProgressLine> progress;
+    progress.emplace(streams.err, on_terminal(streams.err));
+    choices.monitor = [&](const PhaseProgress& its) { progress->show(its); };
     try
     {
         static_cast<void>(values::accuracy(weighted ? &*weighted : nullptr, integers.integers,
@@ -340,6 +344,7 @@ int accuracy(const Arguments& arguments, const Streams& streams)
     }
     catch (const std::exception& error)
     {
+        progress.reset();
         if (!known.answers.empty())
         {
             print(false); // what took long to compute
@@ -351,6 +356,7 @@ int accuracy(const Arguments& arguments, const Streams& streams)
         }
         throw;
     }
+    progress.reset();
     print(true); // whatever becomes of the file
     if (logits)
     {

@@ -156,7 +156,7 @@ int compile(const Arguments& arguments, const Streams& streams)
     refuse_input(options, {"network", "chip"}, file);
     std::optional<ProgressLine> progress;
     progress.emplace(streams.err, !options.has("quiet") && on_terminal(streams.err));
-    const CompileMonitor monitor = [&](const CompileProgress& state) { progress->show(state); };
+    const PhaseMonitor monitor = [&](const PhaseProgress& state) { progress->show(state); };
     const ChipModel chip = load_chip(options);
     print_remarks(streams.err, chip.config());
     const Program program = compile_network(options, chip, monitor);

@@ -91,7 +91,7 @@ void ProgressLine::show(const Progress& progress)
                       100 * done, time_left(seconds, done)));
 }
 
-void ProgressLine::show(const CompileProgress& progress)
+void ProgressLine::show(const PhaseProgress& progress)
 {
     if (!begin_phase(progress.phase))
     {

@@ -22,8 +22,8 @@ public:
     ProgressLine& operator=(const ProgressLine&) = delete;
 
     void show(const Progress& progress);
-    /// The phase of a compilation, percent of it, time left for it.
-    void show(const CompileProgress& progress);
+    /// The phase, percent of it, time left for it.
+    void show(const PhaseProgress& progress);
 
 private:
     [[nodiscard]] bool begin_phase(std::string_view phase);

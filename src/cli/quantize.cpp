@@ -2,6 +2,7 @@
 #include "values/quantize.h"
 
 #include "cli/command.h"
+#include "cli/progress.h"
 #include "cli/workload.h"
 #include "network/weights.h"
 #include "tessera/error.h"
@@ -110,8 +111,12 @@ int quantize(const Arguments& arguments, const Streams& streams)
                              images->count(), options.get<std::size_t>("first"));
         by = fmt::format("calibrated on {} images of {}", images->count(), images->source);
     }
+    std::optional<ProgressLine> progress;
+    progress.emplace(streams.err, on_terminal(streams.err));
+    choices.monitor = [&](const PhaseProgress& its) { progress->show(its); };
     const values::IntegerNetwork integers =
         values::quantize(network, images ? &*images : nullptr, choices, path);
+    progress.reset();
     values::save_integers(integers, name_beside(path, file), batch_axis(options, path), origin,
                           file, existing(options));
     print_notes(streams.err, network.network.notes);

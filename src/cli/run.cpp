@@ -271,7 +271,7 @@ int execute(const Arguments& arguments, const Options& options, const Streams& s
                          "--images");
     }
     const Workload workload =
-        load_workload(options, [&](const CompileProgress& state) { progress->show(state); });
+        load_workload(options, [&](const PhaseProgress& state) { progress->show(state); });
     print_remarks(streams.err, workload.chip.config());
     throw_if_interrupted();
     simulation::RunIdentity identity;

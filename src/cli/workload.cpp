@@ -173,13 +173,12 @@ CompileOptions compile_choices(const Options& options)
     return choices;
 }
 
-Program compile_network(const Options& options, const ChipModel& chip,
-                        const CompileMonitor& monitor)
+Program compile_network(const Options& options, const ChipModel& chip, const PhaseMonitor& monitor)
 {
     return Program::compile(options.text("network"), chip, compile_choices(options), monitor);
 }
 
-Workload load_workload(const Options& options, const CompileMonitor& monitor)
+Workload load_workload(const Options& options, const PhaseMonitor& monitor)
 {
     if (options.has("network") == options.has("trace"))
     {

@@ -28,7 +28,7 @@ void add_network_options(Options& options);
 /// The same and --trace.
 void add_workload_options(Options& options);
 /// Throws UsageError, InputError, IoError.
-[[nodiscard]] Workload load_workload(const Options& options, const CompileMonitor& monitor = {});
+[[nodiscard]] Workload load_workload(const Options& options, const PhaseMonitor& monitor = {});
 
 /// What --batch-axis says of the network in this file. Throws UsageError, also when it is given for
 /// one that is no ONNX file.
@@ -46,7 +46,7 @@ void print_remarks(std::ostream& err, const config::ChipConfig& chip);
 /// The network of a command, compiled for a chip.
 [[nodiscard]] CompileOptions compile_choices(const Options& options);
 [[nodiscard]] Program compile_network(const Options& options, const ChipModel& chip,
-                                      const CompileMonitor& monitor = {});
+                                      const PhaseMonitor& monitor = {});
 
 /// How several images pass as planned: latency and interval, beside the least interval.
 void print_pipeline(std::ostream& out, const MappingReport& mapping);

@@ -56,7 +56,7 @@ struct Options
     std::uint32_t images =
         1; ///< one behind the other, see Pipeline; layer by layer, one after the other
     std::map<std::string, std::string> mapping; ///< mapping-relevant config keys, for the header
-    CompileMonitor monitor{};                   ///< told how far it has come; may be empty
+    PhaseMonitor monitor{};                     ///< told how far it has come; may be empty
 };
 
 /// Throws InputError when the chip has too few macros or too small buffers for the network, or its

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "base/reporter.h"
 #include "compiler/plan.h"
 #include "compiler/refuges.h"
-#include "compiler/reporter.h"
 #include "compiler/timetable.h"
 #include "trace/compact.h"
 

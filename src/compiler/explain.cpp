@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "compiler/explain.h"
 
+#include "base/reporter.h"
 #include "compiler/buffers.h"
 #include "compiler/live.h"
 #include "compiler/plan.h"
 #include "compiler/report.h"
-#include "compiler/reporter.h"
 #include "compiler/set_order.h"
 #include "compiler/timetable.h"
 #include "tessera/error.h"

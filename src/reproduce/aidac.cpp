@@ -6,6 +6,8 @@
 #include "network/network.h"
 #include "numerics/aidac_cost.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <set>
@@ -217,12 +219,12 @@ Error operands(const AidacModel& model, std::size_t rows, std::size_t columns, b
 }
 
 /// Every constant with a range, drawn from it at random: what the figures may be.
-Json intervals(const AidacModel& model)
+Json intervals(const AidacModel& model, const Settings& settings)
 {
     std::vector<std::vector<double>> drawn(4);
     for (std::uint32_t chip = 0; chip < kChips; ++chip)
     {
-        throw_if_interrupted();
+        settings.tell(fmt::format("constants drawn from their ranges, {} of {}", chip, kChips));
         AidacModel other = model;
         for (std::size_t i = 0; i < aidac_constants().size(); ++i)
         {
@@ -263,13 +265,13 @@ Json intervals(const AidacModel& model)
 }
 
 /// The largest errors of chips of the same constants, from the best to the worst.
-Json chips(const AidacModel& model)
+Json chips(const AidacModel& model, const Settings& settings)
 {
     std::vector<double> built;
     std::vector<double> trimmed;
     for (std::uint32_t chip = 1; chip <= kChips / 10; ++chip)
     {
-        throw_if_interrupted();
+        settings.tell(fmt::format("errors of chip {} of {}", chip, kChips / 10));
         const Sweep errors = sweep(model, 8, kRows, kSamples, chip);
         built.push_back(errors.built.most);
         trimmed.push_back(errors.trimmed.most);
@@ -309,7 +311,7 @@ Json constants(const AidacModel& model)
     return list;
 }
 
-Json layer_shapes(const AidacModel& model)
+Json layer_shapes(const AidacModel& model, const Settings& settings)
 {
     Json list = Json::array();
     for (const char* const name : {"lenet5", "resnet18"})
@@ -328,6 +330,7 @@ Json layer_shapes(const AidacModel& model)
             {
                 continue;
             }
+            settings.tell(fmt::format("{} of {}", layer.name, name));
             list.push_back({{"network", name},
                             {"layer", layer.name},
                             {"rows", rows},
@@ -340,12 +343,13 @@ Json layer_shapes(const AidacModel& model)
 
 } // namespace
 
-Report aidac(const Settings& /*settings*/)
+Report aidac(const Settings& settings)
 {
     const AidacModel model = load_aidac("aidac-28nm");
     const AidacModel yoco = load_aidac("yoco-28nm");
     const Figures now = figures(model, {}, kRows);
     const Figures later = figures(yoco, {}, kRows);
+    settings.tell("errors of one chip");
     const Sweep errors = sweep(model, 8, kRows, kSamples, 1);
     const Error& error = errors.built;
     const Error yoco_error = sweep(yoco, 8, kRows, kSamples, 1).built;
@@ -396,6 +400,7 @@ Report aidac(const Settings& /*settings*/)
         {"quantisation", &AidacErrors::quantisation}};
     for (const auto& [name, source] : sources)
     {
+        settings.tell(fmt::format("errors of {} alone", name));
         AidacErrors alone = AidacErrors::none();
         alone.*source = true;
         const Error part = sweep(model, 8, kRows, kFewSamples, 1, alone).built;
@@ -404,10 +409,11 @@ Report aidac(const Settings& /*settings*/)
                                     {"RMS [%]", part.rms},
                                     {"samples", kFewSamples}});
     }
-    result["chips"] = chips(model);
-    result["intervals"] = intervals(model);
+    result["chips"] = chips(model, settings);
+    result["intervals"] = intervals(model, settings);
     for (const std::size_t rows : {128, 256, 512, 1024})
     {
+        settings.tell(fmt::format("{} rows", rows));
         const Figures f = figures(model, {}, rows);
         result["rows_trend"].push_back(
             {{"rows", rows},
@@ -419,6 +425,7 @@ Report aidac(const Settings& /*settings*/)
     }
     for (const unsigned bits : {4U, 6U, 8U})
     {
+        settings.tell(fmt::format("{} bits", bits));
         const Figures f = figures(model, {bits, bits, AidacSigns::offset}, kRows);
         result["bits_trend"].push_back(
             {{"bits", bits},
@@ -428,7 +435,7 @@ Report aidac(const Settings& /*settings*/)
              {"error max [%]", sweep(model, bits, kRows, kFewSamples, 1).built.most},
              {"samples", kFewSamples}});
     }
-    result["layers"] = layer_shapes(model);
+    result["layers"] = layer_shapes(model, settings);
     result["constants"] = constants(model);
     for (const auto& [title, part] : result.items())
     {

@@ -159,12 +159,8 @@ private:
     void tell(const std::string& network, const ChipModel& chip, const Variant& variant,
               std::uint64_t extra) const
     {
-        throw_if_interrupted();
-        if (settings_.progress)
-        {
-            settings_.progress(
-                fmt::format("{} on {}: {}, {} extra", network, chip.name(), variant.name, extra));
-        }
+        settings_.tell(
+            fmt::format("{} on {}: {}, {} extra", network, chip.name(), variant.name, extra));
     }
 
     [[nodiscard]] static RunResult run(const ChipModel& chip, const Program& program)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "reproduce/report.h"
 
+#include "base/interrupt.h"
+
 #include "reproduce/aidac.h"
 #include "reproduce/clsa_cim.h"
 #include "tessera/error.h"
@@ -11,6 +13,15 @@
 
 namespace tessera::reproduce
 {
+
+void Settings::tell(const std::string& what) const
+{
+    throw_if_interrupted();
+    if (progress)
+    {
+        progress(what);
+    }
+}
 namespace
 {
 

@@ -66,6 +66,9 @@ struct Settings
     bool real = false;  ///< on hardware without the paper's idealisations
     std::function<void(const std::string&)>
         progress; ///< told what is being worked on; may be empty
+
+    /// Says what is worked on next. Throws Error when the work is interrupted.
+    void tell(const std::string& what) const;
 };
 
 /// One paper: one file, one entry in reproductions().

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/nearest.h"
+#include "base/reporter.h"
 #include "compiler/compiler.h"
 #include "compiler/report.h"
-#include "compiler/reporter.h"
 #include "config/chip_keys.h"
 #include "config/load.h"
 #include "network/network.h"
@@ -182,7 +182,7 @@ void Program::Impl::each(const std::function<void(trace::Operation&)>& take) con
 }
 
 Program Program::compile(const std::string& network, const ChipModel& chip,
-                         const CompileOptions& options, const CompileMonitor& monitor)
+                         const CompileOptions& options, const PhaseMonitor& monitor)
 {
     auto [choices, config] = simulation::compiler_choices(chip.config(), options);
     choices.monitor = monitor;
@@ -280,7 +280,7 @@ std::uint64_t Program::operations_per_image() const
 }
 
 void Program::save(const std::filesystem::path& file, bool replace,
-                   const CompileMonitor& monitor) const
+                   const PhaseMonitor& monitor) const
 {
     const Existing existing = replace ? Existing::replace : Existing::keep;
     if (impl_->compiled_ == nullptr && !impl_->repetition_)
@@ -298,7 +298,7 @@ void Program::save(const std::filesystem::path& file, bool replace,
     // Some encodings are measured before they are written.
     const auto each = [&](const std::function<void(trace::Operation&)>& take)
     {
-        compiler::Reporter reporter(monitor);
+        Reporter reporter(monitor);
         reporter.begin("writing the trace", impl_->header_.operations);
         impl_->each(
             [&](trace::Operation& operation)

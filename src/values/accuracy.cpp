@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "values/accuracy.h"
 
+#include "base/reporter.h"
 #include "tessera/error.h"
 #include "values/calibrate.h"
 #include "values/crossbars.h"
@@ -34,8 +35,9 @@ struct Trial
 class Examination
 {
 public:
-    Examination(const IntegerNetwork& integers, const Dataset& images, unsigned threads)
-        : integers_(integers), images_(images), threads_(threads)
+    Examination(const IntegerNetwork& integers, const Dataset& images, unsigned threads,
+                Reporter& reporter)
+        : integers_(integers), images_(images), threads_(threads), reporter_(reporter)
     {
         for (std::uint32_t i = 0; i < integers.layers.size(); ++i)
         {
@@ -48,55 +50,62 @@ public:
 
     [[nodiscard]] const std::vector<std::uint32_t>& layers() const { return layers_; }
 
-    /// Without `products`: of the whole numbers.
-    [[nodiscard]] Trial take(const Products* products) const
+    /// Without `products`: of the whole numbers. `name`: what to call it meanwhile.
+    [[nodiscard]] Trial take(const std::string& name, const Products* products) const
     {
+        reporter_.begin(name, images_.count());
         Trial trial;
         trial.outcome.right.resize(images_.count());
         trial.outcome.logits.resize(images_.count());
         trial.deviations.resize(images_.count());
         const std::size_t output = integers_.network.outputs.front().index();
-        in_parallel(images_.count(), threads_,
-                    [&](std::size_t image)
-                    {
-                        const Map<std::int32_t> codes = integers_.codes(images_.image(image));
-                        const auto exact = run(integers_, codes);
-                        const auto note = [&](const Map<std::int32_t>& logits)
-                        {
-                            trial.outcome.right[image] =
-                                best_class(logits) == images_.labels[image] ? 1 : 0;
-                            trial.outcome.logits[image] = logits;
-                        };
-                        if (products == nullptr)
-                        {
-                            note(exact[output]);
-                            return;
-                        }
-                        const auto maps =
-                            run(integers_, codes, products, static_cast<std::uint32_t>(image));
-                        note(maps[output]);
-                        compare(maps, exact, trial.deviations[image]);
-                    });
+        in_parallel(
+            images_.count(), threads_,
+            [&](std::size_t image)
+            {
+                const Map<std::int32_t> codes = integers_.codes(images_.image(image));
+                const auto exact = run(integers_, codes);
+                const auto note = [&](const Map<std::int32_t>& logits)
+                {
+                    trial.outcome.right[image] =
+                        best_class(logits) == images_.labels[image] ? 1 : 0;
+                    trial.outcome.logits[image] = logits;
+                };
+                if (products == nullptr)
+                {
+                    note(exact[output]);
+                    return;
+                }
+                const auto maps =
+                    run(integers_, codes, products, static_cast<std::uint32_t>(image));
+                note(maps[output]);
+                compare(maps, exact, trial.deviations[image]);
+            },
+            &reporter_);
         return trial;
     }
 
-    [[nodiscard]] Trial take(const network::WeightedNetwork& weighted) const
+    [[nodiscard]] Trial take(const std::string& name,
+                             const network::WeightedNetwork& weighted) const
     {
+        reporter_.begin(name, images_.count());
         const FloatNetwork network(weighted);
         const std::size_t output = weighted.network.outputs.front().index();
         Trial trial;
         trial.outcome.right.resize(images_.count());
         trial.outcome.reals.resize(images_.count());
         trial.deviations.resize(images_.count());
-        in_parallel(images_.count(), threads_,
-                    [&](std::size_t image)
-                    {
-                        const Map<float> logits = network.run(images_.image(image))[output];
-                        const auto best = static_cast<std::uint32_t>(
-                            std::max_element(logits.begin(), logits.end()) - logits.begin());
-                        trial.outcome.right[image] = best == images_.labels[image] ? 1 : 0;
-                        trial.outcome.reals[image] = logits;
-                    });
+        in_parallel(
+            images_.count(), threads_,
+            [&](std::size_t image)
+            {
+                const Map<float> logits = network.run(images_.image(image))[output];
+                const auto best = static_cast<std::uint32_t>(
+                    std::max_element(logits.begin(), logits.end()) - logits.begin());
+                trial.outcome.right[image] = best == images_.labels[image] ? 1 : 0;
+                trial.outcome.reals[image] = logits;
+            },
+            &reporter_);
         return trial;
     }
 
@@ -121,6 +130,7 @@ private:
     const IntegerNetwork& integers_;
     const Dataset& images_;
     unsigned threads_;
+    Reporter& reporter_;
     std::vector<std::uint32_t> layers_;
 };
 
@@ -175,8 +185,9 @@ public:
              const AccuracyOptions& options)
         : integers_(integers),
           options_(options),
+          reporter_(options.monitor),
           pieces_(pieces_of(integers, chip)),
-          examination_(integers, images, options.threads)
+          examination_(integers, images, options.threads, reporter_)
     {
         report_.images = images.count();
         for (const std::uint32_t layer : examination_.layers())
@@ -188,11 +199,11 @@ public:
     /// The whole numbers, which all others are compared with, and before them the float network.
     void begin(const network::WeightedNetwork* weighted)
     {
-        Trial whole = examination_.take(nullptr);
+        Trial whole = examination_.take(kIntegers, nullptr);
         whole_ = whole.outcome.right;
         if (weighted != nullptr)
         {
-            one(kFloat, examination_.take(*weighted));
+            one(kFloat, examination_.take(kFloat, *weighted));
         }
         one(kIntegers, std::move(whole));
     }
@@ -205,9 +216,14 @@ public:
             for (std::uint32_t trial = 0; trial < chips; ++trial)
             {
                 const std::uint64_t seed = options_.seed + trial;
+                const std::string which = chips == 1
+                                              ? name
+                                              : name + ", chip " + std::to_string(trial + 1) +
+                                                    " of " + std::to_string(chips);
+                reporter_.begin(which + ": writing cells", 0);
                 const Crossbars crossbars(integers_, pieces_, ready(how, seed), seed,
                                           options_.threads);
-                note(name, trials, examination_.take(&crossbars));
+                note(name, trials, examination_.take(which, &crossbars));
             }
         }
         catch (...)
@@ -222,8 +238,9 @@ public:
     }
 
     /// With what calibration sets for all chips alike.
-    [[nodiscard]] Analogue prepared(const Analogue& analogue) const
+    [[nodiscard]] Analogue prepared(const Analogue& analogue)
     {
+        reporter_.begin("preparing the chip", 0);
         check_calibration(analogue, !options_.calibration.empty());
         return analogue.aidac && !options_.calibration.empty()
                    ? calibrated(analogue, integers_, pieces_, options_.calibration, options_.seed,
@@ -298,6 +315,7 @@ private:
 
     const IntegerNetwork& integers_;
     const AccuracyOptions& options_;
+    Reporter reporter_;
     std::vector<Piece> pieces_;
     Examination examination_;
     std::vector<char> whole_; ///< which images whole numbers are right of

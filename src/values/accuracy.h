@@ -3,6 +3,7 @@
 
 #include "config/chip_config.h"
 #include "network/weights.h"
+#include "tessera/progress.h"
 #include "values/dataset.h"
 #include "values/integer_network.h"
 #include "values/interval.h"
@@ -69,6 +70,7 @@ struct AccuracyOptions
     /// May be empty.
     std::function<void(const Outcome&)> on_outcome;
     std::function<void(const AccuracyReport&)> on_answer;
+    PhaseMonitor monitor{}; ///< told how far it has come; may be empty
 };
 
 /// Classifies the images in every way that the chip suggests. The intervals are those of

@@ -2,6 +2,7 @@
 #include "values/code_ranges.h"
 
 #include "base/interrupt.h"
+#include "base/reporter.h"
 #include "tessera/error.h"
 #include "values/float_network.h"
 
@@ -224,12 +225,14 @@ LayerCodes recorded_codes(const network::WeightedNetwork& weighted, const Struct
 }
 
 std::vector<Seen> look(const network::WeightedNetwork& weighted, const Structure& structure,
-                       const Dataset& images)
+                       const Dataset& images, const PhaseMonitor& monitor)
 {
+    Reporter reporter(monitor);
     const FloatNetwork network(weighted);
     std::vector<Seen> seen(weighted.network.layers.size());
-    const auto each = [&](auto visit)
+    const auto each = [&](const char* phase, auto visit)
     {
+        reporter.begin(phase, images.count());
         for (std::size_t image = 0; image < images.count(); ++image)
         {
             throw_if_interrupted();
@@ -241,27 +244,28 @@ std::vector<Seen> look(const network::WeightedNetwork& weighted, const Structure
                     visit(seen[structure.groups.of(i)], maps[i]);
                 }
             }
+            reporter.add();
         }
     };
-    each(
-        [](Seen& its, const Map<float>& map)
-        {
-            const auto [least, most] = std::minmax_element(map.begin(), map.end());
-            its.least = std::min(its.least, *least);
-            its.most = std::max(its.most, *most);
-        });
-    each(
-        [](Seen& its, const Map<float>& map)
-        {
-            its.bins.resize(kBins);
-            const double per_bin = static_cast<double>(kBins) / std::max(its.magnitude(), 1e-30);
-            for (const float value : map)
-            {
-                const auto bin =
-                    static_cast<std::size_t>(std::abs(static_cast<double>(value)) * per_bin);
-                ++its.bins[std::min(bin, kBins - 1)];
-            }
-        });
+    each("looking for the ranges of codes",
+         [](Seen& its, const Map<float>& map)
+         {
+             const auto [least, most] = std::minmax_element(map.begin(), map.end());
+             its.least = std::min(its.least, *least);
+             its.most = std::max(its.most, *most);
+         });
+    each("counting codes",
+         [](Seen& its, const Map<float>& map)
+         {
+             its.bins.resize(kBins);
+             const double per_bin = static_cast<double>(kBins) / std::max(its.magnitude(), 1e-30);
+             for (const float value : map)
+             {
+                 const auto bin =
+                     static_cast<std::size_t>(std::abs(static_cast<double>(value)) * per_bin);
+                 ++its.bins[std::min(bin, kBins - 1)];
+             }
+         });
     return seen;
 }
 

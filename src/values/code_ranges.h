@@ -77,7 +77,8 @@ struct Seen
 
 /// By group, as the float network computes the images.
 [[nodiscard]] std::vector<Seen> look(const network::WeightedNetwork& weighted,
-                                     const Structure& structure, const Dataset& images);
+                                     const Structure& structure, const Dataset& images,
+                                     const PhaseMonitor& monitor);
 
 /// The magnitude that the largest of so many codes stands for, by the rule of `options`.
 [[nodiscard]] double limit_of(const Seen& seen, double codes, const QuantizeOptions& options);

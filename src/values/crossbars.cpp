@@ -55,12 +55,20 @@ Matrix<std::int32_t> part_of_diagonal(const Matrix<std::int32_t>& weights, std::
     return part;
 }
 
-void in_parallel(std::size_t count, unsigned threads, const std::function<void(std::size_t)>& work)
+void in_parallel(std::size_t count, unsigned threads, const std::function<void(std::size_t)>& work,
+                 Reporter* reporter)
 {
     std::vector<std::exception_ptr> failures(count);
     std::atomic<std::size_t> next{0};
+    std::atomic<std::size_t> done{0};
     std::atomic<bool> failed{false};
-    const auto loop = [&]()
+    std::size_t told = 0;
+    const auto tell = [&]()
+    {
+        const std::size_t now = done;
+        reporter->add(now - std::exchange(told, now));
+    };
+    const auto loop = [&](bool tells)
     {
         for (std::size_t i = next++; i < count && !failed; i = next++)
         {
@@ -68,6 +76,11 @@ void in_parallel(std::size_t count, unsigned threads, const std::function<void(s
             {
                 throw_if_interrupted();
                 work(i);
+                ++done;
+                if (tells && reporter != nullptr)
+                {
+                    tell();
+                }
             }
             catch (...)
             {
@@ -81,14 +94,14 @@ void in_parallel(std::size_t count, unsigned threads, const std::function<void(s
     {
         try
         {
-            others.emplace_back(loop);
+            others.emplace_back(loop, false);
         }
         catch (const std::exception&)
         {
             break; // no room for another thread: the others do its work
         }
     }
-    loop();
+    loop(true);
     for (std::thread& other : others)
     {
         other.join();

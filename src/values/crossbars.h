@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "base/reporter.h"
 #include "compiler/mapping.h"
 #include "config/chip_config.h"
 #include "values/analogue.h"
@@ -189,6 +190,7 @@ private:
 
 /// Calls work(index) for all indices below `count` on `threads` threads. The first exception, by
 /// index, is thrown again.
-void in_parallel(std::size_t count, unsigned threads, const std::function<void(std::size_t)>& work);
+void in_parallel(std::size_t count, unsigned threads, const std::function<void(std::size_t)>& work,
+                 Reporter* reporter = nullptr);
 
 } // namespace tessera::values

@@ -218,8 +218,9 @@ IntegerNetwork quantize(const network::WeightedNetwork& weighted, const Dataset*
     const Network& network = weighted.network;
     const Structure structure = structure_of(weighted);
     const LayerCodes recorded = recorded_codes(weighted, structure, file);
-    const std::vector<Seen> seen =
-        images != nullptr ? look(weighted, structure, *images) : std::vector<Seen>();
+    const std::vector<Seen> seen = images != nullptr
+                                       ? look(weighted, structure, *images, options.monitor)
+                                       : std::vector<Seen>();
     const auto is_output = [&network](std::size_t layer)
     {
         return std::find(network.outputs.begin(), network.outputs.end(),

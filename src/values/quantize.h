@@ -2,6 +2,7 @@
 #pragma once
 
 #include "network/weights.h"
+#include "tessera/progress.h"
 #include "values/dataset.h"
 #include "values/integer_network.h"
 
@@ -26,6 +27,7 @@ struct QuantizeOptions
     double percentile = 99.99; ///< of RangeRule::percentile
     bool per_channel = true;   ///< one scale of weights for each output channel, or one a layer
     unsigned output_bits = 16; ///< of the network's outputs; all other layers: activation_bits
+    PhaseMonitor monitor{};    ///< told how far it has come; may be empty
 };
 
 /// Does its file hold codes, of a quantised network?

@@ -48,6 +48,24 @@ def check_line(name, text, wanted):
     return failures
 
 
+def check_values(folder):
+    """Images that are classified, or looked at for their ranges."""
+    data = "/usr/share/datasets/fashion-mnist"
+    if os.environ["TESSERA_HAS_ONNX"] != "ON" or not os.path.exists(data):
+        print("without ONNX or Debian's dataset-fashion-mnist: nothing is classified")
+        return []
+    classified = ["accuracy", "-n", "lenet5-fashion", "--dataset", data, "-c", "clsa-256", "--images", "500"]
+    quantized = ["quantize", "-n", "lenet5-fashion", "--calibrate", data, "--images", "2000", "--force",
+                 "-o", os.path.join(folder, "out.integers")]
+    return (check_line("accuracy", errors_on_a_terminal(classified), [b"integers", b"float", b"finite, noiseless"])
+            + check_line("quantize", errors_on_a_terminal(quantized), [b"looking for the ranges of codes", b"counting codes"]))
+
+
+def check_reproduction():
+    text = errors_on_a_terminal(["reproduce", "aidac"])
+    return [f"reproduce: {text!r}"] if b"errors of chip 3 of 10" not in text or not text.endswith(ERASE) else []
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         compiled = ["compile", "-n", NETWORK, "-c", "clsa-256", "--schedule", "xinf", "--images", "2", "--force",
@@ -59,6 +77,7 @@ def main():
         text = errors_on_a_terminal(ran)
         if not any(phase in text for phase in phases[:3]):
             failures.append(f"run: no phase of the compilation in {text!r}")
+        failures += check_values(folder) + check_reproduction()
         for name, text in (("compile -q on a terminal", errors_on_a_terminal([*compiled, "-q"])),
                            ("compile in a pipe", errors_in_a_pipe(compiled))):
             if text:

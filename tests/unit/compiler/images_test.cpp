@@ -354,7 +354,7 @@ TEST(Images, ProgressIsToldInPhasesThatEnd)
     options.images = kImages;
     std::map<std::string, std::pair<std::uint64_t, std::uint64_t>> phases;
     std::size_t told = 0;
-    options.monitor = [&](const CompileProgress& progress)
+    options.monitor = [&](const PhaseProgress& progress)
     {
         ++told;
         EXPECT_LE(progress.done, progress.total);
@@ -365,7 +365,7 @@ TEST(Images, ProgressIsToldInPhasesThatEnd)
     EXPECT_EQ(phases["making operations"].first, phases["making operations"].second);
     EXPECT_EQ(phases.count("dividing data"), 1U);
     EXPECT_LT(told, 5 * Reporter::kTold);
-    options.monitor = [](const CompileProgress&) { throw Error(ExitCode::interrupted, "stop"); };
+    options.monitor = [](const PhaseProgress&) { throw Error(ExitCode::interrupted, "stop"); };
     EXPECT_THROW((void)compile(network, chip, options), Error);
 }
 

@@ -5,10 +5,11 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <utility>
 
-namespace tessera::compiler
+namespace tessera
 {
 
 /// Counts what is done of a phase and tells a monitor now and then: about kTold times a phase, so
@@ -19,11 +20,15 @@ public:
     static constexpr std::uint64_t kTold = 1000;
 
     Reporter() = default;
-    explicit Reporter(CompileMonitor monitor) : monitor_(std::move(monitor)) {}
+    Reporter(const Reporter&) = delete;
+    Reporter& operator=(const Reporter&) = delete;
+    ~Reporter() = default;
+    explicit Reporter(PhaseMonitor monitor) : monitor_(std::move(monitor)) {}
 
     void begin(std::string_view phase, std::uint64_t total)
     {
-        now_ = {phase, 0, total};
+        phase_ = phase;
+        now_ = {phase_, 0, total};
         next_ = 0;
         tell();
     }
@@ -47,9 +52,10 @@ private:
         }
     }
 
-    CompileMonitor monitor_;
-    CompileProgress now_;
+    PhaseMonitor monitor_;
+    std::string phase_;
+    PhaseProgress now_;
     std::uint64_t next_ = 0; ///< done when the monitor is told again
 };
 
-} // namespace tessera::compiler
+} // namespace tessera
