@@ -101,7 +101,9 @@ void print(std::ostream& out, const std::string& file, const Program& program)
 
 nlohmann::ordered_json explain_network(const Options& options, const ChipModel& chip)
 {
-    const auto choices = simulation::compiler_choices(chip.config(), compile_choices(options));
+    const CompileOptions wanted = compile_choices(options);
+    auto choices = simulation::compiler_choices(chip.config(), wanted);
+    choices.options.images = wanted.images; // though a trace that repeats holds fewer
     const std::string path = network::find(options.text("network"));
     return compiler::explain(network::load(path, batch_axis(options, path)), choices.chip,
                              choices.options, options.text("explain"));

@@ -374,10 +374,22 @@ Decided decide(const Graph& graph, const config::ChipConfig& chip, Options optio
     {
         return {std::move(options), 0};
     }
-    const SetSizes sizes =
+    SetSizes sizes =
         choose_set_sizes(Plan(graph, chip, its, options.plan), [&](const Fineness& fineness)
                          { return outlook(graph, chip, options, fineness); });
-    options.plan.fineness = sizes.fineness;
+    options.plan.fineness = std::move(sizes.fineness);
+    if (options.plan.duplicate != "none")
+    {
+        // There may be more copies of a layer than it has rows, and each may have less to do.
+        Options by_pixels = options;
+        by_pixels.plan.by_pixels = true;
+        by_pixels.plan.fineness.assign(graph.size(), 0);
+        ++sizes.plans;
+        if (worthwhile(outlook(graph, chip, by_pixels, by_pixels.plan.fineness).time, sizes.time))
+        {
+            options = std::move(by_pixels);
+        }
+    }
     return {std::move(options), sizes.plans};
 }
 
@@ -389,9 +401,10 @@ std::vector<MappingReport::Divided> divided_sets(const Plan& plan)
         for (const LayerId id : stage)
         {
             const Grid& grid = plan[id].grid;
-            if (grid.chunk < grid.set.rows || grid.segment < grid.set.columns)
+            const SetShape whole = plan.whole_set(id);
+            if (grid.chunk < whole.rows || grid.segment < whole.columns)
             {
-                result.push_back({plan.graph().layer(id).name, grid.set.rows, grid.set.columns,
+                result.push_back({plan.graph().layer(id).name, whole.rows, whole.columns,
                                   grid.chunk, grid.segment,
                                   plan.level_asked(id) == plan[id].level});
             }

@@ -73,6 +73,27 @@ Json writes_json(const Plan& plan, const Timetable& timetable, LayerId id)
     return portions;
 }
 
+/// Layers that are on the chip at the same time have weights in one macro (PlanOptions::pack).
+bool layers_share_macros(const Plan& plan)
+{
+    std::map<std::pair<NodeId, std::uint32_t>, std::pair<std::uint32_t, LayerId>> held;
+    for (std::uint32_t i = 0; i < plan.graph().size(); ++i)
+    {
+        const LayerPlan& its = plan[LayerId(i)];
+        for (const PlacedBlock& block : its.blocks)
+        {
+            const std::pair holds{its.segment, LayerId(i)};
+            const auto [known, fresh] = held.insert({{block.slot.tile, block.slot.macro}, holds});
+            if (!fresh && known->second.first == its.segment && known->second.second != LayerId(i))
+            {
+                return true;
+            }
+            known->second = holds;
+        }
+    }
+    return false;
+}
+
 Json box_json(const Volume& volume)
 {
     return volume.box().bounds;
@@ -159,6 +180,17 @@ Json explain(const network::Network& network, const config::ChipConfig& chip,
                 {"chip", chip.name},
                 {"schedule", options.schedule},
                 {"makespan", timetable.makespan()}};
+    result["images"] = options.images;
+    result["shared"] = layers_share_macros(plan);
+    if (!policy.as_soon_as_possible() && options.images > 1 && plan.segments() == 1)
+    {
+        const Tick interval = timetable.makespan();
+        result["pipeline"] = {{"images", options.images},
+                              {"in_flight", 1},
+                              {"interval", interval},
+                              {"least_interval", interval},
+                              {"most_latency", interval}};
+    }
     if (policy.as_soon_as_possible() && options.images > 1)
     {
         const Pipeline its_pipeline =
@@ -306,12 +338,17 @@ Json explain(const network::Network& network, const config::ChipConfig& chip,
 std::string explain_text(const Json& plan)
 {
     std::string text = fmt::format(
-        "{} on {}, {}: planned makespan {} ps if only MVMs take time\n"
+        "{} on {}, {}: planned makespan{} {} ps if only MVMs take time{}\n"
         "bytes sent: once, to tiles that read the layer; multicast: what more tiles than one get "
         "of them\n\n{:<28}{:>9}{:>8}{:>8}{:>10}{:>14}{:>14}{:>12}{:>12}  tiles\n",
         plan["network"].get<std::string>(), plan["chip"].get<std::string>(),
-        plan["schedule"].get<std::string>(), plan["makespan"].get<Tick>(), "layer", "set", "sets",
-        "copies", "reads", "start [ns]", "end [ns]", "sent", "multicast");
+        plan["schedule"].get<std::string>(),
+        plan["images"].get<std::uint32_t>() > 1 ? " of one image" : "",
+        plan["makespan"].get<Tick>(),
+        plan["shared"].get<bool>()
+            ? "; layers in one crossbar wait for each other, which is left out here"
+            : "",
+        "layer", "set", "sets", "copies", "reads", "start [ns]", "end [ns]", "sent", "multicast");
     for (const Json& layer : plan["layers"])
     {
         text +=

@@ -284,6 +284,7 @@ Plan::Plan(const Graph& graph, const config::ChipConfig& chip, const Schedule& s
       layers_(graph.size()),
       stages_(schedule.stages(graph)),
       crossbars_(options.crossbars.value_or(config::macro_timing(chip.macro))),
+      by_pixels_(options.by_pixels),
       fineness_(options.fineness)
 {
     fineness_.resize(graph.size(), 0);
@@ -330,7 +331,7 @@ Plan::Plan(const Graph& graph, const config::ChipConfig& chip, const Schedule& s
 void Plan::divide_into_sets(const std::string& sets)
 {
     const std::optional<SetShape> given = explicit_sets(sets);
-    const bool rows = sets == "row" || sets == "auto";
+    const bool rows = sets == "row" || (sets == "auto" && !by_pixels_);
     for (std::uint32_t i = 0; i < graph_.size(); ++i)
     {
         Grid& grid = layers_[i].grid;
@@ -972,6 +973,12 @@ void Plan::set_level(std::size_t stage, std::uint32_t level)
                                           : part_of(grid.set.columns, grid.shape.width,
                                                     (grid.set.columns + parts - 1) / parts);
     }
+}
+
+SetShape Plan::whole_set(LayerId id) const
+{
+    const Grid& grid = layers_[id.index()].grid;
+    return by_pixels_ ? SetShape{rows_of_set(id), grid.shape.width} : grid.set;
 }
 
 std::uint32_t Plan::coarsest_level(std::size_t stage) const

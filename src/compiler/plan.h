@@ -153,6 +153,7 @@ struct PlanOptions
     /// By layer: its data are divided at least as far as Plan::set_level() would at this level;
     /// empty: no further than it has to be.
     Fineness fineness{};
+    bool by_pixels = false; ///< with "auto": copies take turns with pixels, not with rows
 };
 
 /// Which macro, tile and stage does what: everything but the operations.
@@ -198,6 +199,8 @@ public:
     /// (PlanOptions::fineness) are.
     void set_level(std::size_t stage, std::uint32_t level);
     /// How fine a layer was asked to be.
+    /// Of the sets that copies take turns with by default; finer ones are told as divided.
+    [[nodiscard]] SetShape whole_set(LayerId id) const;
     [[nodiscard]] std::uint8_t level_asked(LayerId id) const { return fineness_[id.index()]; }
     /// Level up to which set_level() changes nothing.
     [[nodiscard]] std::uint32_t coarsest_level(std::size_t stage) const;
@@ -274,6 +277,7 @@ private:
     std::size_t block_count_ = 0;
     std::uint32_t segment_count_ = 1;
     config::MacroTiming crossbars_;
+    bool by_pixels_ = false; ///< PlanOptions::by_pixels
     Fineness fineness_;
 };
 

@@ -11,8 +11,6 @@ namespace tessera::compiler
 namespace
 {
 
-/// A level that gains less than one part in so many is not worth its operations.
-constexpr Tick kWorthwhile = 400;
 /// A plan longer by one part in so many is as good, if it has fewer operations.
 constexpr Tick kAsGood = 1000;
 /// Levels without gain after which finer ones are not tried.
@@ -45,10 +43,12 @@ public:
         divide_all();
         if (plan_.stages().size() > 1)
         {
-            return {best_of_stages(), plans_};
+            return best_of_stages();
         }
         const Trial& best = best_of([](const Outlook& outlook) { return outlook.time; });
-        return {coarser(best), plans_};
+        const Tick time = best.outlook.time;
+        Fineness fineness = coarser(best);
+        return {std::move(fineness), time, plans_};
     }
 
 private:
@@ -95,8 +95,7 @@ private:
             const Fineness fineness = at(level);
             trials_.push_back({fineness, look(fineness)});
             const Outlook& its = trials_.back().outlook;
-            in_vain =
-                its.time == kNever || its.time > least - least / kWorthwhile ? in_vain + 1 : 0;
+            in_vain = worthwhile(its.time, least) ? 0 : in_vain + 1;
             least = std::min(least, its.time);
             const std::uint32_t reached_level = reached(its, level);
             if (reached_level >= finest)
@@ -118,17 +117,20 @@ private:
                              [&](const Trial& trial)
                              { return as_good(time(trial.outlook), least); });
     }
-    [[nodiscard]] Fineness best_of_stages() const
+    [[nodiscard]] SetSizes best_of_stages() const
     {
-        Fineness result(finest_.size(), 0);
+        SetSizes result{Fineness(finest_.size(), 0), 0, plans_};
         for (std::size_t stage = 0; stage < plan_.stages().size(); ++stage)
         {
             const Trial& best =
                 best_of([stage](const Outlook& outlook)
                         { return outlook.time == kNever ? kNever : outlook.of_stage[stage]; });
+            result.time = best.outlook.time == kNever || result.time == kNever
+                              ? kNever
+                              : result.time + best.outlook.of_stage[stage];
             for (const LayerId id : plan_.stages()[stage])
             {
-                result[id.index()] = best.fineness[id.index()];
+                result.fineness[id.index()] = best.fineness[id.index()];
             }
         }
         return result;
@@ -188,6 +190,12 @@ private:
 };
 
 } // namespace
+
+bool worthwhile(Tick time, Tick least)
+{
+    constexpr Tick part = 400;
+    return time != kNever && time <= least - least / part;
+}
 
 SetSizes choose_set_sizes(const Plan& plan, const std::function<Outlook(const Fineness&)>& outlook)
 {

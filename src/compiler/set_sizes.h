@@ -21,10 +21,14 @@ struct Outlook
     std::vector<std::uint8_t> ran; ///< by layer: level of its data, which buffers may make finer
 };
 
+/// Finer sets, which are more operations, are worth it when the plan gets shorter by a 400th.
+[[nodiscard]] bool worthwhile(Tick time, Tick least);
+
 /// The sizes of sets that --sets auto found.
 struct SetSizes
 {
     Fineness fineness;
+    Tick time = kNever;      ///< as planned
     std::uint32_t plans = 0; ///< compared
 };
 
