@@ -110,10 +110,15 @@ struct EnergySummary
 };
 
 /// The share of `span` during which each of so many crossbars computed, on average.
-[[nodiscard]] constexpr double utilization_of(Tick compute_time, std::uint32_t crossbars, Tick span)
+[[nodiscard]] constexpr double utilization_of(double compute_time, std::uint32_t crossbars,
+                                              Tick span)
 {
     const double capacity = static_cast<double>(crossbars) * static_cast<double>(span);
-    return capacity > 0 ? static_cast<double>(compute_time) / capacity : 0;
+    return capacity > 0 ? compute_time / capacity : 0;
+}
+[[nodiscard]] constexpr double utilization_of(Tick compute_time, std::uint32_t crossbars, Tick span)
+{
+    return utilization_of(static_cast<double>(compute_time), crossbars, span);
 }
 
 /// Figures of a run that has ended, by itself or by a cut: a limit of time, an interruption, a

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "chip/chip.h"
 
+#include "base/integer.h"
 #include "base/interrupt.h"
 #include "base/throughput.h"
 #include "chip/deadlock.h"
@@ -439,7 +440,7 @@ Summary Chip::summary(Tick at) const
     summary.operations = sequencer_->ended();
     summary.unfinished = sequencer_->unfinished();
     summary.events = wheel_.delivered();
-    Tick computing = 0;
+    Wide computing = 0;
     for (const IssueUnit* const unit : units_)
     {
         summary.units.push_back(unit->summary(at));
@@ -481,7 +482,7 @@ Summary Chip::summary(Tick at) const
                                        sequencer_->in_turns());
     }
     summary.crossbars = crossbars_;
-    summary.utilization = utilization_of(computing, crossbars_, at);
+    summary.utilization = utilization_of(static_cast<double>(computing), crossbars_, at);
     return summary;
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "chip/meter.h"
 
+#include "base/time_limit.h"
+
 #include <algorithm>
 
 namespace tessera::chip
@@ -41,6 +43,14 @@ const Reading& Meter::read(Tick at)
 {
     reading_.begin = reading_.end;
     reading_.end = at;
+    if (at - reading_.begin > longest())
+    {
+        throw SimulationError("a window of " + std::to_string(at - reading_.begin) +
+                              " ps is too long for the times of " +
+                              std::to_string(chip_.units().size()) +
+                              " units to be added up; give --stats-every at most " +
+                              std::to_string(longest()) + " ps");
+    }
     reading_.operations = 0;
     reading_.vectors = 0;
     reading_.events = chip_.wheel().delivered() - events_;
@@ -64,6 +74,11 @@ const Reading& Meter::read(Tick at)
     read_links();
     read_buffers();
     return reading_;
+}
+
+Tick Meter::longest() const
+{
+    return kLongestSum / std::max<std::size_t>(chip_.units().size(), 1);
 }
 
 /// True: it changes by itself.

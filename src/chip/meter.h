@@ -64,8 +64,11 @@ public:
     ~Meter() = default;
 
     /// What happened since the last reading, or since tick 0, up to tick `at`, before which nothing
-    /// more happens. It is valid until the next one. Call before the chip is closed.
+    /// more happens. It is valid until the next one. Call before the chip is closed. Throws
+    /// SimulationError for a stretch beyond longest().
     [[nodiscard]] const Reading& read(Tick at);
+    /// Stretches up to this long have sums of times of all units that fit into 64 bits.
+    [[nodiscard]] Tick longest() const;
     /// Tick of the last reading.
     [[nodiscard]] Tick last() const { return reading_.end; }
 

@@ -13,6 +13,7 @@ namespace
 {
 
 constexpr std::uint32_t kNoLayer = ~std::uint32_t{0};
+constexpr const char* kMacrosOfLayer = "the macros of a layer";
 /// Ranges of images that somebody who wants the run to end waits for: much less than a second.
 constexpr std::uint64_t kQuickLooks = std::uint64_t{1} << 20U;
 
@@ -325,7 +326,7 @@ void Sequencer::count_time(const Flight& flight)
     layer.end = std::max(layer.end, flight.end);
     if (on_macro(flight.op.kind))
     {
-        layer.macro_time += flight.end - flight.start;
+        layer.macro_time = added(layer.macro_time, flight.end - flight.start, kMacrosOfLayer);
     }
 }
 
@@ -333,7 +334,8 @@ void Sequencer::computed(const trace::Operation& op, Tick length)
 {
     if (const auto index = layer_of(op))
     {
-        layers_[*index].compute_time += length;
+        Tick& time = layers_[*index].compute_time;
+        time = added(time, length, kMacrosOfLayer);
     }
 }
 

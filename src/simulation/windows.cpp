@@ -90,7 +90,10 @@ void Windows::end(Tick at)
     }
     events_ = events;
     const Reading& reading = meter_.read(at);
-    if (count_ != written_ && !both_quiet(quiet_, reading))
+    // What is held becomes one line, as long as its sums fit.
+    const bool fits = (count_ - written_ + 1) <=
+                      meter_.longest() / std::max<Tick>(reading.end - reading.begin, 1);
+    if (count_ != written_ && (!fits || !both_quiet(quiet_, reading)))
     {
         append_held();
     }
