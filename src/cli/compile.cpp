@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/json.h"
 #include "cli/command.h"
+#include "cli/mapping.h"
 #include "cli/progress.h"
 #include "cli/workload.h"
 #include "compiler/explain.h"
@@ -20,69 +21,6 @@ namespace tessera::cli
 namespace po = boost::program_options;
 namespace
 {
-
-nlohmann::ordered_json figures(const std::string& file, const Program& program)
-{
-    const trace::Header& header = program.header();
-    const MappingReport& mapping = program.mapping().value();
-    nlohmann::ordered_json layers = nlohmann::ordered_json::array();
-    for (const MappingReport::Layer& layer : mapping.layers)
-    {
-        layers.push_back({{"layer", layer.name},
-                          {"copies", layer.copies},
-                          {"blocks", layer.blocks},
-                          {"weights", layer.weights},
-                          {"occupancy", layer.occupancy}});
-    }
-    nlohmann::ordered_json result = {{"file", file},
-                                     {"operations", header.operations},
-                                     {"units", header.units.size()},
-                                     {"blocks", header.blocks.size()},
-                                     {"crossbars", mapping.crossbars},
-                                     {"weights", mapping.weights},
-                                     {"occupancy", mapping.occupancy},
-                                     {"segments", mapping.segments},
-                                     {"images", mapping.images},
-                                     {"cells_written", mapping.cells_written},
-                                     {"write_energy_aj", mapping.write_energy},
-                                     {"writes_per_cell", mapping.writes},
-                                     {"endurance", mapping.endurance},
-                                     {"bytes_sent", mapping.bytes_sent},
-                                     {"byte_hops", mapping.byte_hops},
-                                     {"attention", compiler::attention_json(mapping.attention)},
-                                     {"layers", layers}};
-    if (mapping.pipeline)
-    {
-        const MappingReport::Pipeline& its = *mapping.pipeline;
-        result["pipeline"] = {{"in_flight", its.in_flight},
-                              {"interval_ps", its.planned.interval},
-                              {"least_interval_ps", its.least_interval},
-                              {"busiest", its.busiest},
-                              {"work_ps", its.work},
-                              {"wanted", its.wanted},
-                              {"first_latency_ps", its.planned.first_latency},
-                              {"mean_latency_ps", its.planned.mean_latency},
-                              {"most_latency_ps", its.planned.most_latency}};
-    }
-    result["divided"] = compiler::divided_json(mapping.divided);
-    result["plans"] = mapping.plans;
-    if (mapping.buffers)
-    {
-        nlohmann::ordered_json refuges = nlohmann::ordered_json::array();
-        for (const MappingReport::Buffers::Refuge& refuge : mapping.buffers->refuges)
-        {
-            refuges.push_back({{"from", refuge.from},
-                               {"to", refuge.to},
-                               {"at", refuge.at},
-                               {"bytes", refuge.bytes}});
-        }
-        result["buffers"] = {{"held_back", mapping.buffers->held_back},
-                             {"unbounded_ps", mapping.buffers->unbounded},
-                             {"bounded_ps", mapping.buffers->bounded},
-                             {"refuges", std::move(refuges)}};
-    }
-    return result;
-}
 
 void print(std::ostream& out, const std::string& file, const Program& program)
 {
@@ -166,7 +104,9 @@ int compile(const Arguments& arguments, const Streams& streams)
     progress.reset(); // before anything else is printed
     if (options.has("json"))
     {
-        streams.out << text_of(figures(file, program), 2) << '\n';
+        nlohmann::ordered_json all{{"file", file}};
+        all.update(mapping_json(program.mapping().value(), program.header()));
+        streams.out << text_of(all, 2) << '\n';
     }
     else if (!options.has("quiet"))
     {

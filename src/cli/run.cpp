@@ -8,6 +8,7 @@
 #include "base/time_limit.h"
 #include "chip/chip.h"
 #include "cli/command.h"
+#include "cli/mapping.h"
 #include "cli/progress.h"
 #include "cli/value_run.h"
 #include "cli/workload.h"
@@ -318,6 +319,10 @@ int execute(const Arguments& arguments, const Options& options, const Streams& s
     if (options.has("json"))
     {
         nlohmann::ordered_json all = figures(result.summary, header, workload.chip.name());
+        if (const auto& mapping = workload.program.mapping(); mapping)
+        {
+            all["mapping"] = mapping_json(*mapping, header);
+        }
         if (values)
         {
             all["values"] = values_json(*values);
@@ -333,6 +338,7 @@ int execute(const Arguments& arguments, const Options& options, const Streams& s
             print_writing(streams.out, *mapping,
                           its.complete ? std::optional(its.span) : std::nullopt);
             print_sets(streams.out, *mapping);
+            print_buffers(streams.out, *mapping);
         }
         if (values)
         {

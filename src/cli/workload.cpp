@@ -195,76 +195,6 @@ Workload load_workload(const Options& options, const PhaseMonitor& monitor)
                 : compile_network(options, chip, monitor)};
 }
 
-void print_pipeline(std::ostream& out, const MappingReport& mapping)
-{
-    if (!mapping.pipeline)
-    {
-        return;
-    }
-    const MappingReport::Pipeline& its = *mapping.pipeline;
-    const auto time = [](double ps) { return human_time(static_cast<Tick>(ps + 0.5)); };
-    out << fmt::format(
-        "{} images, {} in flight{}; the busiest unit, {}, works {} on each; if only "
-        "MVMs take time, one every {} (at least {}), latency {} to {}\n",
-        its.planned.count, its.in_flight,
-        its.in_flight < its.wanted ? fmt::format(" (buffers have no room for {})", its.wanted) : "",
-        its.busiest, human_time(its.work), time(its.planned.interval),
-        human_time(its.least_interval), human_time(its.planned.first_latency),
-        human_time(its.planned.most_latency));
-}
-
-void print_sets(std::ostream& out, const MappingReport& mapping)
-{
-    out << compiler::divided_text(compiler::divided_json(mapping.divided), mapping.computed,
-                                  mapping.plans);
-}
-
-void print_buffers(std::ostream& out, const MappingReport& mapping)
-{
-    if (!mapping.buffers || (mapping.buffers->refuges.empty() && !mapping.buffers->held_back))
-    {
-        return;
-    }
-    const MappingReport::Buffers& its = *mapping.buffers;
-    out << fmt::format("buffers are too small for all that waits{}: if only MVMs take time, {} "
-                       "instead of {}\n",
-                       its.held_back ? ", producers are held back" : "", human_time(its.bounded),
-                       human_time(its.unbounded));
-    for (const MappingReport::Buffers::Refuge& refuge : its.refuges)
-    {
-        out << fmt::format("  {} waits for {} in {}: {} bytes an image are {}\n", refuge.from,
-                           refuge.to, refuge.at, refuge.bytes,
-                           refuge.at == "memory" ? "stored and loaded" : "sent once more");
-    }
-}
-
-void print_writing(std::ostream& out, const MappingReport& mapping, std::optional<Tick> makespan)
-{
-    if (mapping.weights_written != 0)
-    {
-        out << fmt::format(
-            "{} segments take turns for {} image{}: {} cells are written, {:.6g} mJ\n",
-            mapping.segments, mapping.images, mapping.images == 1 ? "" : "s", mapping.cells_written,
-            static_cast<double>(mapping.write_energy) * 1e-15);
-    }
-    out << compiler::attention_text(compiler::attention_json(mapping.attention));
-    const bool told = mapping.weights_written == 0 && !makespan; // by the line on attention
-    if (mapping.writes == 0 || mapping.endurance == 0 || told)
-    {
-        return;
-    }
-    const double runs =
-        static_cast<double>(mapping.endurance) / static_cast<double>(mapping.writes);
-    out << fmt::format("{:.4g} writes of a cell per image, which lasts for {:.6g} images",
-                       static_cast<double>(mapping.writes) / mapping.images, runs * mapping.images);
-    if (makespan)
-    {
-        out << fmt::format(", {:.4g} hours without a pause",
-                           runs * static_cast<double>(*makespan) * 1e-12 / 3600);
-    }
-    out << '\n';
-}
-
 namespace
 {
 
@@ -300,8 +230,12 @@ void print_images(std::ostream& out, const ImageSummary& images, double most_bus
     }
     if (images.count > 1)
     {
-        passed += fmt::format(", one every {}; the busiest unit works {} on each",
-                              time_text(images.interval), time_text(most_busy / images.count));
+        passed += ", one every " + time_text(images.interval);
+    }
+    if (images.count > 1 && images.count == images.arrived)
+    {
+        passed += fmt::format("; the busiest unit works {} on each, on average",
+                              time_text(most_busy / images.count));
     }
     print_row(out, "images", passed);
     if (images.count != 0)

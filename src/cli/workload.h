@@ -48,16 +48,6 @@ void print_remarks(std::ostream& err, const config::ChipConfig& chip);
 [[nodiscard]] Program compile_network(const Options& options, const ChipModel& chip,
                                       const PhaseMonitor& monitor = {});
 
-/// How several images pass as planned: latency and interval, beside the least interval.
-void print_pipeline(std::ostream& out, const MappingReport& mapping);
-/// Which sets are not made whole, and why.
-void print_sets(std::ostream& out, const MappingReport& mapping);
-/// Where data wait that find no room where they are read, and what that costs.
-void print_buffers(std::ostream& out, const MappingReport& mapping);
-/// What writing weights costs and how long cells last, if any are written; with the time that the
-/// run took, if it is over.
-void print_writing(std::ostream& out, const MappingReport& mapping, std::optional<Tick> makespan);
-
 /// The few lines that end a run on a terminal.
 void print_summary(std::ostream& out, const Summary& summary, const trace::Header& header,
                    const config::ChipConfig& config, const std::string& folder);

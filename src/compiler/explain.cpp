@@ -150,6 +150,23 @@ std::string buffers_text(const Json& buffers)
     return text;
 }
 
+/// What the planned times leave out.
+std::string left_out(const Json& plan)
+{
+    std::string text;
+    if (plan["shared"].get<bool>())
+    {
+        text = "; layers in one crossbar wait for each other, which is left out here";
+    }
+    const Json& buffers = plan.value("buffers", Json());
+    if (buffers.contains("held_back") && buffers["held_back"].get<bool>())
+    {
+        text += fmt::format("; producers that full buffers hold back are not: with them {} ps",
+                            buffers["bounded"].get<Tick>());
+    }
+    return text;
+}
+
 } // namespace
 
 Json explain(const network::Network& network, const config::ChipConfig& chip,
@@ -344,11 +361,8 @@ std::string explain_text(const Json& plan)
         plan["network"].get<std::string>(), plan["chip"].get<std::string>(),
         plan["schedule"].get<std::string>(),
         plan["images"].get<std::uint32_t>() > 1 ? " of one image" : "",
-        plan["makespan"].get<Tick>(),
-        plan["shared"].get<bool>()
-            ? "; layers in one crossbar wait for each other, which is left out here"
-            : "",
-        "layer", "set", "sets", "copies", "reads", "start [ns]", "end [ns]", "sent", "multicast");
+        plan["makespan"].get<Tick>(), left_out(plan), "layer", "set", "sets", "copies", "reads",
+        "start [ns]", "end [ns]", "sent", "multicast");
     for (const Json& layer : plan["layers"])
     {
         text +=

@@ -191,6 +191,9 @@ MappingReport::Attention attention(const Plan& plan)
 
 nlohmann::ordered_json attention_json(const MappingReport::Attention& attention)
 {
+    // 0 stands for cells that do not wear out, or are not written.
+    const auto limit = [](std::uint64_t value)
+    { return value == 0 ? nlohmann::ordered_json() : nlohmann::ordered_json(value); };
     return {{"way", attention.way},
             {"products", attention.products},
             {"macs", attention.macs},
@@ -199,8 +202,8 @@ nlohmann::ordered_json attention_json(const MappingReport::Attention& attention)
             {"cells_per_image", attention.cells},
             {"writes_per_cell_and_image", attention.writes},
             {"energy_aj_per_image", attention.energy},
-            {"endurance", attention.endurance},
-            {"lifetime_images", attention.lifetime()}};
+            {"endurance", limit(attention.endurance)},
+            {"lifetime_images", limit(attention.lifetime())}};
 }
 
 std::string attention_text(const nlohmann::ordered_json& attention)
@@ -220,7 +223,8 @@ std::string attention_text(const nlohmann::ordered_json& attention)
     }
     const bool crossbars = way == "crossbar";
     const std::uint64_t writes = count("writes_per_cell_and_image");
-    const std::uint64_t lifetime = count("lifetime_images");
+    const std::uint64_t lifetime =
+        attention["lifetime_images"].is_null() ? 0 : count("lifetime_images");
     return fmt::format(
         "attention in {} {}: {}{} {} are written per image, {:.6g} mJ; {}\n", count("macros"),
         crossbars ? "crossbars" : "digital macros", what,

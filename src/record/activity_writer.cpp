@@ -716,6 +716,10 @@ private:
         {
             put_attribute(file, "recovered", std::uint64_t{1});
         }
+        if (options_.cut)
+        {
+            put_attribute(file, "cut", std::uint64_t{1});
+        }
 
         const h5::Handle group = h5::create_group(file, "/meta");
         put_attribute(group.get(), "reference_clock.numerator", meta.reference_clock.numerator());

@@ -74,6 +74,7 @@ struct WriterOptions
     Compression compression = Compression::deflate;
     /// The file is made from what another one still held: it says so in the attribute "recovered".
     bool recovered = false;
+    bool cut = false; ///< and that one was of a run that was cut at its limit
     /// What messages call the file; empty: its own path.
     std::filesystem::path shown_as;
     /// Called after every flush, from the thread that writes; the last time within finish(). It

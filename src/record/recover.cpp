@@ -317,6 +317,7 @@ void write_copy(const ResultReader& reader, Streams& streams, const fs::path& fo
 {
     WriterOptions options;
     options.recovered = true;
+    options.cut = reader.header().cut;
     options.shown_as = shown_as;
     ActivitySink sink;
     ActivityWriter writer(folder, meta_of(reader.header()), options);

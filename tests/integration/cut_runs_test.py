@@ -268,6 +268,10 @@ def check_views(folder):
     expect(stats["span"]["value"] == 3_000_000 and stats["complete"]["value"] == 0 and "makespan" not in stats, "stats")
     results = Results(folder / "cut")
     expect("makespan_ps" not in results.attributes and results.attributes["span_ps"] == 3_000_000, "attributes")
+    subprocess.run([TESSERA, "h5", "recover", folder / "cut", "-o", folder / "again.h5"], check=True, stdout=subprocess.PIPE)
+    tables = json.loads(subprocess.run([TESSERA, "inspect", folder / "again.h5", "--json"], check=True,
+                                       stdout=subprocess.PIPE).stdout)
+    expect("cut at its limit" in [row["figure"] for row in tables["Summary"]], "a recovered file says that the run was cut")
     operation = results.ops["id"][results.ops["unfinished"] == 1][0]
     why = json.loads(subprocess.run([TESSERA, "inspect", folder / "cut", "--why", str(operation), "--json"], check=True,
                                     stdout=subprocess.PIPE).stdout)

@@ -4,6 +4,7 @@
 traces, the log and the watchdog."""
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -202,6 +203,32 @@ def check_latest_time(folder, network):
     expect(done.returncode == 2 and "image 2 arrives after" in done.stderr, f"third image: {done.returncode} {done.stderr}")
 
 
+def check_long_sums(folder, network):
+    """Times of many units that do not fit 64 bits together are an error, never another number."""
+    chip_seconds = [*network, "--images", "8", "--arrivals", "1000s"]  # of 2304 macros
+    done = tessera("run", *chip_seconds, "--stats-every", "10000s", "-q", "-o", folder / "sums")
+    most = int(re.search(r"give --stats-every at most (\d+) ps", done.stderr)[1]) if done.returncode == 4 else 0
+    expect(most > 0, f"a long window: {done.returncode} {done.stderr}")
+    done = tessera("run", *chip_seconds, "--stats-every", f"{most}ps", "-q", "-o", folder / "most")
+    expect(done.returncode == 0, f"the longest window: {done.returncode} {done.stderr}")
+    idle = 0
+    for line in (folder / "most" / "windows.jsonl").read_text().splitlines():
+        times = [time for kind in json.loads(line)["units"].values() for time in kind["time"].values()]
+        expect(min(times) >= 0, f"a time below 0: {line}")
+        idle += sum(times)
+    expect(idle > 2 ** 63, "sums of the lines are those of the run")
+    # Eight macros compute all the time, for more than 2^64 ps together.
+    lines = [{"format": "tessera-trace", "version": "1.0", "tiles": 4, "memory_ports": 1}]
+    lines += [{"id": i, "op": "mvm", "at": f"t{i % 4}.m{i // 4}", "n": 2 ** 32 - 1} for i in range(8)]
+    (folder / "long.hand.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    trace = folder / "long.trace.jsonl"
+    expect(tessera("trace", "seal", folder / "long.hand.jsonl", "-o", trace).returncode == 0, "seal")
+    for t_mvm in ("100 us", "1 ms"):
+        done = tessera("run", "-t", trace, "-c", "tiny", "--set", f"macro.t_mvm={t_mvm}", "--json", "-o", folder / "long", "--force")
+        expect(done.returncode == 0 and json.loads(done.stdout)["utilization"] == 1, f"always computing: {done.stdout} {done.stderr}")
+
+
+
 def main():
     network = ["--network", "lenet5", "--chip", "clsa-256"]
     with tempfile.TemporaryDirectory() as name:
@@ -211,6 +238,7 @@ def main():
         check_images(folder)
         check_log(folder, network)
         check_latest_time(folder, network)
+        check_long_sums(folder, network)
         check_watchdog(folder)
         check_refusals(folder, network)
         live = both_kernels(folder, "live", [*network, "--live"], ["stats.json"])

@@ -170,13 +170,35 @@ TEST(Explain, SeveralImagesAndSmallBuffers)
               std::string::npos);
 }
 
+/// Layer by layer one image follows the other, and each takes as long as one alone.
+TEST(Explain, ImagesLayerByLayerTakeTurns)
+{
+    Options options;
+    options.images = 9;
+    const Json plan = explain(two_ways(), wide_chip(), options, "");
+    EXPECT_EQ(plan.at("pipeline").at("images"), 9);
+    EXPECT_EQ(plan.at("pipeline").at("interval"), plan.at("makespan"));
+}
+
+/// Layers in one crossbar wait for each other: the plan says that it leaves this out.
+TEST(Explain, SharedCrossbarsAreTold)
+{
+    Options options = across_layers();
+    EXPECT_FALSE(explain(two_ways(), wide_chip(), options, "").at("shared"));
+    options.plan.pack = true;
+    const Json plan = explain(two_ways(), wide_chip(), options, "");
+    EXPECT_TRUE(plan.at("shared"));
+    EXPECT_NE(explain_text(plan).find("wait for each other, which is left out"), std::string::npos);
+}
+
 TEST(Explain, TheTextHasTheFigures)
 {
     Options options = across_layers();
     options.images = 20;
     const std::string text = explain_text(explain(two_ways(), wide_chip(), options, "b"));
-    for (const char* part : {"planned makespan 134400000 ps", "read in", "least", "planned",
-                             "20 images", "one every 89600000 ps (at least 89600000)", "a 1,2,3"})
+    for (const char* part :
+         {"planned makespan of one image 134400000 ps", "read in", "least", "planned", "20 images",
+          "one every 89600000 ps (at least 89600000)", "a 1,2,3"})
     {
         EXPECT_NE(text.find(part), std::string::npos) << part << " in\n" << text;
     }

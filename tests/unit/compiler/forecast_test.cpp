@@ -188,6 +188,27 @@ TEST(SetSizes, AutoIsNeverPlannedLonger)
     }
 }
 
+/// More copies than rows: they take turns with pixels where that makes the plan shorter.
+TEST(SetSizes, CopiesMayTakeTurnsWithPixels)
+{
+    const config::ChipConfig chip = config::load("clsa-256-ideal");
+    const network::Network network = network::load(network::find("lenet5"));
+    const auto makespan = [&](const char* sets, const char* duplicate)
+    {
+        Options options;
+        options.schedule = "xinf";
+        options.plan.duplicate = duplicate;
+        options.plan.sets = sets;
+        const Graph graph(network, chip);
+        return Timetable(
+                   Plan(graph, chip, schedule("xinf"), decide(graph, chip, options).options.plan))
+            .makespan();
+    };
+    EXPECT_EQ(makespan("auto", "greedy"), makespan("pixel", "greedy"));
+    EXPECT_LT(makespan("auto", "greedy"), makespan("row", "greedy") / 10);
+    EXPECT_LE(makespan("auto", "none"), makespan("row", "none"));
+}
+
 /// What buffers divide is told apart from what was chosen.
 TEST(SetSizes, FullBuffersAreTold)
 {
