@@ -28,7 +28,7 @@ public:
 
     /// The file is: no for a run that was interrupted or killed, or that still goes on. Whether all
     /// operations have ended (no for a run that was cut by its limit) is Summary::complete.
-    [[nodiscard]] bool complete() const;
+    [[nodiscard]] bool closed() const;
     [[nodiscard]] ActivityLevel level() const;      ///< what was recorded
     [[nodiscard]] const Summary& summary() const;   ///< zero where a killed run did not get to it
     [[nodiscard]] std::string config() const;       ///< effective config, JSON text

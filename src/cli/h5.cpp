@@ -22,7 +22,7 @@ void print(const record::FileState& state, const Options& options, std::ostream&
     {
         nlohmann::ordered_json document = {{"file", state.path},
                                            {"sound", state.losses.empty()},
-                                           {"complete", state.complete},
+                                           {"closed", state.closed},
                                            {"recovered", state.recovered},
                                            {"marked_open", state.open},
                                            {"level", record::name_of(state.level)},
@@ -35,7 +35,7 @@ void print(const record::FileState& state, const Options& options, std::ostream&
         return;
     }
     out << state.path << ": " << (state.losses.empty() ? "sound" : "damaged") << ", "
-        << (state.complete ? "complete" : "not complete") << (state.recovered ? ", recovered" : "")
+        << (state.closed ? "closed" : "not closed") << (state.recovered ? ", recovered" : "")
         << ", level " << record::name_of(state.level) << '\n';
     record::print(out, tables[0]);
     if (!state.losses.empty())

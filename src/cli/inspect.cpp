@@ -39,7 +39,7 @@ void show(const record::Glimpse& now, const std::optional<record::Glimpse>& befo
                                       {"operations", now.operations},
                                       {"operations_per_second", rate},
                                       {"simulated_ps_per_second", speed},
-                                      {"complete", now.complete}}
+                                      {"closed", now.closed}}
                    .dump()
             << std::endl; // whoever reads it waits for it
         return;
@@ -73,7 +73,7 @@ void follow(const std::string& result, bool json, const Streams& streams)
             last = glimpse;
             shown = now;
         }
-        if ((last && last->complete) || (!status.empty() && status != "running"))
+        if ((last && last->closed) || (!status.empty() && status != "running"))
         {
             if (status == "died")
             {

@@ -617,7 +617,7 @@ public:
     [[nodiscard]] std::uint64_t flushed_chunks() const { return belt_ ? belt_->flushed() : 0; }
 
 private:
-    /// What is not yet in the file, its totals, and that it is complete.
+    /// What is not yet in the file, its totals, and that it is closed.
     void write_end(const Summary& summary, Outcome outcome)
     {
         write_rest();
@@ -628,13 +628,13 @@ private:
             reopen();
         }
         write_summary(summary);
-        // Only when all else is in the file is it called complete.
+        // Only when all else is in the file is it called closed.
         h5::check(H5Fflush(file_.get(), H5F_SCOPE_GLOBAL), "write " + name_.string());
         if (outcome == Outcome::cut)
         {
             put_attribute(file_.get(), "cut", std::uint64_t{1});
         }
-        change_attribute(file_.get(), "complete",
+        change_attribute(file_.get(), "closed",
                          std::uint64_t{outcome == Outcome::interrupted ? 0U : 1U});
         h5::check(H5Fflush(file_.get(), H5F_SCOPE_GLOBAL), "write " + name_.string());
     }
@@ -702,7 +702,7 @@ private:
         const hid_t file = file_.get();
         put_attribute(file, "format", std::string("tessera-activity"));
         put_attribute(file, "format_version", kFormatVersion);
-        put_attribute(file, "complete", std::uint64_t{0});
+        put_attribute(file, "closed", std::uint64_t{0});
         put_attribute(file, "level", std::string(name_of(meta.level)));
         put_attribute(file, "time_unit", std::string("ps"));
         put_attribute(file, "span_ps", std::uint64_t{0});

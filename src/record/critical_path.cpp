@@ -193,7 +193,7 @@ const char* name_of_beginning(const ResultReader& reader, const OpRecord& first)
     case Cause::release:
         return "release";
     default:
-        if (reader.header().complete)
+        if (reader.header().closed)
         {
             reader.fail(kOperations, name_of_operation(first.id) + " was caused by " +
                                          name_of_operation(first.because) + ", which is not there");
@@ -231,7 +231,7 @@ CriticalPath critical_path(const ResultReader& reader)
             ids = causes.chain(causes.last()->id);
         }
     }
-    if (header.complete && recorded &&
+    if (header.closed && recorded &&
         (header.summary.complete ? last != result.span : last > result.span))
     {
         reader.fail("/@span_ps", "is " + std::to_string(result.span) +

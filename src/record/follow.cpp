@@ -29,13 +29,13 @@ Glimpse glimpse_of(const ResultReader& reader)
 {
     Glimpse glimpse;
     glimpse.operations = reader.count<OpRecord>();
-    glimpse.complete = reader.header().complete;
+    glimpse.closed = reader.header().closed;
     const std::uint64_t first = glimpse.operations - std::min(glimpse.operations, kLatest);
     for (const OpRecord& record : reader.read<OpRecord>(first, kLatest))
     {
         glimpse.now = std::max(glimpse.now, record.end);
     }
-    if (glimpse.complete)
+    if (glimpse.closed)
     {
         glimpse.now = reader.header().summary.span;
     }
@@ -79,8 +79,8 @@ std::optional<Glimpse> Follower::look()
             return std::nullopt;
         }
         const Glimpse glimpse = glimpse_of(ResultReader(file));
-        const bool news = !last_ || glimpse.operations != last_->operations ||
-                          glimpse.complete != last_->complete;
+        const bool news =
+            !last_ || glimpse.operations != last_->operations || glimpse.closed != last_->closed;
         last_ = glimpse;
         changed_ = changed;
         failures_ = 0;

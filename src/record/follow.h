@@ -17,7 +17,7 @@ struct Glimpse
 {
     std::uint64_t operations = 0; ///< recorded
     Tick now = 0;                 ///< end of the latest of them, ps
-    bool complete = false;
+    bool closed = false;
 };
 
 /// Looks at a run from outside, while it goes on. The file is opened anew for every look, which the

@@ -13,7 +13,7 @@ namespace tessera::record
 namespace
 {
 
-double share(Tick part, Tick whole)
+double ratio(Tick part, Tick whole)
 {
     return whole == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole);
 }
@@ -58,20 +58,21 @@ Table summary_table(const ResultReader& reader)
 {
     const ResultHeader& header = reader.header();
     const Summary& summary = header.summary;
-    Table table{"Summary", {"figure", "value", "unit"}, {}, ""};
-    const auto add = [&](const std::string& name, Cell value, const std::string& unit = "") {
-        table.rows.push_back({name, std::move(value), unit});
+    Table table{"Summary", {text("figure"), {"value", ColumnKind::mixed}, text("unit")}, {}, ""};
+    const auto add = [&](const std::string& name, Cell value, Cell unit = std::string()) {
+        table.rows.push_back({name, std::move(value), std::move(unit)});
     };
-    add("complete", std::string(summary.complete ? "yes" : "no"));
+    constexpr UnitCell of_time{"ns", "ps"};
+    add("complete", summary.complete);
     if (!summary.complete && summary.span != 0)
     {
-        add(header.cut ? "cut at its limit" : "interrupted", nanoseconds(summary.span), "ns");
+        add(header.cut ? "cut at its limit" : "interrupted", TimeCell{summary.span}, of_time);
     }
     add("activity level", std::string(name_of(header.level)));
     const std::string span = summary.complete ? "makespan" : "span";
-    add(span, nanoseconds(summary.span), "ns");
+    add(span, TimeCell{summary.span}, of_time);
     add(span + " in cycles", header.reference_clock.edge_at_or_after(summary.span),
-        "cycles of the reference clock");
+        std::string("cycles of the reference clock"));
     add("operations", summary.operations);
     if (!summary.complete)
     {
@@ -79,16 +80,16 @@ Table summary_table(const ResultReader& reader)
     }
     add("recorded operations", reader.count<OpRecord>());
     add("crossbars", std::uint64_t{summary.crossbars});
-    add("utilization", 100 * summary.utilization, "%");
+    add("utilization", ShareCell{summary.utilization}, UnitCell{"%", ""});
     add("images arrived", std::uint64_t{summary.images.arrived});
     add("images ended", std::uint64_t{summary.images.count});
     if (summary.images.offered > 0)
     {
-        add("images offered", summary.images.offered, "1/s");
+        add("images offered", summary.images.offered, std::string("1/s"));
     }
     if (summary.images.served > 0)
     {
-        add("images served", summary.images.served, "1/s");
+        add("images served", summary.images.served, std::string("1/s"));
     }
     add("units", std::uint64_t{summary.units.size()});
     add("layers", std::uint64_t{summary.layers.size()});
@@ -98,8 +99,9 @@ Table summary_table(const ResultReader& reader)
 Table layer_table(const Summary& summary)
 {
     Table table{"Layers",
-                {"layer", "kind", "crossbars", "operations", "vectors", "start", "end",
-                 "utilization", "moved_bytes", "memory_bytes"},
+                {text("layer"), text("kind"), number("crossbars"), number("operations"),
+                 number("vectors"), time("start"), time("end"), share("utilization"),
+                 number("moved_bytes"), number("memory_bytes")},
                 {},
                 ""};
     for (const LayerSummary& layer : summary.layers)
@@ -120,12 +122,16 @@ Table layer_table(const Summary& summary)
 
 Table unit_table(const Summary& summary, std::size_t top)
 {
-    Table table{"Busiest units", {"unit", "kind", "operations", "busy", "busy_share"}, {}, ""};
+    Table table{
+        "Busiest units",
+        {text("unit"), text("kind"), number("operations"), time("busy"), share("busy_share")},
+        {},
+        ""};
     for (unsigned stage = 0; stage < kStages; ++stage)
     {
         if (!is_work(static_cast<Stage>(stage)))
         {
-            table.columns.emplace_back(name_of(static_cast<Stage>(stage)));
+            table.columns.push_back(share(name_of(static_cast<Stage>(stage))));
         }
     }
     for (const std::size_t i : largest(summary.units, top, busy_time))
@@ -133,12 +139,12 @@ Table unit_table(const Summary& summary, std::size_t top)
         const UnitSummary& unit = summary.units[i];
         std::vector<Cell> row = {unit.name, std::string(name_of(unit.kind)), unit.operations,
                                  TimeCell{busy_time(unit)},
-                                 ShareCell{share(busy_time(unit), summary.span)}};
+                                 ShareCell{ratio(busy_time(unit), summary.span)}};
         for (unsigned stage = 0; stage < kStages; ++stage)
         {
             if (!is_work(static_cast<Stage>(stage)))
             {
-                row.emplace_back(ShareCell{share(unit.time[stage], summary.span)});
+                row.emplace_back(ShareCell{ratio(unit.time[stage], summary.span)});
             }
         }
         table.rows.push_back(std::move(row));
@@ -149,7 +155,10 @@ Table unit_table(const Summary& summary, std::size_t top)
 
 Table image_times_table(const ImageSummary& images)
 {
-    Table table{"Images", {"time", "mean", "p50", "p95", "p99", "most"}, {}, ""};
+    Table table{"Images",
+                {text("time"), time("mean"), time("p50"), time("p95"), time("p99"), time("most")},
+                {},
+                ""};
     const auto add =
         [&](const char* name, double mean, const Percentiles& percentiles, const Tick most)
     {
@@ -180,20 +189,22 @@ Table image_table(const ResultReader& reader, std::size_t top)
     const std::vector<ImageRecord> images =
         reader.read<ImageRecord>(0, reader.count<ImageRecord>());
     Table table{"Slowest images",
-                {"image", "arrival", "start", "end", "waiting", "service", "latency"},
+                {number("image"), time("arrival"), time("start"), time("end"), time("waiting"),
+                 time("service"), time("latency")},
                 {},
                 ""};
-    const auto time = [](bool known, Tick ps) { return known ? Cell(TimeCell{ps}) : Cell(); };
+    const auto if_known = [](bool known, Tick ps) { return known ? Cell(TimeCell{ps}) : Cell(); };
     for (const std::size_t i : largest(images, top, latency))
     {
         const ImageRecord& image = images[i];
         const bool arrived = image.arrival != kNever;
         const bool started = image.start != kNever;
         const bool ended = image.end != kNever;
-        table.rows.push_back({std::uint64_t{image.image}, time(arrived, image.arrival),
-                              time(started, image.start), time(ended, image.end),
-                              time(arrived && started, image.start - image.arrival),
-                              time(ended, image.end - image.start), time(ended, latency(image))});
+        table.rows.push_back({std::uint64_t{image.image}, if_known(arrived, image.arrival),
+                              if_known(started, image.start), if_known(ended, image.end),
+                              if_known(arrived && started, image.start - image.arrival),
+                              if_known(ended, image.end - image.start),
+                              if_known(ended, latency(image))});
     }
     table.note = note_of(table.rows.size(), images.size());
     return table;
@@ -201,13 +212,16 @@ Table image_table(const ResultReader& reader, std::size_t top)
 
 Table link_table(const Summary& summary, std::size_t top)
 {
-    Table table{"Busiest links", {"link", "flits", "busy", "busy_share", "stalled"}, {}, ""};
+    Table table{"Busiest links",
+                {text("link"), number("flits"), time("busy"), share("busy_share"), time("stalled")},
+                {},
+                ""};
     for (const std::size_t i :
          largest(summary.links, top, [](const LinkSummary& link) { return link.busy; }))
     {
         const LinkSummary& link = summary.links[i];
         table.rows.push_back({link.name, link.flits, TimeCell{link.busy},
-                              ShareCell{share(link.busy, summary.span)}, TimeCell{link.stalled}});
+                              ShareCell{ratio(link.busy, summary.span)}, TimeCell{link.stalled}});
     }
     table.note = note_of(table.rows.size(), summary.links.size());
     return table;
@@ -216,7 +230,10 @@ Table link_table(const Summary& summary, std::size_t top)
 Table buffer_table(const Summary& summary)
 {
     Table table{
-        "Buffers in use, in bytes", {"buffer", "capacity", "peak", "mean", "waits"}, {}, ""};
+        "Buffers in use, in bytes",
+        {text("buffer"), number("capacity"), number("peak"), number("mean"), number("waits")},
+        {},
+        ""};
     for (const BufferSummary& buffer : summary.buffers)
     {
         if (buffer.peak != 0 || buffer.waits != 0)
@@ -244,18 +261,18 @@ Table path_table(const std::string& title, const std::vector<PathPart>& parts, s
     Table table{title, {}, {}, ""};
     if (has_what || !has_layer)
     {
-        table.columns.emplace_back("what");
+        table.columns.push_back(text("what"));
     }
     if (has_layer)
     {
-        table.columns.emplace_back("layer");
+        table.columns.push_back(text("layer"));
     }
     const std::size_t names = table.columns.size();
-    table.columns.insert(table.columns.end(), {"time", "share", "count"});
+    table.columns.insert(table.columns.end(), {time("time"), share("share"), number("count")});
     const auto add = [&](std::vector<Cell> row, Tick time, std::uint64_t count)
     {
         row.emplace_back(TimeCell{time});
-        row.emplace_back(ShareCell{share(time, whole)});
+        row.emplace_back(ShareCell{ratio(time, whole)});
         row.emplace_back(count);
         table.rows.push_back(std::move(row));
     };
@@ -290,7 +307,10 @@ Table path_table(const std::string& title, const std::vector<PathPart>& parts, s
 
 Table change_table(const std::string& title, const std::vector<PathChange>& changes)
 {
-    Table table{title, {"what", "layer", "before", "after", "difference"}, {}, ""};
+    Table table{title,
+                {text("what"), text("layer"), time("before"), time("after"), time("difference")},
+                {},
+                ""};
     for (const PathChange& change : changes)
     {
         table.rows.push_back({change.what, name_cell(change.layer), TimeCell{change.before},
@@ -303,8 +323,9 @@ Table chain_table(const ResultReader& reader, const Chain& chain)
 {
     const std::uint64_t left_out = chain.length - chain.records.size();
     Table table{"What let it start",
-                {"operation", "kind", "unit", "layer", "image", "ready", "start", "end", "finished",
-                 "waited", "cause", "because", "reads"},
+                {number("operation"), text("kind"), text("unit"), text("layer"), number("image"),
+                 time("ready"), time("start"), time("end"), text("finished"), time("waited"),
+                 text("cause"), number("because"), text("reads")},
                 {},
                 note_of(chain.records.size(), chain.length) +
                     (left_out == 0 ? "" : ", " + std::to_string(left_out) + " left out")};
@@ -315,8 +336,8 @@ Table chain_table(const ResultReader& reader, const Chain& chain)
             {record.id, std::string(trace::name_of(static_cast<trace::OpKind>(record.kind))),
              reader.unit_name(record.unit), name_cell(reader.layer_name(record.layer)),
              std::uint64_t{record.image}, TimeCell{record.ready}, TimeCell{record.start},
-             TimeCell{record.end}, std::string(record.unfinished == 0 ? "yes" : "no"),
-             TimeCell{record.wait}, std::string(name_of(static_cast<Cause>(record.cause))),
+             TimeCell{record.end}, record.unfinished == 0, TimeCell{record.wait},
+             std::string(name_of(static_cast<Cause>(record.cause))),
              caused ? Cell(record.because) : Cell(),
              record.padding != 0 ? Cell(std::string("padding")) : Cell()});
     }
@@ -351,7 +372,7 @@ void validate(const ResultReader& reader)
         reader.fail("/@crossbars", "is " + std::to_string(summary.crossbars) + ", and there are " +
                                        std::to_string(macros) + " macros");
     }
-    if (header.complete && header.level >= ActivityLevel::unit &&
+    if (header.closed && header.level >= ActivityLevel::unit &&
         summary.operations + summary.unfinished != reader.count<OpRecord>())
     {
         reader.fail("/@operations", "is " + std::to_string(summary.operations) + " and " +
@@ -368,7 +389,7 @@ void validate(const ResultReader& reader)
             {
                 reader.fail(where, "comes after image " + std::to_string(*before));
             }
-            if (header.complete && image.end != kNever && image.end > summary.span)
+            if (header.closed && image.end != kNever && image.end > summary.span)
             {
                 reader.fail(where, "ends after the run");
             }
@@ -406,8 +427,7 @@ std::vector<Table> overview(const ResultReader& reader, std::size_t top)
     if (reader.count<OpRecord>() != 0)
     {
         const CriticalPath path = critical_path(reader);
-        const std::string title =
-            summary.complete ? "Where the makespan went" : "Where the time up to the cut went";
+        const std::string title = "Where the span went";
         tables.push_back(path_table(title + ", by cause", by_cause(path.parts), top));
         tables.push_back(path_table(title + ", by layer", by_layer(path.parts), top));
         tables.push_back(path_table(title + ", by cause and layer", path.parts, top));

@@ -196,7 +196,7 @@ ResultHeader read_header(const Checked& checked, hid_t file, std::vector<Loss>* 
                              : "read it with the version that wrote it");
     }
     ResultHeader header;
-    header.complete = checked.integer(file, "/", "complete") != 0;
+    header.closed = checked.integer(file, "/", "closed") != 0;
     header.cut = h5::has_attribute(file, "cut") && checked.integer(file, "/", "cut") != 0;
     header.level = level_of(checked, checked.text_attribute(file, "/", "level"));
     header.recovered =
@@ -227,11 +227,11 @@ ResultHeader read_header(const Checked& checked, hid_t file, std::vector<Loss>* 
     summary.units = read_units(checked);
     summary.layers = read_layers(checked);
     // These two are made last: a file that was cut off does not have them.
-    if (header.complete || checked.present("/buffers"))
+    if (header.closed || checked.present("/buffers"))
     {
         attempt(losses, [&] { summary.buffers = read_buffers(checked); });
     }
-    if (header.complete || checked.present("/noc/links"))
+    if (header.closed || checked.present("/noc/links"))
     {
         attempt(losses, [&] { summary.links = read_links(checked); });
     }

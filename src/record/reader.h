@@ -21,7 +21,7 @@ namespace tessera::record
 /// What a result says apart from its streams.
 struct ResultHeader
 {
-    bool complete = false;  ///< false: interrupted or killed; figures of `summary` may be zero
+    bool closed = false;    ///< false: interrupted or killed; figures of `summary` may be zero
     bool recovered = false; ///< made from what another file still held
     bool cut = false;       ///< complete, but ended with operations left, as it had been asked to
     ActivityLevel level = ActivityLevel::off;

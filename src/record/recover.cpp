@@ -183,7 +183,7 @@ FileState state_of(const ResultReader& reader)
 {
     FileState state;
     state.path = reader.path();
-    state.complete = reader.header().complete;
+    state.closed = reader.header().closed;
     state.recovered = reader.header().recovered;
     state.level = reader.header().level;
     return state;
@@ -231,7 +231,7 @@ class Totals
 public:
     explicit Totals(const ResultHeader& header) : summary_(header.summary)
     {
-        rebuilt_ = !header.complete && summary_.span == 0;
+        rebuilt_ = !header.closed && summary_.span == 0;
     }
 
     void add(const OpRecord& record)
@@ -340,7 +340,7 @@ void write_copy(const ResultReader& reader, Streams& streams, const fs::path& fo
                                      into(sink.operations)(record);
                                  });
     const ResultHeader& header = reader.header();
-    const bool whole = header.complete && !header.cut && state.lost_records() == lost;
+    const bool whole = header.closed && !header.cut && state.lost_records() == lost;
     streams.go_through<DependencyRecord>(state, into(sink.dependencies));
     streams.go_through<IntervalRecord>(state, into(sink.intervals));
     streams.go_through<StallRecord>(state, into(sink.stalls));
@@ -426,12 +426,12 @@ FileState recover_file(const fs::path& from, const fs::path& to, Existing existi
 
 std::vector<Table> tables_of(const FileState& state)
 {
-    Table streams{"Streams", {"stream", "records", "sound"}, {}, ""};
+    Table streams{"Streams", {text("stream"), number("records"), number("sound")}, {}, ""};
     for (const StreamState& stream : state.streams)
     {
         streams.rows.push_back({stream.path, stream.claimed, stream.sound});
     }
-    Table losses{"Losses", {"where", "problem", "records"}, {}, ""};
+    Table losses{"Losses", {text("where"), text("problem"), number("records")}, {}, ""};
     for (const Loss& loss : state.losses)
     {
         losses.rows.push_back(

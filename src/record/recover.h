@@ -25,7 +25,7 @@ struct StreamState
 struct FileState
 {
     std::string path;
-    bool complete = false;
+    bool closed = false;
     bool recovered = false;
     bool open = false; ///< a writer that marks its file did not close it
     ActivityLevel level = ActivityLevel::off;

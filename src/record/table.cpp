@@ -23,6 +23,8 @@ std::string to_text(const Cell& cell)
                                  [](const std::string& text) { return text; },
                                  [](std::uint64_t value) { return std::to_string(value); },
                                  [](double value) { return fmt::format("{:.3f}", value); },
+                                 [](bool value) { return std::string(value ? "yes" : "no"); },
+                                 [](UnitCell unit) { return std::string(unit.text); },
                                  [](TimeCell time) { return nanoseconds(time.ps); },
                                  [](TimeChangeCell time)
                                  {
@@ -31,7 +33,7 @@ std::string to_text(const Cell& cell)
                                             nanoseconds(time.ps < 0 ? 0 - bits : bits);
                                  },
                                  [](ShareCell share)
-                                 { return fmt::format("{:.2f}", 100 * share.value); }},
+                                 { return fmt::format("{:.3f}", 100 * share.value); }},
                       cell);
 }
 
@@ -42,24 +44,16 @@ nlohmann::ordered_json to_value(const Cell& cell)
                    [](TimeCell time) { return nlohmann::ordered_json(time.ps); },
                    [](TimeChangeCell time) { return nlohmann::ordered_json(time.ps); },
                    [](ShareCell share) { return nlohmann::ordered_json(share.value); },
+                   [](UnitCell unit) { return nlohmann::ordered_json(unit.json); },
                    [](const auto& value) { return nlohmann::ordered_json(value); }},
         cell);
 }
 
-/// Whether the cells of a column are of one kind; a column of nothing but "-" is of every kind.
-template <class Kind> bool is_column_of(const Table& table, std::size_t column)
+std::string header_of(const Column& column)
 {
-    bool any = false;
-    for (const std::vector<Cell>& row : table.rows)
-    {
-        any = any || std::holds_alternative<Kind>(row[column]);
-    }
-    return any;
-}
-
-bool holds_times(const Table& table, std::size_t column)
-{
-    return is_column_of<TimeCell>(table, column) || is_column_of<TimeChangeCell>(table, column);
+    return column.name + (column.kind == ColumnKind::time    ? " [ns]"
+                          : column.kind == ColumnKind::share ? " [%]"
+                                                             : "");
 }
 
 /// What a terminal shows: continuation bytes of UTF-8 take no place.
@@ -77,10 +71,7 @@ void print(std::ostream& out, const Table& table)
     std::vector<std::vector<std::string>> lines(1 + table.rows.size());
     for (std::size_t c = 0; c < table.columns.size(); ++c)
     {
-        const char* unit = holds_times(table, c)               ? " [ns]"
-                           : is_column_of<ShareCell>(table, c) ? " [%]"
-                                                               : "";
-        lines[0].push_back(table.columns[c] + unit);
+        lines[0].push_back(header_of(table.columns[c]));
         for (std::size_t r = 0; r < table.rows.size(); ++r)
         {
             lines[r + 1].push_back(to_text(table.rows[r][c]));
@@ -101,7 +92,7 @@ void print(std::ostream& out, const Table& table)
         for (std::size_t c = 0; c < line.size(); ++c)
         {
             const std::string blanks(widths[c] - width(line[c]), ' ');
-            const bool left = c == 0 || is_column_of<std::string>(table, c);
+            const bool left = c == 0 || table.columns[c].kind == ColumnKind::text;
             text += "  ";
             text += left ? line[c] + blanks : blanks + line[c];
         }
@@ -118,7 +109,8 @@ nlohmann::ordered_json to_json(const Table& table)
         nlohmann::ordered_json row = nlohmann::ordered_json::object();
         for (std::size_t c = 0; c < table.columns.size(); ++c)
         {
-            row[table.columns[c] + (holds_times(table, c) ? "_ps" : "")] = to_value(cells[c]);
+            const Column& column = table.columns[c];
+            row[column.name + (column.kind == ColumnKind::time ? "_ps" : "")] = to_value(cells[c]);
         }
         rows.push_back(std::move(row));
     }

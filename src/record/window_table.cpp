@@ -185,10 +185,12 @@ std::vector<Cell> row_of(const Line& line, std::uint64_t begin, Held& held)
     const auto [layer, macro_time] = line.greatest("layers", "macro_time");
     const auto [link, busy] = line.greatest("links", "busy");
     const auto [buffer, mean] = fullest(line, held);
-    return {TimeCell{end},
+    return {TimeCell{begin},
+            TimeCell{end},
             windows,
             line.whole("operations"),
             line.whole("mvm_vectors"),
+            line.whole("events"),
             ShareCell{line.real("utilization")},
             text_cell(layer),
             text_cell(link),
@@ -210,30 +212,33 @@ Table window_table(const std::string& path)
         throw InputError({file, 0, ""}, "is not there",
                          "only runs with --stats-every write windows");
     }
-    const std::string text = InputFile(file, InputFile::Pipes::refuse).read_all(kMostBytes);
-    if (text.size() == kMostBytes)
+    const std::string content = InputFile(file, InputFile::Pipes::refuse).read_all(kMostBytes);
+    if (content.size() == kMostBytes)
     {
         throw InputError({file, 0, ""}, "is larger than a GiB",
                          "give a longer time to --stats-every");
     }
     Table table{"Windows",
-                {"end", "windows", "operations", "mvm_vectors", "utilization", "busiest layer",
-                 "busiest link", "link_busy", "fullest buffer", "buffer_mean_B"},
+                {time("begin"), time("end"), number("windows"), number("operations"),
+                 number("mvm_vectors"), number("events"), share("utilization"),
+                 text("busiest layer"), text("busiest link"), share("link_busy"),
+                 text("fullest buffer"), number("buffer_mean_B")},
                 {},
                 ""};
     std::uint64_t begin = 0;
     std::uint64_t windows = 0;
     Held held;
     std::size_t at = 0;
-    for (std::size_t end = 0; (end = text.find('\n', at)) != std::string::npos; at = end + 1)
+    for (std::size_t end = 0; (end = content.find('\n', at)) != std::string::npos; at = end + 1)
     {
-        const Line line(file, table.rows.size() + 1, std::string_view(text).substr(at, end - at));
+        const Line line(file, table.rows.size() + 1,
+                        std::string_view(content).substr(at, end - at));
         table.rows.push_back(row_of(line, begin, held));
         begin = line.whole("end");
         windows += line.whole("windows");
     }
     table.note = std::to_string(windows) + " of them" +
-                 (at == text.size() ? "" : "; the last one is not complete");
+                 (at == content.size() ? "" : "; the last one is not complete");
     return table;
 }
 

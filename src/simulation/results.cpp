@@ -18,9 +18,9 @@ Results::Results(Results&&) noexcept = default;
 Results& Results::operator=(Results&&) noexcept = default;
 Results::~Results() = default;
 
-bool Results::complete() const
+bool Results::closed() const
 {
-    return impl_->header().complete;
+    return impl_->header().closed;
 }
 
 ActivityLevel Results::level() const

@@ -91,7 +91,7 @@ def check_failed_run(what, result, folder, reasons):
     part = folder / "activity.h5.part"
     if part.exists():
         with h5py.File(part, "r") as file:
-            expect(file.attrs["complete"] == 0, f"{what}: the part says that it is complete")
+            expect(file.attrs["closed"] == 0, f"{what}: the part says that it is complete")
             for stream in ("ops", "deps", "intervals", "stalls", "cycles"):
                 if stream in file:
                     file[stream][:]

@@ -132,7 +132,7 @@ def check_result(folder):
                 problems.append("other operations are in flight than the file says")
             if int(file["ops"]["end"].max(initial=0)) > file.attrs["span_ps"]:
                 problems.append("operations end after the span")
-            if bool(file.attrs["complete"]) != (code == 0):
+            if bool(file.attrs["closed"]) != (code == 0):
                 problems.append("the file and the exit code disagree")
         counted = json.loads((folder / "stats.json").read_text())["chip"]["operations"]["value"]
         if recorded != counted:

@@ -42,7 +42,7 @@ def check(path, safe, live):
         operations = len(file["ops"])
         for name in ("units", "layers", "meta/config", "meta/trace_header"):
             file[name][()]
-        if path.name == "activity.h5" and not (file.attrs["complete"] == 1 and len(file["buffers"]) == 0):
+        if path.name == "activity.h5" and not (file.attrs["closed"] == 1 and len(file["buffers"]) == 0):
             return "activity.h5 is not complete", 0
     if live:
         with h5py.File(path, "r", libver="latest", swmr=True) as file:

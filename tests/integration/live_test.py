@@ -80,8 +80,8 @@ def test_reading_meanwhile(folder):
                 expect(listed.returncode == 0 and "/ops" in listed.stdout, "h5ls opens it")
                 expect(tessera("inspect", folder).returncode == 0, "inspect shows a run that goes on")
                 check = tessera("h5", "check", folder)
-                expect(check.returncode == 0 and "not complete" in check.stdout,
-                       f"h5 check says that it is not complete: {check.stdout}{check.stderr}")
+                expect(check.returncode == 0 and "not closed" in check.stdout,
+                       f"h5 check says that it is not closed: {check.stdout}{check.stderr}")
                 process.send_signal(signal.SIGCONT)
                 grown.add(0)
             time.sleep(0.001)
@@ -95,7 +95,7 @@ def test_following(folder):
     followed = tessera("inspect", folder, "--follow", "--json")
     expect(process.wait() == 0 and followed.returncode == 0, f"--follow ends with the run: {followed.stderr}")
     looks = [json.loads(line) for line in followed.stdout.splitlines()]
-    expect(len(looks) >= 2 and looks[-1]["complete"], f"--follow sees the end: {followed.stdout}")
+    expect(len(looks) >= 2 and looks[-1]["closed"], f"--follow sees the end: {followed.stdout}")
     counts = [look["operations"] for look in looks]
     expect(counts == sorted(counts), "operations only become more")
     text = tessera("inspect", folder, "--follow")
@@ -132,7 +132,7 @@ def test_killed(folder):
         ends = new["ops"]["end"]
         expect(len(ends) > 0 and new.attrs["span_ps"] == ends.max(), "the span is that of what there is")
         expect("makespan_ps" not in new.attrs, "a killed run has no makespan")
-        expect(new.attrs["complete"] == 0 and new.attrs["recovered"] == 1, "it says what it is")
+        expect(new.attrs["closed"] == 0 and new.attrs["recovered"] == 1, "it says what it is")
         expect(new["units"]["operations"].sum() == len(ends), "operations of units are counted again")
         expect(new["layers"]["macro_time"].sum() > 0, "times of layers are added up again")
     shown = tessera("inspect", recovered)

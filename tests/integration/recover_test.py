@@ -73,7 +73,7 @@ def problem_of(original, cut, code, message, named, copy, known):
         return "" if known[expected_counts] == content else "another cut between the same chunks gave another copy"
     known[expected_counts] = content
     with h5py.File(copy, "r") as file:
-        if not (file.attrs["recovered"] == 1 and file.attrs["complete"] == 0 and len(file["units"]) == 1):
+        if not (file.attrs["recovered"] == 1 and file.attrs["closed"] == 0 and len(file["units"]) == 1):
             return "the copy does not say what it is"
         for name in original.records:
             expected, found = original.before(name, cut), file[name][:]

@@ -66,7 +66,7 @@ def check_until(folder, network):
                    f"--until {until} ps: other operations than those that end by then")
             expect(set(cut_ops["id"]) == set(ops["id"][ops["start"] <= until]), f"--until {until} ps: what has started")
             expect(int(file.attrs["span_ps"]) == min(until, makespan), f"--until {until} ps: span")
-            expect(int(file.attrs["complete"]) == 1, f"--until {until} ps: complete")
+            expect(int(file.attrs["closed"]) == 1, f"--until {until} ps: complete")
         status = json.loads((cut / "run.json").read_text())["status"]
         expect(status == ("until" if until < makespan else "complete"), f"--until {until} ps: status {status}")
         expect(tessera("inspect", cut).returncode == 0, f"--until {until} ps: inspect")

@@ -146,7 +146,7 @@ TEST_P(WrittenRecords, AreReadBack)
     }
     EXPECT_FALSE(std::filesystem::exists(folder.path() / "activity.h5.part"));
     const ResultReader reader(folder.path());
-    EXPECT_TRUE(reader.header().complete);
+    EXPECT_TRUE(reader.header().closed);
     expect_same(reader, recording.operations);
     expect_same(reader, recording.dependencies);
     expect_same(reader, recording.intervals);
@@ -276,7 +276,7 @@ TEST(ActivityWriter, WithoutFinishLeavesAReadablePart)
     }
     EXPECT_FALSE(std::filesystem::exists(folder.path() / "activity.h5"));
     const ResultReader reader(folder.path());
-    EXPECT_FALSE(reader.header().complete);
+    EXPECT_FALSE(reader.header().closed);
     EXPECT_EQ(reader.unit_name(1), "t0.vec");
     EXPECT_EQ(reader.layer_name(1), "fc");
     expect_same(reader, recording.operations);
@@ -292,7 +292,7 @@ TEST(ActivityWriter, OfAnInterruptedRunLeavesAPartWithSummaries)
         writer.finish(summary_of_two_units(500), Outcome::interrupted);
     }
     const ResultReader reader(folder.path() / "activity.h5.part");
-    EXPECT_FALSE(reader.header().complete);
+    EXPECT_FALSE(reader.header().closed);
     EXPECT_EQ(reader.header().summary.span, 500U);
 }
 
@@ -338,7 +338,7 @@ TEST(ActivityWriter, LosesNothingThatWasFlushedWhenKilled)
         ASSERT_EQ(waitpid(child, &status, 0), child);
         ASSERT_TRUE(WIFSIGNALED(status));
         const ResultReader reader(folder.path());
-        EXPECT_FALSE(reader.header().complete);
+        EXPECT_FALSE(reader.header().closed);
         ASSERT_GE(reader.count<OpRecord>(), chunks / kFlushChunks * kFlushChunks * kChunkRecords);
         std::uint64_t expected = 0;
         for (const OpRecord& record :
@@ -394,7 +394,7 @@ TEST(ActivityWriter, ReportsAFullDisk)
     EXPECT_EQ(record_with_limit(folder.path(), needed - 1, 1000), 5);
     EXPECT_FALSE(std::filesystem::exists(folder.path() / "activity.h5"));
     EXPECT_EQ(record_with_limit(folder.path(), needed + 4096, 1000), 0);
-    EXPECT_TRUE(ResultReader(folder.path()).header().complete);
+    EXPECT_TRUE(ResultReader(folder.path()).header().closed);
 }
 
 TEST(ActivityWriter, BringsTheFailureToTheSimulation)

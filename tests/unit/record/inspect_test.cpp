@@ -36,16 +36,41 @@ TEST(Table, AlignsTextsAndNumbers)
 {
     const Table table{
         "Title",
-        {"name", "n", "time", "share"},
+        {text("name"), number("n"), time("time"), share("share")},
         {{std::string("a"), std::uint64_t{12345}, TimeCell{1'234'567}, ShareCell{0.5}},
          {std::string("größer"), std::uint64_t{1}, Cell(), ShareCell{1}}},
         ""};
     EXPECT_EQ(text_of(table), "Title\n"
                               "  name        n  time [ns]  share [%]\n"
-                              "  a       12345   1234.567      50.00\n"
-                              "  größer      1          -     100.00\n");
+                              "  a       12345   1234.567     50.000\n"
+                              "  größer      1          -    100.000\n");
     EXPECT_EQ(to_json(table).dump(), R"([{"name":"a","n":12345,"time_ps":1234567,"share":0.5},)"
                                      R"({"name":"größer","n":1,"time_ps":null,"share":1.0}])");
+}
+
+/// Names of columns, and their units, are the same with any rows.
+TEST(Table, NamesDoNotDependOnTheRows)
+{
+    Table table{"",
+                {text("name"), time("end"), share("busy"), number("n")},
+                {{Cell(), Cell(), Cell(), Cell()}},
+                ""};
+    EXPECT_EQ(to_json(table).dump(), R"([{"name":null,"end_ps":null,"busy":null,"n":null}])");
+    table.rows.clear();
+    EXPECT_EQ(text_of(table), "\n  name  end [ns]  busy [%]  n\n");
+}
+
+/// What text and JSON give in different units says which.
+TEST(Table, ValuesOfDifferentFigures)
+{
+    const Table table{"",
+                      {text("figure"), {"value", ColumnKind::mixed}, text("unit")},
+                      {{std::string("span"), TimeCell{1500}, UnitCell{"ns", "ps"}},
+                       {std::string("whole"), true, std::string()}},
+                      ""};
+    EXPECT_EQ(text_of(table), "\n  figure  value  unit\n  span    1.500  ns\n  whole     yes\n");
+    EXPECT_EQ(to_json(table).dump(), R"([{"figure":"span","value":1500,"unit":"ps"},)"
+                                     R"({"figure":"whole","value":true,"unit":""}])");
 }
 
 TEST(Table, PrintsTimesExactly)
@@ -54,13 +79,13 @@ TEST(Table, PrintsTimesExactly)
     EXPECT_EQ(nanoseconds(1), "0.001");
     EXPECT_EQ(nanoseconds(999), "0.999");
     EXPECT_EQ(nanoseconds(~Tick{0}), "18446744073709551.615");
-    const Table table{"", {"d"}, {{TimeChangeCell{-1500}}, {TimeChangeCell{20}}}, ""};
+    const Table table{"", {time("d")}, {{TimeChangeCell{-1500}}, {TimeChangeCell{20}}}, ""};
     EXPECT_EQ(text_of(table), "\n  d [ns]\n  -1.500\n  +0.020\n");
 }
 
 TEST(Table, DumpsNamesOfAnyBytes)
 {
-    EXPECT_NO_THROW((void)dump(to_json({"", {"name"}, {{std::string("\xFF\xFE")}}, ""})));
+    EXPECT_NO_THROW((void)dump(to_json({"", {text("name")}, {{std::string("\xFF\xFE")}}, ""})));
 }
 
 TEST(Inspect, ShowsARun)
@@ -79,7 +104,7 @@ TEST(Inspect, ShowsARun)
         }
         text += text_of(table);
     }
-    for (const char* expected : {"Where the makespan went, by cause", "vec contention", "conv1",
+    for (const char* expected : {"Where the span went, by cause", "vec contention", "conv1",
                                  "t0->t1", "t0.m0", "recorded operations"})
     {
         EXPECT_NE(text.find(expected), std::string::npos) << expected << "\n" << text;

@@ -81,7 +81,7 @@ TEST(CheckFile, OfAWholeFileFindsNothing)
     const TemporaryFolder folder;
     record_operations(folder.path(), kChunkRecords + 1, true);
     const FileState state = check_file(folder.path());
-    EXPECT_TRUE(state.complete);
+    EXPECT_TRUE(state.closed);
     EXPECT_FALSE(state.recovered);
     EXPECT_TRUE(state.losses.empty());
     ASSERT_EQ(state.streams.size(), 6U);
@@ -169,7 +169,7 @@ TEST(RecoverFile, AddsUpWhatAKilledRunDidNot)
     EXPECT_EQ(content_of(folder.path() / "activity.h5.part"), before);
     const ResultReader reader(to);
     const ResultHeader& header = reader.header();
-    EXPECT_FALSE(header.complete);
+    EXPECT_FALSE(header.closed);
     EXPECT_TRUE(header.recovered);
     EXPECT_EQ(header.config, R"({"name":"test"})");
     EXPECT_EQ(header.reference_clock, Clock(3125, 4));
@@ -405,14 +405,14 @@ TEST(LiveWriter, FlushesInTimeAndTellsWhatIsSafe)
     ASSERT_TRUE(glimpse.has_value());
     EXPECT_EQ(glimpse->operations, 4096U);
     EXPECT_EQ(glimpse->now, 4096U);
-    EXPECT_FALSE(glimpse->complete);
+    EXPECT_FALSE(glimpse->closed);
     EXPECT_EQ(check_file(folder.path()).streams[0].sound, 4096U);
     Summary summary = test::summary_of_two_units(5000);
     writer.finish(summary);
     EXPECT_EQ(safe.load(), 5000U);
     const auto last = follower.look();
     ASSERT_TRUE(last.has_value());
-    EXPECT_TRUE(last->complete);
+    EXPECT_TRUE(last->closed);
     EXPECT_EQ(last->operations, 5000U);
 }
 
@@ -426,7 +426,7 @@ TEST(LiveWriter, LeavesTheSameTables)
     record_operations(plain.path(), 20'000, true);
     const ResultReader a(live.path());
     const ResultReader b(plain.path());
-    EXPECT_TRUE(a.header().complete);
+    EXPECT_TRUE(a.header().closed);
     EXPECT_EQ(a.count<OpRecord>(), b.count<OpRecord>());
     EXPECT_EQ(a.header().summary.buffers.size(), b.header().summary.buffers.size());
     EXPECT_EQ(a.header().summary.links[1].busy, b.header().summary.links[1].busy);

@@ -55,9 +55,9 @@ TEST_F(WindowTable, HasARowForEachWindow)
     const Table table = window_table(write(kFirst + "\n" + kSecond + "\n"));
     EXPECT_EQ(
         to_json(table).dump(),
-        R"([{"end_ps":1000,"windows":1,"operations":3,"mvm_vectors":7,"utilization":0.25,"busiest layer":"b",)"
+        R"([{"begin_ps":0,"end_ps":1000,"windows":1,"operations":3,"mvm_vectors":7,"events":9,"utilization":0.25,"busiest layer":"b",)"
         R"("busiest link":"r0->r1","link_busy":0.5,"fullest buffer":"t0","buffer_mean_B":12.5},)"
-        R"({"end_ps":1500,"windows":1,"operations":0,"mvm_vectors":0,"utilization":0.0,"busiest layer":null,)"
+        R"({"begin_ps":1000,"end_ps":1500,"windows":1,"operations":0,"mvm_vectors":0,"events":0,"utilization":0.0,"busiest layer":null,)"
         R"("busiest link":null,"link_busy":null,"fullest buffer":"t0","buffer_mean_B":25.0}])");
     EXPECT_EQ(table.note, "2 of them");
 }

@@ -68,7 +68,7 @@ TEST_F(Control, UntilEndsAfterTheEventsOfItsTick)
             const bool all = until >= whole.summary.span;
             EXPECT_EQ(cut.end, all ? RunEnd::complete : RunEnd::until);
             const Results results(options.folder);
-            EXPECT_TRUE(results.complete());
+            EXPECT_TRUE(results.closed());
             EXPECT_TRUE(std::filesystem::exists(path("cut/activity.h5")));
             EXPECT_EQ(Json::parse(content("cut/run.json"))["status"], all ? "complete" : "until");
             EXPECT_EQ(cut.summary.complete, all);

@@ -32,7 +32,7 @@ TEST_F(Simulate, LeavesAFolderThatCanBeReadBack)
     EXPECT_EQ(result.summary.operations, program.header().operations);
 
     const Results results(options.folder);
-    EXPECT_TRUE(results.complete());
+    EXPECT_TRUE(results.closed());
     EXPECT_EQ(results.level(), ActivityLevel::stage);
     EXPECT_EQ(results.summary().span, result.summary.span);
     EXPECT_EQ(results.config(), chip.json());
@@ -61,7 +61,7 @@ TEST_F(Simulate, LeavesAFolderThatCanBeReadBack)
     }
     Results moved = Results(options.folder);
     moved = Results(path("run/activity.h5"));
-    EXPECT_TRUE(moved.complete());
+    EXPECT_TRUE(moved.closed());
 }
 
 TEST_F(Simulate, NeedsNoFolder)
@@ -188,7 +188,7 @@ TEST_F(Simulate, ADeadlockLeavesItsReport)
     const auto report = nlohmann::json::parse(content("run/deadlock.json"));
     EXPECT_EQ(report["cycle"].size(), 2U);
     EXPECT_EQ(nlohmann::json::parse(content("run/run.json"))["status"], "failed");
-    EXPECT_FALSE(Results(options.folder).complete());
+    EXPECT_FALSE(Results(options.folder).closed());
 }
 
 TEST_F(Simulate, TheMonitorCanStopTheRun)
@@ -207,7 +207,7 @@ TEST_F(Simulate, TheMonitorCanStopTheRun)
     EXPECT_EQ(result.end, RunEnd::stopped);
     EXPECT_EQ(looks, 5U);
     const Results results(options.folder);
-    EXPECT_FALSE(results.complete());
+    EXPECT_FALSE(results.closed());
     EXPECT_TRUE(std::filesystem::exists(path("run/activity.h5.part")));
     EXPECT_EQ(results.count<OpRecord>(), result.summary.operations + result.summary.unfinished);
     EXPECT_FALSE(result.summary.complete);
