@@ -108,6 +108,8 @@ public:
     [[nodiscard]] const trace::Header& header() const;
     /// What it takes of the chip; nothing if it was not compiled here. Of all images compiled.
     [[nodiscard]] const std::optional<MappingReport>& mapping() const;
+    /// Paths of all files that it was made from: of a network or of a trace.
+    [[nodiscard]] const std::vector<std::string>& files() const;
     /// Operations of each image, those that write crossbars apart; 0: images differ, or it takes
     /// reading the whole file to know.
     [[nodiscard]] std::uint64_t operations_per_image() const;

@@ -324,6 +324,15 @@ int accuracy(const Arguments& arguments, const Streams& streams)
     std::optional<Logits> logits;
     if (options.has("logits"))
     {
+        std::vector<std::string> network = integers.integers.network.files;
+        if (weighted)
+        {
+            network.insert(network.end(), weighted->network.files.begin(),
+                           weighted->network.files.end());
+        }
+        refuse_read(
+            files_read(options, chip, network, {{"dataset", "t10k"}, {"calibrate", "train"}}),
+            options.text("logits"));
         logits.emplace(options.text("logits"), existing(options));
         choices.on_outcome = [&](const values::Outcome& outcome) { logits->add(outcome); };
     }

@@ -299,6 +299,18 @@ void refuse_input(const Options& options, const std::vector<const char*>& inputs
     }
 }
 
+void refuse_read(const std::vector<std::string>& files, const std::string& output)
+{
+    for (const std::string& file : files)
+    {
+        std::error_code none; // not there: another one
+        if (std::filesystem::equivalent(output, file, none))
+        {
+            throw UsageError(output + " would replace what is read; name another file");
+        }
+    }
+}
+
 void refuse_existing(const std::string& file, bool force)
 {
     std::error_code error;

@@ -160,6 +160,7 @@ int compile(const Arguments& arguments, const Streams& streams)
     const ChipModel chip = load_chip(options);
     print_remarks(streams.err, chip.config());
     const Program program = compile_network(options, chip, monitor);
+    refuse_read(files_read(options, chip.config(), program.files(), {}), file);
     program.save(file, options.has("force"), monitor);
     progress.reset(); // before anything else is printed
     if (options.has("json"))

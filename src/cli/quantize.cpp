@@ -98,6 +98,7 @@ int quantize(const Arguments& arguments, const Streams& streams)
     {
         options.require("calibrate");
     }
+    refuse_read(network.network.files, file);
     std::optional<values::Dataset> images;
     std::string origin = "tessera quantize, codes of the file";
     std::string by = "with the codes of " + path;
@@ -106,6 +107,7 @@ int quantize(const Arguments& arguments, const Streams& streams)
         images = values::load_dataset(
             options.text("calibrate"), "train", values::input_layer(network.network, path),
             options.get<std::size_t>("first"), options.get<std::size_t>("images"));
+        refuse_read(values::dataset_files(options.text("calibrate"), "train"), file);
         origin = fmt::format("tessera quantize --range {}{}, {} images from number {} on",
                              options.text("range"), choices.per_channel ? "" : " --per-layer",
                              images->count(), options.get<std::size_t>("first"));

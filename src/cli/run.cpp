@@ -16,6 +16,7 @@
 #include "record/names.h"
 #include "record/results.h"
 #include "tessera/error.h"
+#include "values/integer_network.h"
 
 #include <nlohmann/json.hpp>
 
@@ -231,6 +232,29 @@ void refuse_own_input(const Options& options, const std::string& folder)
     }
 }
 
+/// The same of what was read without being named: a file that a config extends, the whole numbers
+/// beside a network.
+void refuse_results(const std::vector<std::string>& files, const std::string& folder)
+{
+    namespace fs = std::filesystem;
+    std::error_code none; // no folder: nothing is replaced
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder, none))
+    {
+        if (!record::is_result(entry.path().filename().string()))
+        {
+            continue;
+        }
+        for (const std::string& file : files)
+        {
+            if (fs::equivalent(entry.path(), file, none))
+            {
+                throw UsageError("the results in " + folder + " would replace " + file +
+                                 ", which the run reads; name another folder");
+            }
+        }
+    }
+}
+
 /// A log is replaced without asking: no input of the run, and nothing that the run itself writes.
 void refuse_as_log(const Options& options, const std::string& folder)
 {
@@ -285,10 +309,20 @@ int execute(const Arguments& arguments, const Options& options, const Streams& s
     {
         numbers = load_values(options, workload);
     }
+    std::vector<std::string> network = workload.program.files();
+    if (numbers)
+    {
+        const auto& integers = numbers->network().integers().network.files;
+        network.insert(network.end(), integers.begin(), integers.end());
+    }
+    const std::vector<std::string> files = files_read(options, workload.chip.config(), network,
+                                                      {{"values", "t10k"}, {"calibrate", "train"}});
+    refuse_results(files, folder);
     std::optional<OutputStream> log_file;
     if (options.has("log-file"))
     {
         refuse_as_log(options, folder);
+        refuse_read(files, options.text("log-file"));
         log_file.emplace(options.text("log-file"));
         settings.log_to = &*log_file;
     }

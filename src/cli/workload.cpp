@@ -8,6 +8,7 @@
 #include "network/network.h"
 #include "network/onnx/graph.h"
 #include "tessera/error.h"
+#include "values/dataset.h"
 
 #include <fmt/format.h>
 
@@ -126,6 +127,23 @@ void add_workload_options(Options& options)
                    "attention", "time-multiplex", "pack", "replicate-in-crossbar", "order",
                    "batch-axis"},
                   {{"network"}});
+}
+
+std::vector<std::string> files_read(const Options& options, const config::ChipConfig& chip,
+                                    const std::vector<std::string>& network,
+                                    const std::vector<Images>& images)
+{
+    std::vector<std::string> files = chip.files;
+    files.insert(files.end(), network.begin(), network.end());
+    for (const auto& [option, part] : images)
+    {
+        if (options.has(option))
+        {
+            const auto some = values::dataset_files(options.text(option), part);
+            files.insert(files.end(), some.begin(), some.end());
+        }
+    }
+    return files;
 }
 
 ChipModel load_chip(const Options& options)

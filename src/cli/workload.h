@@ -8,6 +8,7 @@
 #include <iosfwd>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tessera::cli
@@ -29,6 +30,14 @@ void add_network_options(Options& options);
 void add_workload_options(Options& options);
 /// Throws UsageError, InputError, IoError.
 [[nodiscard]] Workload load_workload(const Options& options, const PhaseMonitor& monitor = {});
+
+/// An option that names a data set, and the part of it that is taken.
+using Images = std::pair<const char*, const char*>;
+/// Paths of all files that the chip, the network or trace, and images were read from.
+[[nodiscard]] std::vector<std::string> files_read(const Options& options,
+                                                  const config::ChipConfig& chip,
+                                                  const std::vector<std::string>& network,
+                                                  const std::vector<Images>& images);
 
 /// What --batch-axis says of the network in this file. Throws UsageError, also when it is given for
 /// one that is no ONNX file.
