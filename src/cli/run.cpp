@@ -120,12 +120,13 @@ nlohmann::ordered_json figures(const Summary& summary, const trace::Header& head
     return all;
 }
 
-Tick time_of(const Options& options, const char* name)
+/// At least `least` ps.
+Tick time_of(const Options& options, const char* name, Tick least)
 {
     Tick time = 0;
     try
     {
-        time = parse_quantity(Dimension::time, options.text(name), {});
+        time = parse_quantity(Dimension::time, options.text(name), {}, {least, kLatestTime});
     }
     catch (const InputError& error)
     {
@@ -149,10 +150,10 @@ RunOptions settings_of(const Options& options)
     settings.live = options.has("live");
     settings.compress = !options.has("uncompressed");
     settings.seed = options.get<std::uint64_t>("seed");
-    settings.until = options.has("until") ? time_of(options, "until") : kNever;
+    settings.until = options.has("until") ? time_of(options, "until", 0) : kNever;
     if (options.has("stats-every"))
     {
-        settings.stats_every = time_of(options, "stats-every");
+        settings.stats_every = time_of(options, "stats-every", 1);
         if (settings.stats_every == 0)
         {
             throw UsageError("--stats-every must be greater than 0");
