@@ -60,11 +60,14 @@ std::string shipped_path(const std::string& name)
 
 std::string list_of_shipped(const std::string& name)
 {
-    const std::vector<std::string> names = shipped();
-    if (names.empty())
+    std::vector<std::string> names;
+    try
     {
-        return "Give a path: there are no shipped chips in " + configs_folder().string() +
-               "; TESSERA_DATA must name the folder that holds models/ and configs/";
+        names = shipped();
+    }
+    catch (const IoError& error)
+    {
+        return std::string("Give a path: ") + error.what();
     }
     const std::optional<std::string> meant = nearest(name, names);
     return (meant ? "did you mean \"" + *meant + "\"? " : "") +
@@ -515,13 +518,19 @@ std::string resolve_path(const std::string& name)
 std::vector<std::string> shipped()
 {
     std::vector<std::string> names;
-    std::error_code failed; // no folder: nothing is shipped
-    for (const fs::directory_entry& entry : fs::directory_iterator(configs_folder(), failed))
+    std::error_code failed;
+    for (fs::directory_iterator at(configs_folder(), failed), end; !failed && at != end;
+         at.increment(failed))
     {
-        if (entry.path().extension() == ".json")
+        if (at->path().extension() == ".json")
         {
-            names.push_back(entry.path().stem().string());
+            names.push_back(at->path().stem().string());
         }
+    }
+    if (failed)
+    {
+        throw IoError("cannot list " + configs_folder().string() + ": " + failed.message() +
+                      "; TESSERA_DATA must name the folder that holds models/ and configs/");
     }
     std::sort(names.begin(), names.end());
     return names;
