@@ -121,6 +121,7 @@ private:
     [[nodiscard]] bool is_positional(const std::string& name) const;
     [[nodiscard]] bool holds(const Companion& companion) const;
     [[nodiscard]] std::string spelled(const Companion& companion) const;
+    [[nodiscard]] bool is_real(const std::string& name) const;
     void check_values(const boost::program_options::parsed_options& parsed) const;
     void check_companions() const;
 

@@ -123,11 +123,10 @@ Options compile_options()
          "write no trace, print the plan: sets, dependencies, copies, planned starts; with the "
          "name of a layer, every set of it")                //
         ("json", "print the figures, or the plan, as JSON") //
-        ("quiet,q", "say nothing");
+        ("quiet,q", "no progress, no summary");
     options.offer("output", {{}, nullptr, true});
     options.exclusive({"explain", "output"});
     options.exclusive({"quiet", "explain"});
-    options.exclusive({"quiet", "json"});
     options.needs({"force"}, {{"output"}});
     return options;
 }

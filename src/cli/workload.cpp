@@ -8,7 +8,6 @@
 #include "network/network.h"
 #include "network/onnx/graph.h"
 #include "tessera/error.h"
-#include "values/dataset.h"
 
 #include <fmt/format.h>
 
@@ -127,6 +126,34 @@ void add_workload_options(Options& options)
                    "attention", "time-multiplex", "pack", "replicate-in-crossbar", "order",
                    "batch-axis"},
                   {{"network"}});
+}
+
+std::size_t image_count(const Options& options, const char* option)
+{
+    const auto count = options.get<std::size_t>(option);
+    if (count == 0)
+    {
+        throw UsageError(std::string("--") + option +
+                         ": there is nothing to do for 0 images; give at least 1");
+    }
+    return count;
+}
+
+values::Dataset load_images(const Options& options, const ImageOptions& names,
+                            const network::Layer& input)
+{
+    const std::string data = options.text(names.data);
+    const auto first = options.get<std::size_t>(names.first);
+    const std::size_t count = image_count(options, names.count);
+    values::Dataset images = values::load_dataset(data, names.part, input, first, count);
+    if (options.given(names.count) && images.count() < count)
+    {
+        throw InputError(
+            {data, 0, ""},
+            fmt::format("has {} images from number {} on, not {}", images.count(), first, count),
+            fmt::format("ask for fewer with --{}", names.count));
+    }
+    return images;
 }
 
 std::vector<std::string> files_read(const Options& options, const config::ChipConfig& chip,
