@@ -139,7 +139,8 @@ struct RunOptions
     /// Cuts the run after the events of this tick, unless all has ended by then. Results hold what
     /// has happened, and figures are of the time simulated, Summary::span.
     Tick until = kNever;
-    /// Writes what happened in every stretch of this length to windows.jsonl; 0: not.
+    /// Writes what happened in every stretch of this length to windows.jsonl; 0: not. More than a
+    /// million lines end the run with SimulationError.
     Tick stats_every = 0;
     /// When images arrive: "" (all at tick 0), "10ms" (one every 10 ms) or "poisson:10ms" (the mean
     /// gap, drawn from `seed`). No operation of an image starts before. Latencies then count from
@@ -174,7 +175,8 @@ struct RunResult
 };
 
 /// Runs a program on a chip. Throws InputError (a malformed trace, or one for another chip),
-/// SimulationError (deadlock, livelock, watchdog), IoError, UsageError (the folder is in use).
+/// SimulationError (deadlock, livelock, watchdog, too many windows), IoError, UsageError (the
+/// folder is in use).
 RunResult simulate(const ChipModel& chip, const Program& program, const RunOptions& options = {});
 
 } // namespace tessera
