@@ -296,8 +296,8 @@ TEST_F(Control, TooManyWindowsAreRefused)
                     });
     ASSERT_TRUE(chip::run_native(chip, {}));
     windows.close();
-    EXPECT_THAT(told, testing::HasSubstr("--stats-every makes more than 3 lines"));
-    EXPECT_THAT(told, testing::HasSubstr("example --stats-every '"));
+    EXPECT_THAT(told, HasSubstr("--stats-every makes more than 3 lines"));
+    EXPECT_THAT(told, HasSubstr("example --stats-every '"));
     EXPECT_THROW(simulation::Windows(path("none"), chip), IoError);
 }
 
