@@ -2,6 +2,7 @@
 #include "values/analogue.h"
 
 #include "base/integer.h"
+#include "base/nearest.h"
 #include "chip/aidac.h"
 #include "config/macro_timing.h"
 #include "numerics/model_reader.h"
@@ -12,9 +13,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <iterator>
 #include <optional>
 #include <stdexcept>
+#include <system_error>
 #include <utility>
 
 namespace tessera::values
@@ -204,6 +207,13 @@ Analogue analogue_of(const config::ChipConfig& chip)
             throw InputError(chip.place("macro.cell.faults"),
                              "lists stuck cells, but the cells are of no device",
                              "name one in macro.cell.device, whose conductances they are stuck at");
+        }
+        std::error_code none; // not there
+        if (!std::filesystem::exists(macro.cell.faults, none))
+        {
+            throw InputError(chip.place("macro.cell.faults"),
+                             "there is no file " + in_quotes(macro.cell.faults),
+                             "give the path of one, or leave it out");
         }
         analogue.faults = load_fault_map(macro.cell.faults);
     }

@@ -259,6 +259,11 @@ REFUSED_WITH_ONNX = [
 # Input that is bad (exit code 3): the message names where, or how many there are.
 BAD = [(["run", "-t", TRACE, "-c", chip, "--set", f"{key}=nope"], f"--set {key}=nope:")
        for chip, key in (("tiny", "macro.cell.device"), ("aidac", "macro.aidac.model"), ("tiny", "macro.$preset"))]
+BAD += [(["run", "-t", TRACE, "-c", chip, *(f"--set={setting}" for setting in settings)], f"--set {settings[-1]}:")
+        for chip, *settings in (("tiny", "macro.cell.device=none/x.json"), ("aidac", "macro.aidac.model=none/x.json"),
+                                ("tiny", "macro.cell.device=generic", "macro.cell.faults=none/x.json"))]
+BAD += [(["run", "-n", "two-layer-cnn.json", "-c", "tiny", "--set", setting], f"--set {setting}: /")
+        for setting in ("mapping.on_crossbar=[\"matmul\"]", "macro.input_bits=4")]
 BAD += [(["config", "check", "tiny", "--set", "noc.clock=0.001 Hz"], "for example to 1000 Hz"),
         (["config", "check", "tiny", "--set", "macro.cell.device=nope"], "--set macro.cell.device=nope:"),
         (["run", "-t", "unnamed.trace.jsonl", "-c", "tiny", "--values", IMAGES], "names no network")]
