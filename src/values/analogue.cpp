@@ -132,7 +132,7 @@ void check_off_current(const config::ChipConfig& chip, const Analogue& analogue)
 Analogue analogue_of(const config::ChipConfig& chip)
 {
     const config::ChipConfig::Macro& macro = chip.macro;
-    const Place device_keychip.place("macro.cell.device");
+    const Place device_key = chip.place("macro.cell.device");
     Analogue analogue;
     if (macro.kind == "aidac")
     {
