@@ -108,6 +108,8 @@ public:
     [[nodiscard]] const trace::Header& header() const;
     /// What it takes of the chip; nothing if it was not compiled here. Of all images compiled.
     [[nodiscard]] const std::optional<MappingReport>& mapping() const;
+    /// Paths of all files that it was made from: of a network or of a trace.
+    [[nodiscard]] const std::vector<std::string>& files() const;
     /// Operations of each image, those that write crossbars apart; 0: images differ, or it takes
     /// reading the whole file to know.
     [[nodiscard]] std::uint64_t operations_per_image() const;
@@ -137,7 +139,8 @@ struct RunOptions
     /// Cuts the run after the events of this tick, unless all has ended by then. Results hold what
     /// has happened, and figures are of the time simulated, Summary::span.
     Tick until = kNever;
-    /// Writes what happened in every stretch of this length to windows.jsonl; 0: not.
+    /// Writes what happened in every stretch of this length to windows.jsonl; 0: not. More than a
+    /// million lines end the run with SimulationError.
     Tick stats_every = 0;
     /// When images arrive: "" (all at tick 0), "10ms" (one every 10 ms) or "poisson:10ms" (the mean
     /// gap, drawn from `seed`). No operation of an image starts before. Latencies then count from
@@ -172,7 +175,8 @@ struct RunResult
 };
 
 /// Runs a program on a chip. Throws InputError (a malformed trace, or one for another chip),
-/// SimulationError (deadlock, livelock, watchdog), IoError, UsageError (the folder is in use).
+/// SimulationError (deadlock, livelock, watchdog, too many windows), IoError, UsageError (the
+/// folder is in use).
 RunResult simulate(const ChipModel& chip, const Program& program, const RunOptions& options = {});
 
 } // namespace tessera

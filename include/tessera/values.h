@@ -73,6 +73,8 @@ public:
     [[nodiscard]] Tensor images(const std::string& data, std::size_t first, std::size_t count,
                                 const std::string& part = "t10k") const;
 
+    /// The file that it was opened from; empty where a network names it.
+    [[nodiscard]] const std::string& file() const { return file_; }
     [[nodiscard]] const values::IntegerNetwork& integers() const
     {
         return *integers_;
@@ -84,6 +86,7 @@ private:
     {
     }
     std::shared_ptr<const values::IntegerNetwork> integers_;
+    std::string file_;
 };
 
 /// Which errors of cells and converters happen.

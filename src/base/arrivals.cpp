@@ -24,7 +24,8 @@ Arrivals::Arrivals(const std::string& text, std::uint64_t seed) : draws_(seed)
     poisson_ = text.compare(0, prefix.size(), prefix) == 0;
     try
     {
-        gap_ = parse_quantity(Dimension::time, poisson_ ? text.substr(prefix.size()) : text, {});
+        gap_ = parse_quantity(Dimension::time, poisson_ ? text.substr(prefix.size()) : text, {},
+                              {1, kLatestTime});
     }
     catch (const InputError& error)
     {

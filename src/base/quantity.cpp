@@ -168,8 +168,9 @@ std::optional<Decimal> parse_decimal(std::string_view text)
     return decimal;
 }
 
+/// `least`: the smallest value that is accepted, in words.
 Decimal read_number(std::string_view number, std::string_view text, const Place& place,
-                    const std::string& units)
+                    const std::string& units, const std::string& least)
 {
     if (number.empty())
     {
@@ -178,7 +179,7 @@ Decimal read_number(std::string_view number, std::string_view text, const Place&
     }
     if (number.front() == '-')
     {
-        throw InputError(place, quoted(text) + " is negative", "give a value of 0 or more");
+        throw InputError(place, quoted(text) + " is negative", "give at least " + least);
     }
     const std::optional<Decimal> decimal = parse_decimal(number);
     if (!decimal)
@@ -192,7 +193,7 @@ Decimal read_number(std::string_view number, std::string_view text, const Place&
 
 /// decimal x unit in base units.
 std::uint64_t exact(const Decimal& decimal, const Unit& unit, std::string_view text,
-                    const Place& place, const BaseUnit& base)
+                    const Place& place, const BaseUnit& base, const QuantityRange& range)
 {
     Wide divisor = unit.denominator;
     for (unsigned i = 0; i < decimal.scale; ++i)
@@ -204,13 +205,15 @@ std::uint64_t exact(const Decimal& decimal, const Unit& unit, std::string_view t
     if (value > std::numeric_limits<std::uint64_t>::max())
     {
         throw InputError(place, quoted(text) + " is too large",
-                         std::string("give at most 18446744073709551615 ") + base.symbol);
+                         "give at most " + std::to_string(range.most) + ' ' + base.symbol);
     }
     const auto whole = static_cast<std::uint64_t>(value);
     if (scaled % divisor != 0)
     {
         throw InputError(place, quoted(text) + " is not a whole number of " + base.words,
-                         "round it, for example to " + std::to_string(whole) + ' ' + base.symbol);
+                         "round it, for example to " +
+                             std::to_string(std::clamp(whole, range.least, range.most)) + ' ' +
+                             base.symbol);
     }
     return whole;
 }
@@ -284,13 +287,15 @@ const std::string& duration_units()
 
 } // namespace
 
-std::uint64_t parse_quantity(Dimension dimension, std::string_view text, const Place& place)
+std::uint64_t parse_quantity(Dimension dimension, std::string_view text, const Place& place,
+                             const QuantityRange& range)
 {
     const Split parts = split(text);
     const std::string accepted = unit_names(dimension);
-    const Decimal number = read_number(parts.number, text, place, accepted);
+    const Decimal number =
+        read_number(parts.number, text, place, accepted, print_quantity(dimension, range.least));
     const Unit& unit = read_unit(dimension, parts, text, place, accepted);
-    return exact(number, unit, text, place, base_of(dimension));
+    return exact(number, unit, text, place, base_of(dimension), range);
 }
 
 std::string print_quantity(Dimension dimension, std::uint64_t value)
@@ -314,17 +319,18 @@ std::string print_quantity(Dimension dimension, std::uint64_t value)
     return number + ' ' + name;
 }
 
-Duration parse_duration(std::string_view text, const Place& place)
+Duration parse_duration(std::string_view text, const Place& place, const QuantityRange& range)
 {
     const Split parts = split(text);
-    const Decimal number = read_number(parts.number, text, place, duration_units());
+    const Decimal number = read_number(parts.number, text, place, duration_units(),
+                                       print_quantity(Dimension::time, range.least));
     if (parts.unit == "cycles" || parts.unit == "cycle")
     {
         return Duration::of_cycles(
-            exact(number, Unit{"cycles", 1}, text, place, {"cycles", "cycles"}));
+            exact(number, Unit{"cycles", 1}, text, place, {"cycles", "cycles"}, range));
     }
     const Unit& unit = read_unit(Dimension::time, parts, text, place, duration_units());
-    return Duration::of_ticks(exact(number, unit, text, place, base_of(Dimension::time)));
+    return Duration::of_ticks(exact(number, unit, text, place, base_of(Dimension::time), range));
 }
 
 std::string print_duration(Duration duration)

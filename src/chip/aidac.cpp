@@ -62,7 +62,7 @@ AidacDesign aidac_design(const config::ChipConfig& chip)
 {
     const config::ChipConfig::Macro& macro = chip.macro;
     AidacDesign design;
-    design.model = numerics::load_aidac(macro.aidac.model, {chip.name, 0, "/macro/aidac/model"});
+    design.model = numerics::load_aidac(macro.aidac.model, chip.place("macro.aidac.model"));
     design.scheme.weight_bits = macro.weight_bits;
     design.scheme.input_bits = macro.input_bits;
     design.scheme.signs =

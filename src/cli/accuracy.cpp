@@ -9,6 +9,7 @@
 #include "config/load.h"
 #include "tessera/error.h"
 #include "tessera/trace.h"
+#include "values/analogue.h"
 #include "values/float_network.h"
 #include "values/integer_file.h"
 
@@ -217,6 +218,29 @@ void refuse_unused_chips(const Options& options, const values::Wanted& wanted)
     }
 }
 
+/// Says what of the answers that were asked for cannot be given of a chip without errors. Throws
+/// UsageError where nothing is left beside whole numbers.
+void tell_missing_errors(const Options& options, const values::Wanted& wanted,
+                         const config::ChipConfig& chip, std::ostream& err)
+{
+    const bool asked =
+        !options.list("only").empty() || options.given("trials") || options.given("seed");
+    if (!asked || !(wanted.alone || wanted.all) ||
+        !values::sources(values::analogue_of(chip)).empty())
+    {
+        return;
+    }
+    const std::string text = "chip " + chip.name +
+                             " has no errors of cells, wires or converters: there are no answers "
+                             "alone or all, and --trials and --seed mean nothing";
+    if (!wanted.in_float && !wanted.noiseless)
+    {
+        throw UsageError(text + "; name a device, for example --set macro.cell.device=generic, or "
+                                "leave --only out");
+    }
+    err << "tessera: note: " << text << '\n';
+}
+
 } // namespace
 
 Options accuracy_options()
@@ -282,6 +306,10 @@ int accuracy(const Arguments& arguments, const Streams& streams)
     {
         throw UsageError("--trials must be 1..10000");
     }
+    for (const char* count : {"images", "calibrate-images"})
+    {
+        static_cast<void>(image_count(options, count)); // before anything is read
+    }
     const std::string name = options.text("network");
     const std::string path = values::is_integer_file(name) ? name : network::find(name);
     const std::string file = values::is_integer_file(path) ? path : values::integers_beside(path);
@@ -293,8 +321,7 @@ int accuracy(const Arguments& arguments, const Streams& streams)
     const values::IntegerFile integers = values::load_integers(file);
     const network::Layer& input = values::input_layer(integers.integers.network, path);
     const values::Dataset images =
-        values::load_dataset(options.text("dataset"), "t10k", input,
-                             options.get<std::size_t>("first"), options.get<std::size_t>("images"));
+        load_images(options, {"dataset", "t10k", "first", "images"}, input);
     values::AccuracyOptions choices;
     choices.wanted = wanted(options);
     refuse_unused_chips(options, choices.wanted);
@@ -310,9 +337,8 @@ int accuracy(const Arguments& arguments, const Streams& streams)
                                              : std::max(1U, std::thread::hardware_concurrency());
     if (options.has("calibrate"))
     {
-        const values::Dataset some = values::load_dataset(
-            options.text("calibrate"), "train", input, options.get<std::size_t>("calibrate-first"),
-            options.get<std::size_t>("calibrate-images"));
+        const values::Dataset some = load_images(
+            options, {"calibrate", "train", "calibrate-first", "calibrate-images"}, input);
         for (std::size_t i = 0; i < some.count(); ++i)
         {
             choices.calibration.push_back(integers.integers.codes(some.image(i)));
@@ -321,9 +347,19 @@ int accuracy(const Arguments& arguments, const Streams& streams)
     const ChipModel model = load_chip(options);
     const config::ChipConfig& chip = model.config();
     print_remarks(streams.err, chip);
+    tell_missing_errors(options, choices.wanted, chip, streams.err);
     std::optional<Logits> logits;
     if (options.has("logits"))
     {
+        std::vector<std::string> network = integers.integers.network.files;
+        if (weighted)
+        {
+            network.insert(network.end(), weighted->network.files.begin(),
+                           weighted->network.files.end());
+        }
+        refuse_read(
+            files_read(options, chip, network, {{"dataset", "t10k"}, {"calibrate", "train"}}),
+            options.text("logits"));
         logits.emplace(options.text("logits"), existing(options));
         choices.on_outcome = [&](const values::Outcome& outcome) { logits->add(outcome); };
     }

@@ -7,9 +7,11 @@
 #include "tessera/version.h"
 
 #include <boost/any.hpp>
+#include <boost/lexical_cast/try_lexical_convert.hpp>
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <filesystem>
 #include <iomanip>
 #include <iostream>
@@ -17,6 +19,7 @@
 #include <string_view>
 #include <sys/resource.h>
 #include <system_error>
+#include <typeinfo>
 
 namespace tessera::cli
 {
@@ -136,9 +139,43 @@ bool Options::parse(const Arguments& arguments, std::ostream& out)
     return true;
 }
 
+namespace
+{
+
+/// Digits, perhaps with a point and an exponent, of a number that is 0 or that a double can hold:
+/// the library would take "nan", and 0 for what is too small.
+bool is_finite_decimal(const std::string& text)
+{
+    const std::size_t end = std::min(text.find_first_of("eE"), text.size());
+    const std::string digits = text.substr(0, end);
+    if (text.find_first_not_of("0123456789.eE+-") != std::string::npos ||
+        digits.find_first_not_of("0123456789.") != std::string::npos)
+    {
+        return false;
+    }
+    double value = 0;
+    if (!boost::conversion::try_lexical_convert(text, value) || !std::isfinite(value))
+    {
+        return false;
+    }
+    return value != 0 || digits.find_first_of("123456789") == std::string::npos;
+}
+
+} // namespace
+
 bool Options::is_positional(const std::string& name) const
 {
     return std::find(hidden_.begin(), hidden_.end(), name) != hidden_.end();
+}
+
+/// Is the option's value a number with a fraction?
+bool Options::is_real(const std::string& name) const
+{
+    const po::option_description* const option = options_.find_nothrow(name, false);
+    const auto* const typed =
+        option == nullptr ? nullptr
+                          : dynamic_cast<const po::typed_value_base*>(option->semantic().get());
+    return typed != nullptr && typed->value_type() == typeid(double);
 }
 
 void Options::check_values(const po::parsed_options& parsed) const
@@ -157,6 +194,11 @@ void Options::check_values(const po::parsed_options& parsed) const
             if (value.empty())
             {
                 throw po::error(name + " is empty; give it a value, or leave it out");
+            }
+            if (is_real(option.string_key) && !is_finite_decimal(value))
+            {
+                throw po::error(name + " must be a finite decimal number such as 0.5, not '" +
+                                value + "'");
             }
         }
     }
@@ -295,6 +337,18 @@ void refuse_input(const Options& options, const std::vector<const char*>& inputs
         if (options.has(input) && std::filesystem::equivalent(file, options.text(input), none))
         {
             throw UsageError(file + " would replace what --" + input + " reads; name another file");
+        }
+    }
+}
+
+void refuse_read(const std::vector<std::string>& files, const std::string& output)
+{
+    for (const std::string& file : files)
+    {
+        std::error_code none; // not there: another one
+        if (std::filesystem::equivalent(output, file, none))
+        {
+            throw UsageError(output + " would replace what is read; name another file");
         }
     }
 }

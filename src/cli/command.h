@@ -121,6 +121,7 @@ private:
     [[nodiscard]] bool is_positional(const std::string& name) const;
     [[nodiscard]] bool holds(const Companion& companion) const;
     [[nodiscard]] std::string spelled(const Companion& companion) const;
+    [[nodiscard]] bool is_real(const std::string& name) const;
     void check_values(const boost::program_options::parsed_options& parsed) const;
     void check_companions() const;
 
@@ -144,6 +145,10 @@ void require_output(const std::string& file, bool force);
 /// Throws UsageError when `file` is one that an option of these names as an input.
 void refuse_input(const Options& options, const std::vector<const char*>& inputs,
                   const std::string& file);
+
+/// Throws UsageError when `output` is one of these files, which a loader has read: also what a
+/// config extends and what lies beside a network, whatever the path says.
+void refuse_read(const std::vector<std::string>& files, const std::string& output);
 
 /// The whole program: what main() calls. Returns the exit code.
 [[nodiscard]] int run(const Arguments& arguments, const Streams& streams);

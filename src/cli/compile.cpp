@@ -63,11 +63,10 @@ Options compile_options()
          "write no trace, print the plan: sets, dependencies, copies, planned starts; with the "
          "name of a layer, every set of it")                //
         ("json", "print the figures, or the plan, as JSON") //
-        ("quiet,q", "say nothing");
+        ("quiet,q", "no progress, no summary");
     options.offer("output", {{}, nullptr, true});
     options.exclusive({"explain", "output"});
     options.exclusive({"quiet", "explain"});
-    options.exclusive({"quiet", "json"});
     options.needs({"force"}, {{"output"}});
     return options;
 }
@@ -100,6 +99,7 @@ int compile(const Arguments& arguments, const Streams& streams)
     const ChipModel chip = load_chip(options);
     print_remarks(streams.err, chip.config());
     const Program program = compile_network(options, chip, monitor);
+    refuse_read(files_read(options, chip.config(), program.files(), {}), file);
     program.save(file, options.has("force"), monitor);
     progress.reset(); // before anything else is printed
     if (options.has("json"))

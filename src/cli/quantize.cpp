@@ -84,6 +84,7 @@ int quantize(const Arguments& arguments, const Streams& streams)
     {
         throw UsageError("--percentile must be above 0 and at most 100");
     }
+    static_cast<void>(image_count(options, "images")); // before anything is read
     const std::string file = options.text("output");
     if (!values::is_integer_file(file))
     {
@@ -98,14 +99,15 @@ int quantize(const Arguments& arguments, const Streams& streams)
     {
         options.require("calibrate");
     }
+    refuse_read(network.network.files, file);
     std::optional<values::Dataset> images;
     std::string origin = "tessera quantize, codes of the file";
     std::string by = "with the codes of " + path;
     if (options.has("calibrate"))
     {
-        images = values::load_dataset(
-            options.text("calibrate"), "train", values::input_layer(network.network, path),
-            options.get<std::size_t>("first"), options.get<std::size_t>("images"));
+        images = load_images(options, {"calibrate", "train", "first", "images"},
+                             values::input_layer(network.network, path));
+        refuse_read(values::dataset_files(options.text("calibrate"), "train"), file);
         origin = fmt::format("tessera quantize --range {}{}, {} images from number {} on",
                              options.text("range"), choices.per_channel ? "" : " --per-layer",
                              images->count(), options.get<std::size_t>("first"));

@@ -17,6 +17,7 @@
 #include "record/names.h"
 #include "record/results.h"
 #include "tessera/error.h"
+#include "values/integer_network.h"
 
 #include <nlohmann/json.hpp>
 
@@ -120,12 +121,13 @@ nlohmann::ordered_json figures(const Summary& summary, const trace::Header& head
     return all;
 }
 
-Tick time_of(const Options& options, const char* name)
+/// At least `least` ps.
+Tick time_of(const Options& options, const char* name, Tick least)
 {
     Tick time = 0;
     try
     {
-        time = parse_quantity(Dimension::time, options.text(name), {});
+        time = parse_quantity(Dimension::time, options.text(name), {}, {least, kLatestTime});
     }
     catch (const InputError& error)
     {
@@ -149,10 +151,10 @@ RunOptions settings_of(const Options& options)
     settings.live = options.has("live");
     settings.compress = !options.has("uncompressed");
     settings.seed = options.get<std::uint64_t>("seed");
-    settings.until = options.has("until") ? time_of(options, "until") : kNever;
+    settings.until = options.has("until") ? time_of(options, "until", 0) : kNever;
     if (options.has("stats-every"))
     {
-        settings.stats_every = time_of(options, "stats-every");
+        settings.stats_every = time_of(options, "stats-every", 1);
         if (settings.stats_every == 0)
         {
             throw UsageError("--stats-every must be greater than 0");
@@ -232,6 +234,29 @@ void refuse_own_input(const Options& options, const std::string& folder)
     }
 }
 
+/// The same of what was read without being named: a file that a config extends, the whole numbers
+/// beside a network.
+void refuse_results(const std::vector<std::string>& files, const std::string& folder)
+{
+    namespace fs = std::filesystem;
+    std::error_code none; // no folder: nothing is replaced
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder, none))
+    {
+        if (!record::is_result(entry.path().filename().string()))
+        {
+            continue;
+        }
+        for (const std::string& file : files)
+        {
+            if (fs::equivalent(entry.path(), file, none))
+            {
+                throw UsageError("the results in " + folder + " would replace " + file +
+                                 ", which the run reads; name another folder");
+            }
+        }
+    }
+}
+
 /// A log is replaced without asking: no input of the run, and nothing that the run itself writes.
 void refuse_as_log(const Options& options, const std::string& folder)
 {
@@ -286,10 +311,20 @@ int execute(const Arguments& arguments, const Options& options, const Streams& s
     {
         numbers = load_values(options, workload);
     }
+    std::vector<std::string> network = workload.program.files();
+    if (numbers)
+    {
+        const auto& integers = numbers->network().integers().network.files;
+        network.insert(network.end(), integers.begin(), integers.end());
+    }
+    const std::vector<std::string> files = files_read(options, workload.chip.config(), network,
+                                                      {{"values", "t10k"}, {"calibrate", "train"}});
+    refuse_results(files, folder);
     std::optional<OutputStream> log_file;
     if (options.has("log-file"))
     {
         refuse_as_log(options, folder);
+        refuse_read(files, options.text("log-file"));
         log_file.emplace(options.text("log-file"));
         settings.log_to = &*log_file;
     }

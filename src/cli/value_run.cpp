@@ -2,6 +2,9 @@
 #include "cli/value_run.h"
 
 #include "tessera/error.h"
+#include "values/dataset.h"
+#include "values/float_network.h"
+#include "values/integer_network.h"
 
 #include <fmt/format.h>
 
@@ -28,12 +31,32 @@ ValueErrors errors_of(const std::string& name)
     throw UsageError("unknown --errors '" + name + "'; give all, noiseless or lossless");
 }
 
+/// The whole numbers of the network that a trace names.
+QuantizedNetwork network_of_trace(const std::string& file, const std::string& network)
+{
+    const Place place{file, 1, "/network/name"};
+    const std::string remedy = "give the whole numbers of its network: --integers FILE.integers";
+    if (network.empty())
+    {
+        throw InputError(place, "names no network, and --values computes with the numbers of one",
+                         remedy);
+    }
+    try
+    {
+        static_cast<void>(network::find(network));
+    }
+    catch (const InputError& error)
+    {
+        throw InputError(place, error.problem(), remedy);
+    }
+    return QuantizedNetwork(network);
+}
+
 QuantizedNetwork network_of(const Options& options, const trace::Header& header)
 {
-    return options.has("integers")
-               ? QuantizedNetwork::open(options.text("integers"))
-               : QuantizedNetwork(options.has("network") ? options.text("network")
-                                                         : header.network);
+    return options.has("integers")  ? QuantizedNetwork::open(options.text("integers"))
+           : options.has("network") ? QuantizedNetwork(options.text("network"))
+                                    : network_of_trace(options.text("trace"), header.network);
 }
 
 } // namespace
@@ -68,15 +91,20 @@ simulation::ValueRun load_values(const Options& options, const Workload& workloa
 {
     const QuantizedNetwork network = network_of(options, workload.program.header());
     ValueOptions choices;
+    static_cast<void>(image_count(options, "calibrate-images"));
     choices.errors = errors_of(options.text("errors"));
     const Tensor inputs =
         network.images(options.text("values"), options.get<std::size_t>("values-first"),
                        options.get<std::uint32_t>("images"));
     if (options.has("calibrate"))
     {
-        choices.calibration =
-            network.images(options.text("calibrate"), options.get<std::size_t>("calibrate-first"),
-                           options.get<std::size_t>("calibrate-images"), "train");
+        const network::Network& layers = network.integers().network;
+        values::Dataset some =
+            load_images(options, {"calibrate", "train", "calibrate-first", "calibrate-images"},
+                        values::input_layer(layers, layers.name));
+        choices.calibration = network.input(0);
+        choices.calibration.images = some.count();
+        choices.calibration.numbers = std::move(some.pixels);
     }
     return {workload.chip, workload.program, network,
             inputs,        choices,          options.get<std::uint64_t>("seed")};

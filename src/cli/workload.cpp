@@ -128,6 +128,51 @@ void add_workload_options(Options& options)
                   {{"network"}});
 }
 
+std::size_t image_count(const Options& options, const char* option)
+{
+    const auto count = options.get<std::size_t>(option);
+    if (count == 0)
+    {
+        throw UsageError(std::string("--") + option +
+                         ": there is nothing to do for 0 images; give at least 1");
+    }
+    return count;
+}
+
+values::Dataset load_images(const Options& options, const ImageOptions& names,
+                            const network::Layer& input)
+{
+    const std::string data = options.text(names.data);
+    const auto first = options.get<std::size_t>(names.first);
+    const std::size_t count = image_count(options, names.count);
+    values::Dataset images = values::load_dataset(data, names.part, input, first, count);
+    if (options.given(names.count) && images.count() < count)
+    {
+        throw InputError(
+            {data, 0, ""},
+            fmt::format("has {} images from number {} on, not {}", images.count(), first, count),
+            fmt::format("ask for fewer with --{}", names.count));
+    }
+    return images;
+}
+
+std::vector<std::string> files_read(const Options& options, const config::ChipConfig& chip,
+                                    const std::vector<std::string>& network,
+                                    const std::vector<Images>& images)
+{
+    std::vector<std::string> files = chip.files;
+    files.insert(files.end(), network.begin(), network.end());
+    for (const auto& [option, part] : images)
+    {
+        if (options.has(option))
+        {
+            const auto some = values::dataset_files(options.text(option), part);
+            files.insert(files.end(), some.begin(), some.end());
+        }
+    }
+    return files;
+}
+
 ChipModel load_chip(const Options& options)
 {
     options.require("chip");

@@ -4,10 +4,13 @@
 #include "cli/command.h"
 #include "config/chip_config.h"
 #include "tessera/simulation.h"
+#include "values/dataset.h"
 
+#include <cstddef>
 #include <iosfwd>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tessera::cli
@@ -29,6 +32,29 @@ void add_network_options(Options& options);
 void add_workload_options(Options& options);
 /// Throws UsageError, InputError, IoError.
 [[nodiscard]] Workload load_workload(const Options& options, const PhaseMonitor& monitor = {});
+
+/// How many images an option asks for. Throws UsageError for none.
+[[nodiscard]] std::size_t image_count(const Options& options, const char* option);
+/// The options that choose images: their data set, which part of a folder's, the first, how many.
+struct ImageOptions
+{
+    const char* data;
+    const char* part;
+    const char* first;
+    const char* count;
+};
+/// Those images, for a network with this input. Throws InputError where there are fewer than the
+/// command line asks for; a default takes what there is.
+[[nodiscard]] values::Dataset load_images(const Options& options, const ImageOptions& names,
+                                          const network::Layer& input);
+
+/// An option that names a data set, and the part of it that is taken.
+using Images = std::pair<const char*, const char*>;
+/// Paths of all files that the chip, the network or trace, and images were read from.
+[[nodiscard]] std::vector<std::string> files_read(const Options& options,
+                                                  const config::ChipConfig& chip,
+                                                  const std::vector<std::string>& network,
+                                                  const std::vector<Images>& images);
 
 /// What --batch-axis says of the network in this file. Throws UsageError, also when it is given for
 /// one that is no ONNX file.

@@ -47,10 +47,11 @@ void check_crossbar_kinds(const config::ChipConfig& chip)
     {
         if (kinds[i] != name_of(LayerKind::conv2d) && kinds[i] != name_of(LayerKind::dense))
         {
-            throw InputError({chip.name, 0, "/mapping/on_crossbar/" + std::to_string(i)},
-                             "layers of kind '" + kinds[i] +
-                                 "' have no weights to put on crossbars",
-                             "list conv2d, dense or both");
+            Place place = chip.place("mapping.on_crossbar");
+            place.pointer += '/' + std::to_string(i);
+            throw InputError(
+                place, "layers of kind '" + kinds[i] + "' have no weights to put on crossbars",
+                "list conv2d, dense or both");
         }
     }
 }

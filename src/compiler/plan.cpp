@@ -44,7 +44,7 @@ void check_widths(const Graph& graph, const config::ChipConfig& chip)
     {
         if (needed > given)
         {
-            throw InputError({chip.name, 0, key},
+            throw InputError(chip.place(key),
                              "is " + std::to_string(given) + ", but network '" +
                                  graph.network().name + "' has " + std::to_string(needed) + " bits",
                              "raise it, or quantise the network to " + std::to_string(given) +
@@ -52,8 +52,8 @@ void check_widths(const Graph& graph, const config::ChipConfig& chip)
         }
     };
     const network::Network& network = graph.network();
-    check(network.activation_bits, chip.macro.input_bits, "/macro/input_bits");
-    check(network.weight_bits, chip.macro.weight_bits, "/macro/weight_bits");
+    check(network.activation_bits, chip.macro.input_bits, "macro.input_bits");
+    check(network.weight_bits, chip.macro.weight_bits, "macro.weight_bits");
     for (std::uint32_t i = 0; i < graph.size(); ++i)
     {
         if (!graph.dynamic(LayerId(i)))

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "tessera/error.h"
 #include "tessera/tick.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <map>
@@ -25,6 +27,23 @@ struct ChipConfig
     std::string description;
     /// Of its files: what was read in another sense than it says. Not part of the chip.
     std::vector<std::string> remarks;
+    /// Paths of all files that were read for it. Not part of the chip.
+    std::vector<std::string> files;
+    /// Where each key that is not at its default was given. Not part of the chip.
+    std::map<std::string, Place> places;
+    /// Where `key` ("macro.cell.device") was given; of a default, its pointer and the chip's name.
+    [[nodiscard]] Place place(const std::string& key) const
+    {
+        const auto given = places.find(key);
+        if (given != places.end())
+        {
+            return given->second;
+        }
+        std::string pointer = '/' + key;
+        std::replace(pointer.begin(), pointer.end(), '.', '/');
+        return {name, 0, pointer};
+    }
+
     Clock clock = Clock(); ///< reference clock; clock of every unit that has none of its own
 
     struct Tiles

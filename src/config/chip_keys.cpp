@@ -225,7 +225,8 @@ Key quantity(KeyType type, Dimension dimension, const char* path, std::uint64_t 
             return;
         }
         const std::string text = quantity_text(value, self, place);
-        const std::uint64_t number = parse_quantity(dimension, text, place);
+        const std::uint64_t number =
+            parse_quantity(dimension, text, place, {self.least, self.most});
         check_range(number, '"' + text + '"', self, place);
         access(chip) = number;
     };
@@ -254,7 +255,8 @@ template <class Access> Key frequency(const char* path, const char* doc, Access 
     key.write = [access](ChipConfig& chip, const json& value, const Key& self, const Place& place)
     {
         const std::string text = quantity_text(value, self, place);
-        const std::uint64_t hertz = parse_quantity(Dimension::frequency, text, place);
+        const std::uint64_t hertz =
+            parse_quantity(Dimension::frequency, text, place, {self.least, self.most});
         check_range(hertz, '"' + text + '"', self, place);
         access(chip) = Clock::from_hertz(hertz);
     };
@@ -271,7 +273,7 @@ template <class Access> Key unit_clock(const char* path, const char* doc, Access
 Duration duration_of(const json& value, const Key& key, const Place& place)
 {
     const std::string text = quantity_text(value, key, place);
-    const Duration duration = parse_duration(text, place);
+    const Duration duration = parse_duration(text, place, {key.least, key.most});
     const bool too_short = duration.cycles < key.least && duration.ticks < key.least;
     if (too_short || duration.cycles > kMostCycles || duration.ticks > key.most)
     {

@@ -60,11 +60,14 @@ std::string shipped_path(const std::string& name)
 
 std::string list_of_shipped(const std::string& name)
 {
-    const std::vector<std::string> names = shipped();
-    if (names.empty())
+    std::vector<std::string> names;
+    try
     {
-        return "Give a path: there are no shipped chips in " + configs_folder().string() +
-               "; TESSERA_DATA must name the folder that holds models/ and configs/";
+        names = shipped();
+    }
+    catch (const IoError& error)
+    {
+        return std::string("Give a path: ") + error.what();
     }
     const std::optional<std::string> meant = nearest(name, names);
     return (meant ? "did you mean \"" + *meant + "\"? " : "") +
@@ -108,6 +111,13 @@ json wrapped(const std::string& member, json value)
 class Composer
 {
 public:
+    /// Reads a file and remembers that it was read.
+    [[nodiscard]] JsonDocument read_file(const std::string& path)
+    {
+        files_.push_back(path);
+        return load_json(path);
+    }
+
     /// Reads a chip file. Contract: called once per composer for the outermost file, before any
     /// override.
     void read_chip(const JsonDocument& document)
@@ -162,6 +172,11 @@ public:
         for (const auto& [path, leaf] : leaves_)
         {
             apply(path, chip);
+        }
+        chip.files = files_;
+        for (const auto& [path, leaf] : leaves_)
+        {
+            chip.places[path] = leaf.place;
         }
         const GivenKeys given = given_keys();
         settle_converters(chip, given);
@@ -270,7 +285,7 @@ private:
         if (base != chip.end())
         {
             const Place place = document.place("/extends");
-            const JsonDocument extended = load_json(base_path(*base, document.file(), place));
+            const JsonDocument extended = read_file(base_path(*base, document.file(), place));
             check_entry(extended.file(), place);
             read_chip(extended, false);
         }
@@ -433,7 +448,7 @@ private:
                                  ours.parent_path().string());
         }
         check_entry(path.string(), place);
-        const JsonDocument included = load_json(path.string());
+        const JsonDocument included = read_file(path.string());
         if (!included.value().is_object())
         {
             throw InputError(included.place(""),
@@ -447,6 +462,7 @@ private:
 
     std::string name_;
     std::string file_;
+    std::vector<std::string> files_;     ///< all that were read
     std::map<std::string, Leaf> leaves_; ///< by path; entries of a map as "vector.cost/mish"
     std::vector<Reading> stack_;         ///< files being read, outermost first
     ChipConfig scratch_;
@@ -454,10 +470,10 @@ private:
     bool overriding_ = false; ///< what is read now comes from --set
 };
 
-ChipConfig compose(const JsonDocument& document, const std::vector<std::string>& overrides,
+ChipConfig compose(Composer& composer, const JsonDocument& document,
+                   const std::vector<std::string>& overrides,
                    const std::vector<std::string>& functions)
 {
-    Composer composer;
     composer.read_chip(document);
     for (const std::string& assignment : overrides)
     {
@@ -471,14 +487,16 @@ ChipConfig compose(const JsonDocument& document, const std::vector<std::string>&
 ChipConfig load(const std::string& path_or_name, const std::vector<std::string>& overrides,
                 const std::vector<std::string>& functions)
 {
-    return compose(load_json(resolve_path(path_or_name)), overrides, functions);
+    Composer composer;
+    return compose(composer, composer.read_file(resolve_path(path_or_name)), overrides, functions);
 }
 
 ChipConfig parse(const std::string& text, const std::string& file,
                  const std::vector<std::string>& overrides,
                  const std::vector<std::string>& functions)
 {
-    return compose(parse_json(text, file), overrides, functions);
+    Composer composer;
+    return compose(composer, parse_json(text, file), overrides, functions);
 }
 
 std::string resolve_path(const std::string& name)
@@ -500,13 +518,19 @@ std::string resolve_path(const std::string& name)
 std::vector<std::string> shipped()
 {
     std::vector<std::string> names;
-    std::error_code failed; // no folder: nothing is shipped
-    for (const fs::directory_entry& entry : fs::directory_iterator(configs_folder(), failed))
+    std::error_code failed;
+    for (fs::directory_iterator at(configs_folder(), failed), end; !failed && at != end;
+         at.increment(failed))
     {
-        if (entry.path().extension() == ".json")
+        if (at->path().extension() == ".json")
         {
-            names.push_back(entry.path().stem().string());
+            names.push_back(at->path().stem().string());
         }
+    }
+    if (failed)
+    {
+        throw IoError("cannot list " + configs_folder().string() + ": " + failed.message() +
+                      "; TESSERA_DATA must name the folder that holds models/ and configs/");
     }
     std::sort(names.begin(), names.end());
     return names;

@@ -36,7 +36,7 @@ namespace tessera::config
 /// A shipped chip's name ("tiny") or a path, as a path. Throws InputError listing the shipped chips
 /// for a name that is neither.
 [[nodiscard]] std::string resolve_path(const std::string& name);
-/// Names of the shipped chips, sorted.
+/// Names of the shipped chips, sorted. Throws IoError where their folder cannot be read.
 [[nodiscard]] std::vector<std::string> shipped();
 
 /// Every key with its value in canonical form. parse(effective(c).dump()) gives c again, and the

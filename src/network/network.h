@@ -133,6 +133,8 @@ struct Network
     std::vector<Layer> layers;
     std::vector<LayerId> outputs;
     std::vector<std::string> notes; ///< what was decided where the file leaves a choice, in words
+    /// Paths of all files that it comes from, also of those whose values were not needed.
+    std::vector<std::string> files;
 
     [[nodiscard]] const Layer& operator[](LayerId id) const { return layers[id.index()]; }
     [[nodiscard]] std::uint64_t parameters() const;

@@ -305,9 +305,13 @@ Network parse(const std::string& text, const std::string& file)
 
 Network load(const std::string& path, BatchAxis batch_axis)
 {
-    return onnx::is_onnx(path)
-               ? onnx::import(onnx::read_graph(path, onnx::Values::small), batch_axis).network
-               : Parser(load_json(path, kLimits)).run();
+    if (onnx::is_onnx(path))
+    {
+        return onnx::import(onnx::read_graph(path, onnx::Values::small), batch_axis).network;
+    }
+    Network network = Parser(load_json(path, kLimits)).run();
+    network.files = {path};
+    return network;
 }
 
 WeightedNetwork load_with_weights(const std::string& path, BatchAxis batch_axis)

@@ -24,6 +24,7 @@ constexpr unsigned kDeepest = 8; ///< files that extend each other
 void read_into(AidacModel& model, std::vector<bool>& given, const JsonDocument& document,
                unsigned depth)
 {
+    model.files.push_back(document.file());
     ModelReader root(document, document.value(), "");
     static_cast<void>(root.word("format", {"tessera-aidac"}));
     static_cast<void>(root.word("version", {"1.0"}));
@@ -196,7 +197,9 @@ AidacModel parse_aidac(const JsonDocument& document)
     }
     if (rram)
     {
-        static_cast<void>(load_device(model.device, document.place("/device")));
+        const Place place = document.place("/device");
+        model.files.push_back(find_model("devices", "device", model.device, place));
+        static_cast<void>(load_device(model.device, place));
     }
     check_hold(model, document.place("/cell"));
     return model;

@@ -33,7 +33,8 @@ struct AidacModel
 {
     std::string name;
     AidacCell cell = AidacCell::sram;
-    std::string device; ///< of the RRAM kinds: a model of models/devices
+    std::string device;             ///< of the RRAM kinds: a model of models/devices
+    std::vector<std::string> files; ///< paths of all that were read for it
 
     double array_rows = 0;
     double array_outputs = 0;

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <system_error>
 
 namespace tessera::numerics
 {
@@ -148,6 +149,12 @@ std::string find_model(const std::string& folder, const std::string& what, const
     namespace fs = std::filesystem;
     if (name.find('/') != std::string::npos || fs::path(name).extension() == ".json")
     {
+        std::error_code none; // not there
+        if (!fs::exists(name, none))
+        {
+            throw InputError(asked, "there is no file " + in_quotes(name),
+                             std::string("give the path of one, or the name of a ") + what);
+        }
         return name;
     }
     const fs::path shelf = fs::path(data_directory()) / "models" / folder;

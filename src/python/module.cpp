@@ -193,24 +193,7 @@ public:
     }
 
     /// Every file that is read beside the config.
-    [[nodiscard]] std::vector<std::string> model_files() const
-    {
-        const config::ChipConfig::Macro& macro = config_.macro;
-        std::vector<std::string> files;
-        if (macro.kind == "aidac")
-        {
-            for (std::string name = macro.aidac.model; !name.empty();)
-            {
-                files.push_back(numerics::find_model("macros", "AiDAC model", name, {}));
-                name = load_json(files.back()).value().value("extends", "");
-            }
-        }
-        else if (!macro.cell.device.empty())
-        {
-            files.push_back(numerics::find_model("devices", "device", macro.cell.device, {}));
-        }
-        return files;
-    }
+    [[nodiscard]] std::vector<std::string> model_files() const { return values::validate(config_); }
 
 private:
     config::ChipConfig config_;

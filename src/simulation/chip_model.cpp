@@ -10,10 +10,13 @@ namespace tessera
 {
 
 ChipModel::ChipModel(const std::string& chip, const std::vector<std::string>& overrides)
-    : config_(std::make_shared<const config::ChipConfig>(
-          config::load(chip, overrides, trace::function_names())))
 {
-    values::validate(*config_);
+    config::ChipConfig config = config::load(chip, overrides, trace::function_names());
+    for (std::string& file : values::validate(config))
+    {
+        config.files.push_back(std::move(file));
+    }
+    config_ = std::make_shared<const config::ChipConfig>(std::move(config));
 }
 
 const std::string& ChipModel::name() const

@@ -127,6 +127,7 @@ public:
     std::shared_ptr<const trace::CompactTrace> compiled_;
     std::shared_ptr<const trace::Trace> trace_; ///< this and compiled_ null: `file_` is read
     std::string file_;
+    std::vector<std::string> files_;
     std::optional<simulation::Repetition> repetition_;
     std::uint64_t repeated_operations_ = 0; ///< of `file_`: see operations_per_image()
     std::optional<MappingReport> mapping_;
@@ -191,6 +192,7 @@ Program Program::compile(const std::string& network, const ChipModel& chip,
     auto trace = std::make_shared<const trace::CompactTrace>(std::move(compiled.trace));
     auto impl = std::make_shared<Impl>();
     impl->name_ = network;
+    impl->files_ = layers.files;
     impl->mapping_ = compiler::report(*trace, layers, config);
     impl->mapping_->pipeline = compiled.pipeline;
     impl->mapping_->buffers = std::move(compiled.buffers);
@@ -212,6 +214,7 @@ Program Program::open(const std::filesystem::path& trace)
 {
     auto impl = std::make_shared<Impl>();
     impl->name_ = impl->file_ = trace.string();
+    impl->files_ = {impl->file_};
     impl->header_ = trace::open(impl->file_)->header();
     return Program(impl);
 }
@@ -270,6 +273,11 @@ const trace::Header& Program::header() const
 const std::optional<MappingReport>& Program::mapping() const
 {
     return impl_->mapping_;
+}
+
+const std::vector<std::string>& Program::files() const
+{
+    return impl_->files_;
 }
 
 std::uint64_t Program::operations_per_image() const

@@ -252,6 +252,7 @@ chip::Monitor Run::begin()
                               if (!chip_->done()) // the last window ends with the run
                               {
                                   windows_->end(at);
+                                  windows_->check_count();
                               }
                           });
     }
@@ -299,6 +300,11 @@ RunResult Run::fail(const std::exception_ptr& problem)
             catch (const chip::WatchdogError& error)
             {
                 account("watchdog.json", error.report());
+                throw;
+            }
+            catch (const TooManyWindows&)
+            {
+                static_cast<void>(finish(record::Outcome::interrupted, {}));
                 throw;
             }
             catch (const Error& error)

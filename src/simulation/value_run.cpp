@@ -110,12 +110,15 @@ Tensor values_of(const values::Machine& machine, LayerId layer, const network::S
 QuantizedNetwork::QuantizedNetwork(const std::string& name)
     : QuantizedNetwork(open(integer_file(name)))
 {
+    file_.clear();
 }
 
 QuantizedNetwork QuantizedNetwork::open(const std::string& file)
 {
-    return QuantizedNetwork(
+    QuantizedNetwork network(
         std::make_shared<const values::IntegerNetwork>(values::load_integers(file).integers));
+    network.file_ = file;
+    return network;
 }
 
 Tensor QuantizedNetwork::input(std::size_t images) const
@@ -197,6 +200,13 @@ ValueRun::ValueRun(const ChipModel& chip, const Program& program, const Quantize
     }
     catch (const trace::Malformed& problem)
     {
+        if (!network_.file().empty())
+        {
+            throw InputError({network_.file(), 0, "/network"},
+                             fmt::format("does not fit {} ({}: {})", program_.name(),
+                                         problem.pointer, problem.problem),
+                             "give the whole numbers of the network that this was made of");
+        }
         throw InputError({program_.name(), 1, problem.pointer}, problem.problem, problem.remedy);
     }
     values::check_apart(header, chip.config(), analogue_, program_.name());

@@ -22,6 +22,8 @@ public:
     ValueRun(const ChipModel& chip, const Program& program, const QuantizedNetwork& network,
              const Tensor& inputs, const ValueOptions& options, std::uint64_t seed);
 
+    [[nodiscard]] const QuantizedNetwork& network() const { return network_; }
+
     /// Computes along with the run, and adds values.h5 to its results. Contract: `run` is of the
     /// same chip and program, and ends before this object.
     void follow(Run& run);

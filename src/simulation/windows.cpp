@@ -2,12 +2,15 @@
 #include "simulation/windows.h"
 
 #include "base/json.h"
+#include "base/quantity.h"
+#include "base/time_limit.h"
 #include "record/names.h"
 #include "tessera/error.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <type_traits>
 
 namespace tessera::simulation
@@ -83,11 +86,6 @@ void Windows::end(Tick at)
     {
         return;
     }
-    if (count_ == most_)
-    {
-        throw UsageError("more than " + std::to_string(most_) +
-                         " windows of statistics; give a longer time for each");
-    }
     events_ = events;
     const Reading& reading = meter_.read(at);
     // What is held becomes one line, as long as its sums fit.
@@ -111,6 +109,28 @@ void Windows::end(Tick at)
         flush();
     }
     show();
+}
+
+void Windows::check_count() const
+{
+    if (lines_ <= most_)
+    {
+        return;
+    }
+    // Suits a run that goes on as it began, with room to spare.
+    const Progress progress = chip_.progress();
+    const double times = static_cast<double>(progress.total) /
+                         static_cast<double>(std::max<std::uint64_t>(progress.operations, 1));
+    const double least = 4 * times * static_cast<double>(last()) / static_cast<double>(most_);
+    Tick enough = 1;
+    while (static_cast<double>(enough) < least && enough < kLatestTime / 10)
+    {
+        enough *= 10;
+    }
+    throw TooManyWindows(fmt::format(
+        "--stats-every makes more than {} lines of windows.jsonl by {}; give a longer "
+        "time, for example --stats-every '{}'",
+        most_, print_quantity(Dimension::time, last()), print_quantity(Dimension::time, enough)));
 }
 
 void Windows::show()
@@ -177,6 +197,7 @@ void Windows::append(const Reading& reading, std::uint64_t windows)
     append_buffers(reading);
     line_ += "}\n";
     written_ += windows;
+    ++lines_;
 }
 
 void Windows::append_units(const Reading& reading, std::uint64_t windows)

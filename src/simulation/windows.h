@@ -3,6 +3,7 @@
 
 #include "base/output_stream.h"
 #include "chip/meter.h"
+#include "tessera/error.h"
 
 #include <chrono>
 #include <cstdint>
@@ -13,22 +14,31 @@
 namespace tessera::simulation
 {
 
+/// The run makes more lines of windows.jsonl than anybody could want.
+class TooManyWindows : public SimulationError
+{
+public:
+    using SimulationError::SimulationError;
+};
+
 /// Writes windows.jsonl: what happened in each of successive stretches of simulated time. A line
 /// holds what changed. Windows without an event in which the same goes on share a line, whose
 /// figures are of all of them.
 class Windows
 {
 public:
-    /// More are refused: somebody took picoseconds for milliseconds.
+    /// More lines are refused: somebody took picoseconds for milliseconds.
     static constexpr std::uint64_t kMost = 1'000'000;
 
     /// Of `chip`, before its first event. Throws IoError.
     Windows(const std::filesystem::path& folder, chip::Chip& chip, std::uint64_t most = kMost);
 
     /// Ends a window at tick `at`, before which nothing more happens. None is written for one of no
-    /// length in which nothing happened. Call before the chip is closed. Throws IoError,
-    /// UsageError.
+    /// length in which nothing happened. Call before the chip is closed. Throws IoError.
     void end(Tick at);
+    /// Throws TooManyWindows when there are more lines than may be. The run may still end then,
+    /// with one last window.
+    void check_count() const;
     /// To be called now and then: whoever follows the run sees the windows that have ended. Throws
     /// IoError.
     void show();
@@ -58,9 +68,10 @@ private:
     std::vector<std::string> buffers_;
     std::uint64_t count_ = 0;   ///< windows that have ended
     std::uint64_t written_ = 0; ///< of them, on lines
-    chip::Reading quiet_;       ///< of the windows that have no line yet
-    std::uint64_t events_ = 0;  ///< at the end of the last one
-    std::string line_;          ///< lines that are not in the file yet
+    std::uint64_t lines_ = 0;
+    chip::Reading quiet_;      ///< of the windows that have no line yet
+    std::uint64_t events_ = 0; ///< at the end of the last one
+    std::string line_;         ///< lines that are not in the file yet
     WallClock::time_point flushed_ = WallClock::now();
 };
 

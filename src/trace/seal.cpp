@@ -142,6 +142,7 @@ public:
             }
             catch (const Malformed& problem)
             {
+                refuse_syntax();
                 throw InputError({input_.path(), input_.number(), shown(problem.pointer)},
                                  shown(problem.problem), problem.remedy);
             }
@@ -157,6 +158,25 @@ public:
     }
 
 private:
+    /// Throws InputError where the line is no JSON: the survey has counted no such line, and what
+    /// the parser says of its beginning would mislead.
+    void refuse_syntax() const
+    {
+        const std::string_view line = input_.line();
+        if (nlohmann::json::accept(line.begin(), line.end()))
+        {
+            return;
+        }
+        try
+        {
+            static_cast<void>(parse_json(line, input_.path()));
+        }
+        catch (const InputError& error)
+        {
+            throw InputError({input_.path(), input_.number(), ""}, error.problem(), error.remedy());
+        }
+    }
+
     LineInput input_;
     const Header header_;
     LineParser parser_;

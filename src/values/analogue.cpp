@@ -2,6 +2,7 @@
 #include "values/analogue.h"
 
 #include "base/integer.h"
+#include "base/nearest.h"
 #include "chip/aidac.h"
 #include "config/macro_timing.h"
 #include "numerics/model_reader.h"
@@ -12,9 +13,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <iterator>
 #include <optional>
 #include <stdexcept>
+#include <system_error>
 #include <utility>
 
 namespace tessera::values
@@ -77,7 +80,7 @@ std::set<Step> steps_of(const config::ChipConfig& chip, const numerics::Device& 
         const bool contained = device.contained.count(step) != 0;
         if (contained || described.count(step) == 0)
         {
-            throw InputError({chip.name, 0, "/macro/cell/steps"},
+            throw InputError(chip.place("macro.cell.steps"),
                              name +
                                  (contained ? " would happen twice: the programming fit of "
                                             : " is not described by ") +
@@ -88,7 +91,7 @@ std::set<Step> steps_of(const config::ChipConfig& chip, const numerics::Device& 
     }
     if (steps.count(Step::verify) != 0 && steps.count(Step::programming) == 0)
     {
-        throw InputError({chip.name, 0, "/macro/cell/steps"}, "verify has nothing to verify",
+        throw InputError(chip.place("macro.cell.steps"), "verify has nothing to verify",
                          "list programming too");
     }
     return steps;
@@ -115,7 +118,7 @@ void check_off_current(const config::ChipConfig& chip, const Analogue& analogue)
     const double times = device.on / (device.on - device.off);
     if (times * static_cast<double>(numerics::greatest_sum(scheme, scheme.rows)) > most)
     {
-        throw NoValues({chip.name, 0, "/macro/cell/device"},
+        throw NoValues(chip.place("macro.cell.device"),
                        fmt::format("{} conducts {:.3g} times what its levels differ by, and "
                                    "steered cells give all of it to sums, beyond 2^29 levels",
                                    device.name, times),
@@ -129,13 +132,13 @@ void check_off_current(const config::ChipConfig& chip, const Analogue& analogue)
 Analogue analogue_of(const config::ChipConfig& chip)
 {
     const config::ChipConfig::Macro& macro = chip.macro;
-    const Place device_key{chip.name, 0, "/macro/cell/device"};
+    const Place device_key = chip.place("macro.cell.device");
     Analogue analogue;
     if (macro.kind == "aidac")
     {
         if (!macro.cell.faults.empty())
         {
-            throw InputError({chip.name, 0, "/macro/cell/faults"},
+            throw InputError(chip.place("macro.cell.faults"),
                              "lists cells, but AiDAC macros have those of their model",
                              "leave it out");
         }
@@ -201,9 +204,16 @@ Analogue analogue_of(const config::ChipConfig& chip)
     {
         if (!analogue.device)
         {
-            throw InputError({chip.name, 0, "/macro/cell/faults"},
+            throw InputError(chip.place("macro.cell.faults"),
                              "lists stuck cells, but the cells are of no device",
                              "name one in macro.cell.device, whose conductances they are stuck at");
+        }
+        std::error_code none; // not there
+        if (!std::filesystem::exists(macro.cell.faults, none))
+        {
+            throw InputError(chip.place("macro.cell.faults"),
+                             "there is no file " + in_quotes(macro.cell.faults),
+                             "give the path of one, or leave it out");
         }
         analogue.faults = load_fault_map(macro.cell.faults);
     }
@@ -220,7 +230,7 @@ Analogue analogue_of(const config::ChipConfig& chip)
         wires.sense = macro.cell.sense_ohm;
         if (!analogue.device)
         {
-            throw InputError({chip.name, 0, "/macro/cell/device"},
+            throw InputError(chip.place("macro.cell.device"),
                              "is not given, but wires have a resistance",
                              "name a device, whose conductances wires compare with");
         }
@@ -463,9 +473,25 @@ Examined examined(const config::ChipConfig& chip)
 
 } // namespace
 
-void validate(const config::ChipConfig& chip)
+std::vector<std::string> validate(const config::ChipConfig& chip)
 {
     static_cast<void>(examined(chip));
+    const config::ChipConfig::Macro& macro = chip.macro;
+    if (macro.kind == "aidac")
+    {
+        return chip::aidac_design(chip).model.files;
+    }
+    std::vector<std::string> files;
+    if (!macro.cell.device.empty())
+    {
+        files.push_back(numerics::find_model("devices", "device", macro.cell.device,
+                                             chip.place("macro.cell.device")));
+    }
+    if (!macro.cell.faults.empty())
+    {
+        files.push_back(macro.cell.faults);
+    }
+    return files;
 }
 
 std::vector<std::string> remarks(const config::ChipConfig& chip)

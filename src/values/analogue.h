@@ -85,8 +85,9 @@ struct Source
 
 /// What every use of a chip asks beyond its keys: reads the files that it names, of a device or an
 /// AiDAC circuit, and throws InputError for what is wrong there. That macros compute no values is
-/// no reason to refuse a chip: analogue_of() says so to those who want some.
-void validate(const config::ChipConfig& chip);
+/// no reason to refuse a chip: analogue_of() says so to those who want some. Returns the paths of
+/// those files.
+std::vector<std::string> validate(const config::ChipConfig& chip);
 /// Remarks on a chip for people: too few converter bits, cells that times do not count. Refuses
 /// what validate() does.
 [[nodiscard]] std::vector<std::string> remarks(const config::ChipConfig& chip);

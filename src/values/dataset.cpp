@@ -497,6 +497,17 @@ bool ends_with(const std::string& text, const std::string& ending)
 
 } // namespace
 
+std::vector<std::string> dataset_files(const std::string& path, const std::string& part)
+{
+    std::vector<std::string> files = {std::filesystem::is_directory(path) ? image_file(path, part)
+                                                                          : path};
+    if (const auto labels = labels_of(files.front()))
+    {
+        files.push_back(*labels);
+    }
+    return files;
+}
+
 Dataset load_dataset(const std::string& path, const std::string& part, const network::Layer& input,
                      std::size_t first, std::size_t limit)
 {

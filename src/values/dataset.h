@@ -14,7 +14,7 @@ namespace tessera::values
 /// Images and what they show.
 struct Dataset
 {
-    std::string source;   ///< file or files
+    std::string source;   ///< file or folder
     network::Shape shape; ///< of one image
     bool bytes = false;   ///< whole numbers of 0..255 that mean 0..1
     /// Image by image; of bytes the whole numbers divided by 255.
@@ -44,5 +44,10 @@ struct Dataset
 [[nodiscard]] Dataset load_dataset(const std::string& path, const std::string& part,
                                    const network::Layer& input, std::size_t first,
                                    std::size_t limit);
+
+/// The files that load_dataset() reads: of images and, where they are apart, of labels. Throws
+/// InputError for a folder without such files.
+[[nodiscard]] std::vector<std::string> dataset_files(const std::string& path,
+                                                     const std::string& part);
 
 } // namespace tessera::values

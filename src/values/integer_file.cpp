@@ -262,6 +262,7 @@ IntegerFile load_integers(const std::string& path)
         file.batch_axis = *axis;
     }
     file.integers.network = network::load(file.network, file.batch_axis);
+    file.integers.network.files.push_back(path);
     const network::Network& network = file.integers.network;
     file.integers.layers.resize(network.layers.size());
     const json& layers = reader.get("layers");

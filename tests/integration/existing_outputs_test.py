@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every command that writes, where something is already: files are replaced only by --force, what is not a regular
 file never is, and what has a name like that of a temporary file stays as it is."""
+import json
 import os
 import shutil
 import stat
@@ -10,7 +11,9 @@ import sys
 import threading
 from pathlib import Path
 
-from writing import STREAMS, TESSERA, Bench, Campaign, Inputs, jobs, scratch, snapshot, succeed, tessera
+import numpy as np
+
+from writing import HAS_ONNX, SOURCE, STREAMS, TESSERA, Bench, Campaign, Inputs, jobs, scratch, snapshot, succeed, tessera
 
 ONLY = os.environ.get("SWEEP_ONLY", "")
 # What a writer may be tempted to use for itself. A hidden file of that kind may be what a killed one left.
@@ -131,8 +134,51 @@ def refusals(inputs, folder):
                  "--force"]
 
 
+def indirect_refusals(folder):
+    """The same of files that no option names: those that loading a chip, a network or images reads."""
+    chain = SOURCE / "traces" / "two-layer-chain.trace.jsonl"
+    base, heir, again = folder / "base.json", folder / "heir.json", folder / "again.json"
+    base.write_text(succeed("config", "show", "tiny").stdout)
+    heir.write_text(json.dumps({"name": "heir", "extends": "base.json"}))
+    results = folder / "resolved"
+    succeed("run", "--trace", chain, "--chip", "tiny", "-q", "-o", results)
+    again.write_text(json.dumps({"name": "again", "extends": "resolved/config.resolved.json"}))
+    yield results / "config.resolved.json", ["run", "--trace", chain, "--chip", again, "-q", "-o", results, "--force"]
+
+    def log(file, *words):
+        return file, ["run", *words, "-q", "-o", folder / "k", "--log", "op", "--log-file", file]
+
+    yield log(base, "--trace", chain, "--chip", heir)
+    (folder / "link.log").symlink_to(base)
+    yield base, log(folder / "link.log", "--trace", chain, "--chip", heir)[1]
+    for chip, key, model in (("tiny", "macro.cell.device", "devices/generic.json"),
+                             ("aidac", "macro.aidac.model", "macros/aidac-28nm.json")):
+        copy = folder / Path(model).name
+        shutil.copy(SOURCE / "models" / model, copy)
+        yield log(copy, "--trace", chain, "--chip", chip, "--set", f"{key}={copy}")
+    if not HAS_ONNX:
+        return
+    shipped = SOURCE / "models" / "networks" / "lenet5-fashion"
+    network, integers = folder / "lenet.onnx", folder / "lenet.integers"
+    shutil.copy(shipped.with_suffix(".onnx"), network)
+    integers.write_text(shipped.with_suffix(".integers").read_text().replace("lenet5-fashion.onnx", "lenet.onnx"))
+    data, images = folder / "labelled.npz", folder / "mnist"
+    np.savez(data, images=np.zeros((2, 28, 28, 1), np.uint8), labels=np.zeros(2, np.uint8))
+    images.mkdir()
+    for kind in ("images-idx3", "labels-idx1"):
+        shutil.copy(SOURCE / "tests" / "oracle" / f"fashion-200-{kind}-ubyte.gz", images / f"t10k-{kind}-ubyte.gz")
+    values = ["--network", network, "--chip", "clsa-256", "--values", images]
+    for kept in (integers, network, images / "t10k-images-idx3-ubyte.gz", images / "t10k-labels-idx1-ubyte.gz"):
+        yield log(kept, *values)
+    wide = folder / "wide.json"
+    wide.write_text(json.dumps({"name": "wide", "extends": "base.json"}))
+    for kept in (integers, base):
+        yield kept, ["accuracy", "--network", network, "--dataset", data, "--chip", wide, "--logits", kept, "--force"]
+    yield integers, ["quantize", "--network", network, "--calibrate", integers, "-o", integers, "--force"]
+
+
 def test_refusals(campaign, inputs, folder):
-    for kept, arguments in refusals(inputs, folder):
+    for kept, arguments in [*refusals(inputs, folder), *indirect_refusals(folder)]:
         before = kept.read_bytes()
         result = tessera(*arguments)
         campaign.count(result)

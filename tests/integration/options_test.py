@@ -93,6 +93,7 @@ def run_cases():
     yield Case("uncompressed", base=base)
     yield Case("quiet", base=base)
     yield Case("json", base=base)
+    yield Case("json", base=[*base, "--quiet"])
     for option, *values in (["kernel", "native"], ["shuffle", 3], ["live"], ["watchdog", 60]):
         yield Case(option, *values, base=base)
     if HAS_ONNX:
@@ -117,6 +118,7 @@ def compile_cases():
     yield Case("explain", base=base[:-2])
     yield Case("explain", base=base, names="--output")
     yield Case("json", base=base)
+    yield Case("json", base=[*base, "--quiet"])
     yield Case("quiet", base=base)
 
 
@@ -124,7 +126,7 @@ def accuracy_cases():
     base = ["accuracy", "-n", "lenet5-fashion", "--dataset", LABELLED, "-c", "full.json", "--only", "all", "--trials", 1]
     yield Case("network", base=base, instead=["accuracy", "-n", "coarse.integers", *base[3:]])
     yield Case("dataset", base=base, instead=[*base[:4], "other.npz", *base[5:]])
-    yield Case("chip", base=base, instead=[*base[:6], "tiny", *base[7:]])
+    yield Case("chip", base=base, instead=[*base[:6], "aged.json", *base[7:]])
     yield Case("set", "macro.adc.bits=4", base=base)
     yield Case("first", 2, base=base)
     yield Case("images", 2, base=base)
@@ -236,7 +238,46 @@ def other_cases():
 REFUSED = [(["config", "list", "tiny"], "config show"), (["network", "list", "lenet5"], "network show"),
            (["trace", "check", TRACE, TRACE], "1 file"), (["run", "-n", "two-layer-cnn.json", "-t", TRACE, "-c", "tiny"], "--trace"),
            (["run", "-t", TRACE, "-c", "tiny", "--schedule", "nonsense"], "--network"),
-           (["compile", "-n", "two-layer-cnn.json", "-c", "tiny", "-o", "a.trace.jsonl", "-q", "--json"], "--quiet")]
+           (["run", "-t", TRACE, "-c", "tiny", "--arrivals", "0.5ps"], "for example to 1 ps"),
+           (["run", "-t", TRACE, "-c", "tiny", "--arrivals", "poisson:-1ms"], "at least 1 ps"),
+           (["run", "-t", TRACE, "-c", "tiny", "--stats-every", "0.5ps"], "for example to 1 ps"),
+           *((["run", "-t", TRACE, "-c", "tiny", f"--watchdog={value}"], "--watchdog")
+             for value in ("nan", "inf", "-inf", "-nan", "-.5", "1e-400", "1e400", "0x1p3")),
+           *((["quantize", "-n", "lenet5-fashion", "-o", "a.integers", "--calibrate", IMAGES, "--range", "percentile",
+               f"--percentile={value}"], "--percentile") for value in ("nan", "inf", "1e-400"))]
+# Nothing is done for no images, and where nothing can be computed.
+ACCURACY = ["accuracy", "-n", "lenet5-fashion", "--dataset", LABELLED, "-c"]
+WITH_VALUES = ["run", "-n", "lenet5-fashion", "-c", "noisy.json", "--values", IMAGES]
+REFUSED_WITH_ONNX = [
+    ([*ACCURACY, "full.json", "--images", 0], "at least 1"),
+    ([*ACCURACY, "noisy.json", "--calibrate", IMAGES, "--calibrate-images", 0], "at least 1"),
+    ([*WITH_VALUES, "--calibrate", IMAGES, "--calibrate-images", 0], "at least 1"),
+    ([*WITH_VALUES, "--images", 0], "at least 1"),
+    (["quantize", "-n", "lenet5-fashion", "-o", "a.integers", "--calibrate", IMAGES, "--images", 0], "at least 1"),
+    ([*ACCURACY, "tiny", "--only", "all"], "macro.cell.device"),
+    ([*ACCURACY, "tiny", "--only", "alone", "--trials", 3], "macro.cell.device")]
+# Input that is bad (exit code 3): the message names where, or how many there are.
+BAD = [(["run", "-t", TRACE, "-c", chip, "--set", f"{key}=nope"], f"--set {key}=nope:")
+       for chip, key in (("tiny", "macro.cell.device"), ("aidac", "macro.aidac.model"), ("tiny", "macro.$preset"))]
+BAD += [(["run", "-t", TRACE, "-c", chip, *(f"--set={setting}" for setting in settings)], f"--set {settings[-1]}:")
+        for chip, *settings in (("tiny", "macro.cell.device=none/x.json"), ("aidac", "macro.aidac.model=none/x.json"),
+                                ("tiny", "macro.cell.device=generic", "macro.cell.faults=none/x.json"))]
+BAD += [(["run", "-n", "two-layer-cnn.json", "-c", "tiny", "--set", setting], f"--set {setting}: /")
+        for setting in ("mapping.on_crossbar=[\"matmul\"]", "macro.input_bits=4")]
+BAD += [(["config", "check", "tiny", "--set", "noc.clock=0.001 Hz"], "for example to 1000 Hz"),
+        (["config", "check", "tiny", "--set", "macro.cell.device=nope"], "--set macro.cell.device=nope:"),
+        (["run", "-t", "unnamed.trace.jsonl", "-c", "tiny", "--values", IMAGES], "names no network")]
+BAD_WITH_ONNX = [
+    ([*ACCURACY, "full.json", "--images", 4], "has 3 images"),
+    ([*ACCURACY, "noisy.json", "--calibrate", IMAGES, "--calibrate-images", 201], "has 200 images"),
+    ([*WITH_VALUES, "--calibrate", IMAGES, "--calibrate-images", 201], "has 200 images"),
+    (["quantize", "-n", "lenet5-fashion", "-o", "a.integers", "--calibrate", "other.npz", "--images", 5], "has 4 images"),
+    (["run", "-n", "resnet-fashion", "-c", "full.json", "--values", IMAGES, "--integers", "coarse.integers"],
+     "coarse.integers: /network"),
+    (["run", "-t", TRACE, "-c", "tiny", "--values", IMAGES, "--integers", "coarse.integers"], "coarse.integers: /network")]
+# What is left out is told, and the rest is done.
+TOLD = [([*ACCURACY, "tiny", "--only", "noiseless", "--only", "all"], "no errors of cells"),
+        ([*ACCURACY, "tiny", "--seed", 3], "--seed mean nothing")]
 # Names of files that are empty, mostly because a variable of a script is not set.
 EMPTY = [["run", "-n", "two-layer-cnn.json", "-c", "tiny", "-o", ""],
          ["run", "-n", "two-layer-cnn.json", "-c", "tiny", "--log", "op", "--log-file", ""],
@@ -271,6 +312,7 @@ def prepare(folder):
     for name, chip in (("wide", {"extends": "tiny", "tiles": {"columns": 3}}),
                        ("small", {"extends": "tiny", "tiles": {"rows": 1, "columns": 1}}),
                        ("full", {"extends": "clsa-256", "macro": {"adc": {"range": "full", "bits": 8}, "cell": {"device": "generic"}}}),
+                       ("aged", {"extends": "full.json", "macro": {"cell": {"device": "neurram-1day"}}}),
                        ("noisy", {"extends": "full.json", "macro": {"adc": {"range": "calibrated"}}})):
         (folder / f"{name}.json").write_text(json.dumps({"name": name, **chip}))
     lines = (folder / TRACE).read_text().splitlines()
@@ -279,6 +321,9 @@ def prepare(folder):
     del header["counts"], header["window"]
     (folder / "open.trace.jsonl").write_text("\n".join([json.dumps(header), *spaced[1:]]) + "\n")
     succeed("trace", "seal", "open.trace.jsonl", "-o", "spelled.trace.jsonl")
+    bare = {"format": "tessera-trace", "version": "1.0", "tiles": 4, "memory_ports": 1}
+    (folder / "bare.jsonl").write_text(json.dumps(bare) + '\n{"id":0,"op":"mvm","at":"t0.m0","n":1,"bytes":8}\n')
+    succeed("trace", "seal", "bare.jsonl", "-o", "unnamed.trace.jsonl")
     (folder / "older.trace.jsonl").write_text("older\n")
     for name in ("report.json", "report.txt"):
         (folder / "reports").mkdir(exist_ok=True)
@@ -382,6 +427,15 @@ def missing_cases(by_command):
                     if case.option not in options)
 
 
+def unlisted(folder):
+    """Where nothing is shipped, both lists say so."""
+    for words in (["config", "list"], ["network", "list"]):
+        done = subprocess.run([TESSERA, *words], cwd=folder, capture_output=True, text=True, timeout=60, check=False,
+                              env={**os.environ, "TESSERA_DATA": str(folder / "nothing")})
+        if done.returncode != 5 or "TESSERA_DATA" not in done.stderr:
+            yield f"{words} without what is shipped: exit code {done.returncode}: {done.stderr}"
+
+
 def main():
     failures = []
     with tempfile.TemporaryDirectory() as name:
@@ -391,19 +445,23 @@ def main():
         by_command = cases_by_command()
         failures += missing_cases(by_command)
         begun = [(command, case, judge.begin(case)) for command, cases in by_command.items() for case in cases]
-        refused = [(words, part, judge.ask(words)) for words, part in REFUSED]
-        refused += [(words, "is empty", judge.ask(words)) for words in EMPTY]
+        expected = [(2, words, part) for words, part in REFUSED + REFUSED_WITH_ONNX * HAS_ONNX]
+        expected += [(2, words, "is empty") for words in EMPTY]
+        expected += [(3, words, part) for words, part in BAD + BAD_WITH_ONNX * HAS_ONNX]
+        expected += [(0, words, part) for words, part in TOLD * HAS_ONNX]
+        answered = [(wanted, words, part, judge.ask(words)) for wanted, words, part in expected]
         for command, case, runs in begun:
             problem = judge.problem(command, case, runs)
             if problem:
                 failures.append(f"{' '.join(map(str, case.base))} {' '.join(case.added)}: {problem}")
-        for words, part, run in refused:
+        for wanted, words, part, run in answered:
             code, _, err, _ = run.result()
-            if code != 2 or part not in err:
+            if code != wanted or part not in err:
                 failures.append(f"{words}: exit code {code}, and it must say '{part}': {err.strip()}")
+        failures += unlisted(prepared)
     for failure in failures:
         print(failure, file=sys.stderr)
-    print(f"{len(begun) + len(refused)} cases, {len(failures)} failures")
+    print(f"{len(begun) + len(answered)} cases, {len(failures)} failures")
     return 1 if failures else 0
 
 

@@ -202,6 +202,7 @@ public:
             fail("/graph", "has no nodes", "export a model that computes something");
         }
         graph_.file = file_;
+        graph_.files = {file_};
         graph_.name = model.graph().name();
         graph_.producer = model.producer_name();
         for (const pb::OperatorSetIdProto& set : model.opset_import())
@@ -316,7 +317,7 @@ private:
         return port;
     }
 
-    Node read(const pb::NodeProto& proto) const
+    Node read(const pb::NodeProto& proto)
     {
         Node node;
         node.name = proto.name();
@@ -343,7 +344,7 @@ private:
         return node;
     }
 
-    Tensor read(const pb::TensorProto& proto, const std::string& place) const
+    Tensor read(const pb::TensorProto& proto, const std::string& place)
     {
         Tensor tensor;
         std::int64_t elements = 1;
@@ -360,6 +361,7 @@ private:
             elements *= extent;
             tensor.extents.push_back(extent);
         }
+        remember_file(proto);
         const Encoding encoding = encoding_of(proto.data_type());
         tensor.real = encoding.real;
         tensor.type = encoding.type;
@@ -460,6 +462,25 @@ private:
                  "export the model again, or strip all its values");
         }
         tensor.known = true;
+    }
+
+    /// The file that holds the tensor, if it is another one: no output may replace it.
+    void remember_file(const pb::TensorProto& proto)
+    {
+        if (proto.data_location() != pb::TensorProto::EXTERNAL)
+        {
+            return;
+        }
+        for (const pb::StringStringEntryProto& entry : proto.external_data())
+        {
+            const std::string path =
+                (std::filesystem::path(file_).parent_path() / entry.value()).string();
+            // Mostly all tensors are in one.
+            if (entry.key() == "location" && graph_.files.back() != path)
+            {
+                graph_.files.push_back(path);
+            }
+        }
     }
 
     /// The bytes lie in another file, below the folder of the model. A file that is not there is

@@ -105,6 +105,8 @@ struct Port
 struct Graph
 {
     std::string file; ///< for messages
+    /// Paths of the file and of those that hold its tensors, read or not.
+    std::vector<std::string> files;
     std::string name;
     std::string producer;
     std::int64_t opset = 0;

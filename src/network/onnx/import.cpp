@@ -20,6 +20,7 @@ Imported Importer::run()
     evaluate_constants();
     spell_out_quantizers(graph_);
     result_.network.notes = drop_batches(graph_, batch_axis_);
+    result_.network.files = std::move(graph_.files);
     find_readers();
     patterns_ = find_patterns(graph_, graph_.constants, code_tensors());
     for (std::size_t i = 0; i < graph_.nodes.size(); ++i)

@@ -118,8 +118,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Refusal{Dimension::time, "3 cycles", "unknown unit"},
                     Refusal{Dimension::time, "1.0005 ns",
                             "not a whole number of picoseconds; round it, for example to 1000 ps"},
-                    Refusal{Dimension::time, "0.5 ps", "not a whole number of picoseconds"},
-                    Refusal{Dimension::time, "-1 ns", "is negative"},
+                    Refusal{Dimension::time, "0.5 ps", "round it, for example to 0 ps"},
+                    Refusal{Dimension::time, "-1 ns", "is negative; give at least 0 ps"},
                     Refusal{Dimension::time, "+1 ns", "plain decimal number"},
                     Refusal{Dimension::time, "1. ns", "plain decimal number"},
                     Refusal{Dimension::time, ".5 ns", "plain decimal number"},
@@ -140,6 +140,36 @@ INSTANTIATE_TEST_SUITE_P(
                     Refusal{Dimension::frequency, "1.5 Hz", "not a whole number of hertz"},
                     Refusal{Dimension::rate, "12.8 GB", "unknown unit"},
                     Refusal{Dimension::energy, "0.5 aJ", "not a whole number of attojoules"}));
+
+/// The message about a text.
+template <class Parse> std::string told(const Parse& parse)
+{
+    try
+    {
+        parse();
+    }
+    catch (const InputError& error)
+    {
+        return error.what();
+    }
+    return "";
+}
+
+TEST(Quantity, RemediesLieInTheRangeOfTheOneWhoAsks)
+{
+    const auto quantity = [](Dimension dimension, const char* text, const QuantityRange& range)
+    { return told([&] { static_cast<void>(parse_quantity(dimension, text, {}, range)); }); };
+    EXPECT_THAT(quantity(Dimension::time, "0.5 ps", {1, kLargest}), HasSubstr("example to 1 ps"));
+    EXPECT_THAT(quantity(Dimension::time, "-1 ms", {1, kLargest}), HasSubstr("at least 1 ps"));
+    EXPECT_THAT(quantity(Dimension::frequency, "0.1 Hz", {1'000, kLargest}),
+                HasSubstr("example to 1000 Hz"));
+    EXPECT_THAT(quantity(Dimension::time, "99999999 s", {0, 1'000}), HasSubstr("at most 1000 ps"));
+    EXPECT_THAT(told(
+                    [] {
+                        static_cast<void>(parse_duration("0.5 cycles", {}, {1, kLargest}));
+                    }),
+                HasSubstr("example to 1 cycles"));
+}
 
 TEST(Quantity, PrintsTheShortestExactText)
 {

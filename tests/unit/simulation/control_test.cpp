@@ -259,6 +259,20 @@ TEST_F(Control, WindowsOfACutRunEndWhereItIsCut)
     }
 }
 
+TEST_F(Control, QuietWindowsAreNotTooMany)
+{
+    // Of 1 ns there are more than a million of them, but few lines.
+    const ChipModel chip("clsa-256-ideal", {"macro.t_mvm=1 ms"});
+    RunOptions options;
+    options.folder = path("run");
+    options.stats_every = 1'000;
+    options.until = 1'500'000'000;
+    simulate(chip, Program::compile("lenet5", chip), options);
+    const std::vector<Json> lines = windows("run");
+    EXPECT_GT(count_of(lines), 1'000'000U);
+    EXPECT_LT(lines.size(), 10'000U);
+}
+
 TEST_F(Control, TooManyWindowsAreRefused)
 {
     const ChipModel model("tiny");
@@ -266,13 +280,24 @@ TEST_F(Control, TooManyWindowsAreRefused)
     ActivitySink sink;
     chip::Chip chip(model.config(), *source, sink);
     simulation::Windows windows(path(""), chip, 3);
-    for (Tick end = 1; end <= 3; ++end)
-    {
-        EXPECT_NO_THROW(windows.end(end));
-    }
-    EXPECT_NO_THROW(windows.end(3)); // of no length
-    EXPECT_THROW(windows.end(4), UsageError);
-    EXPECT_EQ(windows.last(), 3U);
+    std::string told;
+    chip.look_every(100'000,
+                    [&](Tick at)
+                    {
+                        windows.end(at);
+                        try
+                        {
+                            windows.check_count();
+                        }
+                        catch (const SimulationError& error)
+                        {
+                            told = told.empty() ? error.what() : told;
+                        }
+                    });
+    ASSERT_TRUE(chip::run_native(chip, {}));
+    windows.close();
+    EXPECT_THAT(told, HasSubstr("--stats-every makes more than 3 lines"));
+    EXPECT_THAT(told, HasSubstr("example --stats-every '"));
     EXPECT_THROW(simulation::Windows(path("none"), chip), IoError);
 }
 

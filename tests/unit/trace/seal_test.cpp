@@ -11,6 +11,7 @@ namespace
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 /// Written by hand: blanks, any order of keys, keys of one's own, nothing counted.
 const std::vector<std::string> kByHand = {
@@ -124,6 +125,14 @@ TEST_F(Seal, NamesTheLineOfWhatIsWrong)
     EXPECT_THAT(verdict(text(with(5, R"({"id":7,"op":"vec","at":"t9.vec","n":8,"fn":"copy"})"))),
                 HasSubstr(":6: /at"));
     EXPECT_THAT(verdict(text(with(1, "{\"id\": 0,"))), HasSubstr(":2:"));
+    // Where the beginning of a line can be read, the fault is still the one of its syntax.
+    const std::string begun = R"({"id":7,"op":"vec","at":"t1.vec","fn":"copy","n":)";
+    for (const char* const rest : {"1,}", "NaN}", "01}", "1} {}", "1"})
+    {
+        EXPECT_THAT(verdict(text(with(4, begun + rest))),
+                    AllOf(HasSubstr(":5: not valid JSON"), Not(HasSubstr("counts"))))
+            << rest;
+    }
     EXPECT_THAT(verdict(text(with(6, R"({"id":7,"op":"vec","at":"t1.vec","n":8,"fn":"copy"})"))),
                 HasSubstr(":7: /id"));
     // Also what only `trace check` finds: what is written passes it.
