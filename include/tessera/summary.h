@@ -116,6 +116,7 @@ struct EnergySummary
     const double capacity = static_cast<double>(crossbars) * static_cast<double>(span);
     return capacity > 0 ? compute_time / capacity : 0;
 }
+/// The same of a whole number of picoseconds.
 [[nodiscard]] constexpr double utilization_of(Tick compute_time, std::uint32_t crossbars, Tick span)
 {
     return utilization_of(static_cast<double>(compute_time), crossbars, span);

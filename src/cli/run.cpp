@@ -239,20 +239,14 @@ void refuse_own_input(const Options& options, const std::string& folder)
 void refuse_results(const std::vector<std::string>& files, const std::string& folder)
 {
     namespace fs = std::filesystem;
-    std::error_code none; // no folder: nothing is replaced
-    for (const fs::directory_entry& entry : fs::directory_iterator(folder, none))
+    for (const std::string& file : files)
     {
-        if (!record::is_result(entry.path().filename().string()))
+        std::error_code none; // no such file: nothing is replaced
+        const fs::path name = fs::weakly_canonical(file, none).filename();
+        if (record::is_result(name.string()) && fs::equivalent(fs::path(folder) / name, file, none))
         {
-            continue;
-        }
-        for (const std::string& file : files)
-        {
-            if (fs::equivalent(entry.path(), file, none))
-            {
-                throw UsageError("the results in " + folder + " would replace " + file +
-                                 ", which the run reads; name another folder");
-            }
+            throw UsageError("the results in " + folder + " would replace " + file +
+                             ", which the run reads; name another folder");
         }
     }
 }

@@ -211,7 +211,7 @@ def file_jobs(inputs):
                             SOURCE / "tests" / "oracle" / "fashion-200-images-idx3-ubyte.gz", "--images", 1, "--chip",
                             "clsa-256", "--only", "noiseless"))
         yield job("accuracy --logits", ["accuracy", "--network", inputs.network, "--dataset", inputs.images, "--chip",
-                                        "tiny", "--trials", 1, "-j", 1, "--logits"], "logits.h5", read_h5)
+                                        "tiny", "-j", 1, "--logits"], "logits.h5", read_h5)
 
 
 def folder_jobs(inputs):
