@@ -376,8 +376,8 @@ bool Chip::advance(Tick limit, const Monitor& monitor)
         {
             if (last == look_at_)
             {
+                seen_ = look_at_; // also where looking ends the run
                 look_(look_at_);
-                seen_ = look_at_;
                 look_at_ = look_at_ < kNever - look_period_ ? look_at_ + look_period_ : kNever;
             }
             else if (last == until_)

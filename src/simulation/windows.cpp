@@ -113,7 +113,7 @@ void Windows::end(Tick at)
 
 void Windows::check_count() const
 {
-    if (lines_ <= most_)
+    if (lines_ <= most_ && count_ / kWindowsALine <= most_)
     {
         return;
     }
@@ -128,9 +128,11 @@ void Windows::check_count() const
         enough *= 10;
     }
     throw TooManyWindows(fmt::format(
-        "--stats-every makes more than {} lines of windows.jsonl by {}; give a longer "
-        "time, for example --stats-every '{}'",
-        most_, print_quantity(Dimension::time, last()), print_quantity(Dimension::time, enough)));
+        "--stats-every makes more than {} {} by {}; give a longer time, for example "
+        "--stats-every '{}'",
+        lines_ > most_ ? most_ : most_ * kWindowsALine,
+        lines_ > most_ ? "lines of windows.jsonl" : "windows",
+        print_quantity(Dimension::time, last()), print_quantity(Dimension::time, enough)));
 }
 
 void Windows::show()

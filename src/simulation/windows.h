@@ -29,6 +29,8 @@ class Windows
 public:
     /// More lines are refused: somebody took picoseconds for milliseconds.
     static constexpr std::uint64_t kMost = 1'000'000;
+    /// So many windows a line, on average: each takes time though it leaves no line.
+    static constexpr std::uint64_t kWindowsALine = 100;
 
     /// Of `chip`, before its first event. Throws IoError.
     Windows(const std::filesystem::path& folder, chip::Chip& chip, std::uint64_t most = kMost);
@@ -36,8 +38,8 @@ public:
     /// Ends a window at tick `at`, before which nothing more happens. None is written for one of no
     /// length in which nothing happened. Call before the chip is closed. Throws IoError.
     void end(Tick at);
-    /// Throws TooManyWindows when there are more lines than may be. The run may still end then,
-    /// with one last window.
+    /// Throws TooManyWindows when there are more lines, or windows, than may be. The run may still
+    /// end then, with one last window.
     void check_count() const;
     /// To be called now and then: whoever follows the run sees the windows that have ended. Throws
     /// IoError.
