@@ -226,7 +226,7 @@ TEST(OtherTools, ReadTheFileInPython)
 import h5py, sys
 f = h5py.File(sys.argv[1], 'r')
 assert f.attrs['format'] == b'tessera-activity' or f.attrs['format'] == 'tessera-activity'
-assert f.attrs['format_version'] == 2 and f.attrs['complete'] == 1
+assert f.attrs['format_version'] == 2 and f.attrs['closed'] == 1
 assert f.attrs['makespan_ps'] == 1000 and f.attrs['utilization'] == 0.625
 ops = f['ops']
 assert ops['id'].tolist() == [0, 1] and ops['end'].tolist() == [400, 1000]
