@@ -130,8 +130,8 @@ TEST_F(Damaged, ByMissingObjects)
         EXPECT_NE(complaint().find("is missing"), std::string::npos) << path;
         put_content(file_, good);
     }
-    for (const char* name : {"format", "format_version", "closed", "level", "span_ps",
-                             "operations", "events", "crossbars", "utilization", "in_turns"})
+    for (const char* name : {"format", "format_version", "closed", "level", "span_ps", "operations",
+                             "events", "crossbars", "utilization", "in_turns"})
     {
         const std::string good = content_of(file_);
         change([&](hid_t file) { H5Adelete(file, name); });
