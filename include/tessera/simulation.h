@@ -140,7 +140,7 @@ struct RunOptions
     /// has happened, and figures are of the time simulated, Summary::span.
     Tick until = kNever;
     /// Writes what happened in every stretch of this length to windows.jsonl; 0: not. More than a
-    /// million lines end the run with SimulationError.
+    /// million lines, or 10^8 stretches, end the run with SimulationError.
     Tick stats_every = 0;
     /// When images arrive: "" (all at tick 0), "10ms" (one every 10 ms) or "poisson:10ms" (the mean
     /// gap, drawn from `seed`). No operation of an image starts before. Latencies then count from

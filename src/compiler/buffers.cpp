@@ -617,11 +617,6 @@ std::optional<BufferPlan::Fit> BufferPlan::find_level(Plan& plan, std::size_t st
         {
             continue;
         }
-        if (!alone && next > coarsest && least[next - 1] > capacity_)
-        {
-            static_cast<void>(try_level(next - 1));
-            before = most_with(kSlack);
-        }
         const std::uint32_t images = try_level(next);
         for (std::uint32_t s = for_copies; s >= kSlack; s = (s + 1) / 2)
         {
@@ -652,6 +647,11 @@ std::optional<BufferPlan::Fit> BufferPlan::find_level(Plan& plan, std::size_t st
                 shortage = {*most, NodeId(static_cast<std::uint32_t>(most - bytes.begin())),
                             finer ? next : shortage.level};
             }
+        }
+        if (found && !alone && next > coarsest && least[next - 1] > capacity_)
+        {
+            static_cast<void>(try_level(next - 1)); // it was passed over
+            before = most_with(kSlack);
         }
         if (found && most_wanted > before / 10 * 9)
         {

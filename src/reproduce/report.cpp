@@ -2,7 +2,6 @@
 #include "reproduce/report.h"
 
 #include "base/interrupt.h"
-
 #include "reproduce/aidac.h"
 #include "reproduce/clsa_cim.h"
 #include "tessera/error.h"
@@ -22,6 +21,7 @@ void Settings::tell(const std::string& what) const
         progress(what);
     }
 }
+
 namespace
 {
 

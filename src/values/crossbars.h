@@ -189,7 +189,7 @@ private:
 };
 
 /// Calls work(index) for all indices below `count` on `threads` threads. The first exception, by
-/// index, is thrown again.
+/// index, is thrown again. `reporter`: told of what is done, by the thread that calls; may be null.
 void in_parallel(std::size_t count, unsigned threads, const std::function<void(std::size_t)>& work,
                  Reporter* reporter = nullptr);
 
