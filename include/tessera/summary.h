@@ -104,7 +104,7 @@ struct ImageSummary
 /// Energy of one kind of circuit, added up over the macros of a chip.
 struct EnergySummary
 {
-    std::string component;        ///< "row drivers", "capacitors", ...
+    std::string component;        ///< "row_drivers", "capacitors", ...
     std::string formula;          ///< of one product, in constants of the macro's model
     std::uint64_t attojoules = 0; ///< of all products so far
 };

@@ -35,7 +35,7 @@ std::array<AidacPart, 4> parts_of(const AidacDesign& design)
          {{"rows", count(cost.rows)}},
          {Stage::charge},
          timing.charge,
-         energy({"row drivers"})},
+         energy({"row_drivers"})},
         {"capacitor_array",
          {{"arrays", count(cost.chained * cost.beside)}, {"cells", count(cost.cells)}},
          {Stage::multiply, Stage::share, Stage::weigh},
@@ -46,13 +46,13 @@ std::array<AidacPart, 4> parts_of(const AidacDesign& design)
           {"conversions", count(cost.conversions)}},
          {Stage::chain},
          timing.chain,
-         energy({"voltage-to-time", "accumulators"})},
+         energy({"voltage_to_time", "accumulators"})},
         {"tdc",
          {{"converters", count(cost.tdcs)},
           {"bits", count(static_cast<std::size_t>(design.model.tdc_bits))}},
          {Stage::digitise},
          timing.digitise,
-         energy({"time-to-digital"})},
+         energy({"time_to_digital"})},
     }};
 }
 

@@ -149,6 +149,12 @@ std::vector<record::Table> tables_of(const Options& options, const std::string& 
                                          (whole ? "makespans" : "spans") + " comes from",
                                      changes)};
     }
+    if (!record::has_totals(reader.header()))
+    {
+        err << "tessera: warning: " << result
+            << " was not closed (its run was killed, or goes on), so its totals are unknown; "
+               "`tessera h5 recover` adds up what it holds\n";
+    }
     return record::overview(reader, options.get<std::size_t>("top"));
 }
 

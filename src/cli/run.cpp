@@ -114,9 +114,16 @@ nlohmann::ordered_json figures(const Summary& summary, const trace::Header& head
     {
         all["makespan_ps"] = summary.span;
     }
-    for (const EnergySummary& term : summary.energy)
+    if (!summary.energy.empty())
     {
-        all["energy_aj"][term.component] = term.attojoules;
+        std::uint64_t total = 0;
+        nlohmann::ordered_json& energy = all["energy_aj"];
+        for (const EnergySummary& term : summary.energy)
+        {
+            energy[term.component] = term.attojoules;
+            total += term.attojoules;
+        }
+        energy["total"] = total;
     }
     return all;
 }

@@ -49,17 +49,17 @@ std::vector<EnergyTerm> aidac_energy(const AidacModel& model, const AidacScheme&
     const double seconds =
         static_cast<double>(aidac_timing(model, cost.chained).interval()) * 1e-12;
     return {
-        {"row drivers", "rows x driver_fJ", rows * model.driver_fj * 1e-15},
+        {"row_drivers", "rows x driver_fJ", rows * model.driver_fj * 1e-15},
         {"switches", "cells x switch_fF x V^2", cells * model.switch_ff * 1e-15 * square},
         {"capacitors", "cells charged x input level x unit_fF x V^2",
          chargeable * level * model.unit_ff * 1e-15 * square},
-        {"voltage-to-time", "conversions x vtc_fJ", conversions * model.vtc_fj * 1e-15},
+        {"voltage_to_time", "conversions x vtc_fJ", conversions * model.vtc_fj * 1e-15},
         {"accumulators", "conversions x accumulator_fJ",
          conversions * model.accumulator_fj * 1e-15},
-        {"time-to-digital", "outputs x tdc_fJ",
+        {"time_to_digital", "outputs x tdc_fJ",
          static_cast<double>(cost.tdcs) * model.tdc_fj * 1e-15},
         {"control", "arrays x control_fJ", arrays * model.control_fj * 1e-15},
-        {"static while computing", "arrays x static_uW x interval of a product",
+        {"static_while_computing", "arrays x static_uW x interval of a product",
          arrays * model.static_uw * 1e-6 * seconds},
     };
 }

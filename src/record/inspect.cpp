@@ -13,6 +13,9 @@ namespace tessera::record
 namespace
 {
 
+constexpr const char* kLayers = "Layers";
+constexpr const char* kUnits = "Busiest units";
+
 double ratio(Tick part, Tick whole)
 {
     return whole == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole);
@@ -52,6 +55,47 @@ Cell name_cell(const std::string& name)
     return name == "-" ? Cell() : Cell(name);
 }
 
+/// Empties the cells of the columns that `unknown` tells.
+template <class Unknown> void leave_empty(Table& table, const Unknown& unknown)
+{
+    for (std::vector<Cell>& row : table.rows)
+    {
+        for (std::size_t c = 0; c < row.size(); ++c)
+        {
+            if (unknown(table.columns[c]))
+            {
+                row[c] = {};
+            }
+        }
+    }
+}
+
+/// Whether totals were added up again from operations, which do not say what was placed where.
+bool is_rebuilt(const ResultHeader& header)
+{
+    return header.recovered && !header.summary.complete && header.summary.crossbars == 0;
+}
+
+/// Whether a file holds the figures of a column of the overview. Operations that were added up
+/// again do not say what was placed, moved or, below the level of stages, how units spent their
+/// time.
+bool knows(const ResultReader& reader, const Table& table, const Column& column)
+{
+    const ResultHeader& header = reader.header();
+    if (column.kind == ColumnKind::text || (has_totals(header) && !is_rebuilt(header)))
+    {
+        return true;
+    }
+    if (!has_totals(header))
+    {
+        return false;
+    }
+    const bool stages = header.level >= ActivityLevel::stage;
+    return table.title == kLayers  ? column.name == "operations" || column.kind == ColumnKind::time
+           : table.title == kUnits ? column.name == "operations" || stages
+                                   : false;
+}
+
 } // namespace
 
 Table summary_table(const ResultReader& reader)
@@ -62,6 +106,10 @@ Table summary_table(const ResultReader& reader)
     const auto add = [&](const std::string& name, Cell value, Cell unit = std::string()) {
         table.rows.push_back({name, std::move(value), std::move(unit)});
     };
+    const bool known = has_totals(header);
+    const bool placed = known && !is_rebuilt(header);
+    const auto add_total = [&](const std::string& name, Cell value, Cell unit = std::string())
+    { add(name, known ? std::move(value) : Cell(), std::move(unit)); };
     constexpr UnitCell of_time{"ns", "ps"};
     add("complete", summary.complete);
     if (!summary.complete && summary.span != 0)
@@ -70,26 +118,26 @@ Table summary_table(const ResultReader& reader)
     }
     add("activity level", std::string(name_of(header.level)));
     const std::string span = summary.complete ? "makespan" : "span";
-    add(span, TimeCell{summary.span}, of_time);
-    add(span + " in cycles", header.reference_clock.edge_at_or_after(summary.span),
-        std::string("cycles of the reference clock"));
-    add("operations", summary.operations);
+    add_total(span, TimeCell{summary.span}, of_time);
+    add_total(span + " in cycles", header.reference_clock.edge_at_or_after(summary.span),
+              std::string("cycles of the reference clock"));
+    add_total("operations", summary.operations);
     if (!summary.complete)
     {
-        add("operations in flight", summary.unfinished);
+        add("operations in flight", placed ? Cell(summary.unfinished) : Cell());
     }
     add("recorded operations", reader.count<OpRecord>());
-    add("crossbars", std::uint64_t{summary.crossbars});
-    add("utilization", ShareCell{summary.utilization}, UnitCell{"%", ""});
-    add("images arrived", std::uint64_t{summary.images.arrived});
-    add("images ended", std::uint64_t{summary.images.count});
+    add("crossbars", placed ? Cell(std::uint64_t{summary.crossbars}) : Cell());
+    add("utilization", placed ? Cell(ShareCell{summary.utilization}) : Cell(), UnitCell{"%", ""});
+    add_total("images arrived", std::uint64_t{summary.images.arrived});
+    add_total("images ended", std::uint64_t{summary.images.count});
     if (summary.images.offered > 0)
     {
-        add("images offered", summary.images.offered, std::string("1/s"));
+        add_total("images offered", summary.images.offered, std::string("1/s"));
     }
     if (summary.images.served > 0)
     {
-        add("images served", summary.images.served, std::string("1/s"));
+        add_total("images served", summary.images.served, std::string("1/s"));
     }
     add("units", std::uint64_t{summary.units.size()});
     add("layers", std::uint64_t{summary.layers.size()});
@@ -98,7 +146,7 @@ Table summary_table(const ResultReader& reader)
 
 Table layer_table(const Summary& summary)
 {
-    Table table{"Layers",
+    Table table{kLayers,
                 {text("layer"), text("kind"), number("crossbars"), number("operations"),
                  number("vectors"), time("start"), time("end"), share("utilization"),
                  number("moved_bytes"), number("memory_bytes")},
@@ -123,7 +171,7 @@ Table layer_table(const Summary& summary)
 Table unit_table(const Summary& summary, std::size_t top)
 {
     Table table{
-        "Busiest units",
+        kUnits,
         {text("unit"), text("kind"), number("operations"), time("busy"), share("busy_share")},
         {},
         ""};
@@ -308,7 +356,7 @@ Table path_table(const std::string& title, const std::vector<PathPart>& parts, s
 Table change_table(const std::string& title, const std::vector<PathChange>& changes)
 {
     Table table{title,
-                {text("what"), text("layer"), time("before"), time("after"), time("difference")},
+                {text("what"), text("layer"), time("other"), time("this"), time("difference")},
                 {},
                 ""};
     for (const PathChange& change : changes)
@@ -404,6 +452,11 @@ void validate(const ResultReader& reader)
     }
 }
 
+bool has_totals(const ResultHeader& header)
+{
+    return header.closed || header.summary.span != 0;
+}
+
 std::string network_of(const ResultReader& reader)
 {
     const nlohmann::json header =
@@ -420,6 +473,10 @@ std::vector<Table> overview(const ResultReader& reader, std::size_t top)
     std::vector<Table> tables = {summary_table(reader), layer_table(summary),
                                  unit_table(summary, top), link_table(summary, top),
                                  buffer_table(summary)};
+    for (auto table = tables.begin() + 1; table != tables.end(); ++table)
+    {
+        leave_empty(*table, [&](const Column& column) { return !knows(reader, *table, column); });
+    }
     if (summary.images.arrived > 1 || summary.images.timed)
     {
         tables.insert(tables.begin() + 1, image_times_table(summary.images));

@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <vector>
 
-/// The tables of `tessera inspect` and `tessera diff`.
+/// The tables of `tessera inspect`.
 namespace tessera::record
 {
 
@@ -30,6 +30,7 @@ namespace tessera::record
 /// The `top` largest parts of a makespan; what is left is summed in a last row, "other".
 [[nodiscard]] Table path_table(const std::string& title, const std::vector<PathPart>& parts,
                                std::size_t top);
+/// Parts of the difference between the time of another run and that of this one.
 [[nodiscard]] Table change_table(const std::string& title, const std::vector<PathChange>& changes);
 /// One row per operation of explain().
 [[nodiscard]] Table chain_table(const ResultReader& reader, const Chain& chain);
@@ -40,7 +41,11 @@ void validate(const ResultReader& reader);
 /// Name of the network that was run, as the trace says; empty if it does not.
 [[nodiscard]] std::string network_of(const ResultReader& reader);
 
-/// What `inspect` shows without options: all of the above but the chain.
+/// Whether the totals of a run were written: not those of a run that was killed, or goes on.
+[[nodiscard]] bool has_totals(const ResultHeader& header);
+
+/// What `inspect` shows without options: all of the above but the chain. Totals that were not
+/// written are unknown (empty cells), not 0.
 [[nodiscard]] std::vector<Table> overview(const ResultReader& reader, std::size_t top = 20);
 
 } // namespace tessera::record

@@ -117,6 +117,17 @@ def test_killed(folder):
     followed = tessera("inspect", folder, "--follow")
     expect(followed.returncode == 4 and "process of this run is gone" in followed.stderr,
            f"--follow notices that the run died: {followed.returncode} {followed.stderr}")
+    shown = tessera("inspect", folder, "--json")
+    expect(shown.returncode == 0 and "totals are unknown" in shown.stderr, f"inspect says so: {shown.stderr}")
+    tables = json.loads(shown.stdout)
+    values = {row["figure"]: row["value"] for row in tables["Summary"]}
+    expect(values["complete"] is False and values["recorded operations"] > 0, f"what the file holds: {values}")
+    for figure in ("span", "operations", "operations in flight", "crossbars", "utilization", "images ended"):
+        expect(values[figure] is None, f"{figure} is unknown, not {values[figure]}")
+    for title in ("Layers", "Busiest units", "Busiest links"):
+        for row in tables[title]:
+            known = {key: value for key, value in row.items() if key not in ("layer", "kind", "unit", "link")}
+            expect(set(known.values()) == {None}, f"{title}: {row}")
     before = hashlib.sha256(part.read_bytes()).digest()
     expect(tessera("h5", "check", folder).returncode == 0, "h5 check finds it sound")
     recovered = folder.parent / "recovered.h5"
@@ -135,8 +146,14 @@ def test_killed(folder):
         expect(new.attrs["closed"] == 0 and new.attrs["recovered"] == 1, "it says what it is")
         expect(new["units"]["operations"].sum() == len(ends), "operations of units are counted again")
         expect(new["layers"]["macro_time"].sum() > 0, "times of layers are added up again")
-    shown = tessera("inspect", recovered)
+    shown = tessera("inspect", recovered, "--json")
     expect(shown.returncode == 0, f"inspect shows it: {shown.stderr}")
+    tables = json.loads(shown.stdout)
+    values = {row["figure"]: row["value"] for row in tables["Summary"]}
+    expect(values["operations"] == len(ends) and values["span"] == ends.max(), f"what was added up: {values}")
+    expect(values["crossbars"] is None and values["utilization"] is None, f"what was not placed again: {values}")
+    expect(sum(row["operations"] for row in tables["Layers"]) <= len(ends), "operations of layers")
+    expect({row["utilization"] for row in tables["Layers"]} == {None}, "utilization of layers is unknown")
 
     # The same as a writer leaves it that marks its file: version 3, flags at byte 11, the end where it was when the
     # file was made. h5py refuses it, and `h5clear -s` alone would cut it to that end.

@@ -310,12 +310,12 @@ TEST_F(AidacRun, EnergiesOfPartsAddUpToThoseOfTheChip)
         return found == energy.end() ? 0 : found->attojoules;
     };
     // 4 arrays of 128 rows and 33 groups of 8 columns; 40 fJ a row and so on, in aJ.
-    EXPECT_EQ(term("row drivers"), 11U * 512 * 40'000);
-    EXPECT_EQ(term("voltage-to-time"), 11U * 4 * 33 * 250'000);
+    EXPECT_EQ(term("row_drivers"), 11U * 512 * 40'000);
+    EXPECT_EQ(term("voltage_to_time"), 11U * 4 * 33 * 250'000);
     EXPECT_EQ(term("accumulators"), 11U * 4 * 33 * 80'000);
-    EXPECT_EQ(term("time-to-digital"), 11U * 64 * 1'000'000);
+    EXPECT_EQ(term("time_to_digital"), 11U * 64 * 1'000'000);
     EXPECT_EQ(term("control"), 11U * 4 * 2'000'000);
-    EXPECT_EQ(term("static while computing"), 11U * 4 * 875'000); // 50 uW for 17.5 ns
+    EXPECT_EQ(term("static_while_computing"), 11U * 4 * 875'000); // 50 uW for 17.5 ns
     EXPECT_EQ(term("switches"), 11U * 512 * 264 * 243);           // 0.3 fF at 0.9 V
     // 256 cells a row but the first unit, at half of full scale: 2.65 fF at 0.9 V each.
     EXPECT_NEAR(static_cast<double>(term("capacitors")), 11.0 * 512 * 255 * 0.5 * 2.65e3 * 0.81,
@@ -331,7 +331,7 @@ TEST_F(AidacRun, EnergiesOfPartsAddUpToThoseOfTheChip)
             parts += part.energy();
         }
     }
-    EXPECT_EQ(parts + term("control") + term("static while computing"), joules_of(energy));
+    EXPECT_EQ(parts + term("control") + term("static_while_computing"), joules_of(energy));
 }
 
 TEST_F(AidacRun, EnergyGrowsWithTheConstantsOfItsComponentOnly)
@@ -340,12 +340,12 @@ TEST_F(AidacRun, EnergyGrowsWithTheConstantsOfItsComponentOnly)
     { return run(constants, {3}).summary.energy; };
     const std::vector<EnergySummary> before = energy({});
     for (const auto& [constant, value, component] :
-         {std::tuple("driver_fJ", 80.0, "row drivers"), std::tuple("switch_fF", 0.6, "switches"),
-          std::tuple("unit_fF", 5.3, "capacitors"), std::tuple("vtc_fJ", 500.0, "voltage-to-time"),
+         {std::tuple("driver_fJ", 80.0, "row_drivers"), std::tuple("switch_fF", 0.6, "switches"),
+          std::tuple("unit_fF", 5.3, "capacitors"), std::tuple("vtc_fJ", 500.0, "voltage_to_time"),
           std::tuple("accumulator_fJ", 160.0, "accumulators"),
-          std::tuple("tdc_fJ", 2000.0, "time-to-digital"),
+          std::tuple("tdc_fJ", 2000.0, "time_to_digital"),
           std::tuple("control_fJ", 4000.0, "control"),
-          std::tuple("static_uW", 100.0, "static while computing")})
+          std::tuple("static_uW", 100.0, "static_while_computing")})
     {
         const std::vector<EnergySummary> after = energy({{constant, value}});
         ASSERT_EQ(after.size(), before.size());
