@@ -452,11 +452,6 @@ void validate(const ResultReader& reader)
     }
 }
 
-bool has_totals(const ResultHeader& header)
-{
-    return header.closed || header.summary.span != 0;
-}
-
 std::string network_of(const ResultReader& reader)
 {
     const nlohmann::json header =

@@ -41,9 +41,6 @@ void validate(const ResultReader& reader);
 /// Name of the network that was run, as the trace says; empty if it does not.
 [[nodiscard]] std::string network_of(const ResultReader& reader);
 
-/// Whether the totals of a run were written: not those of a run that was killed, or goes on.
-[[nodiscard]] bool has_totals(const ResultHeader& header);
-
 /// What `inspect` shows without options: all of the above but the chain. Totals that were not
 /// written are unknown (empty cells), not 0.
 [[nodiscard]] std::vector<Table> overview(const ResultReader& reader, std::size_t top = 20);

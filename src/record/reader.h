@@ -32,6 +32,12 @@ struct ResultHeader
     Summary summary;
 };
 
+/// Whether the totals of a run were written: not those of a run that was killed, or goes on.
+[[nodiscard]] inline bool has_totals(const ResultHeader& header)
+{
+    return header.closed || header.summary.span != 0;
+}
+
 /// What a damaged file could not give.
 struct Loss
 {

@@ -231,7 +231,7 @@ class Totals
 public:
     explicit Totals(const ResultHeader& header) : summary_(header.summary)
     {
-        rebuilt_ = !header.closed && summary_.span == 0;
+        rebuilt_ = !has_totals(header);
     }
 
     void add(const OpRecord& record)
